@@ -1,0 +1,1 @@
+"""Facts of the Gen9 GPU: numbers and layouts only, no behaviour."""

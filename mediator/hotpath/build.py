@@ -1,0 +1,1 @@
+"""cffi build script of the hot path."""

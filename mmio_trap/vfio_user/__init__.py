@@ -1,0 +1,1 @@
+"""The vfio-user protocol: messages, transport, server and client."""

@@ -1,0 +1,1 @@
+"""Attaching vGPUs to libvirt domains; reaches the rest through vgpu_ctl.client only."""

@@ -1,0 +1,1 @@
+"""Who runs next: pure policies; knows nothing of the other rooms."""
