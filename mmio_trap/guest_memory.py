@@ -1,0 +1,458 @@
+"""Guest memory: the ranges a client offered by DMA_MAP, and the one door for writes into them.
+
+Addresses are I/O virtual addresses in bytes (guest physical addresses without a guest IOMMU).
+Each distinct file is mapped once, whole, however many ranges point into it: QEMU sends a new fd
+number for the same memfd with every DMA_MAP, and a guest IOMMU maps single pages by the ten
+thousand (vfio-user specification, VFIO_USER_DMA_MAP).
+
+Truncation: touching a mapped page that the peer has cut off its file raises SIGBUS. A memfd is
+therefore sealed against shrinking when it is mapped, unless its owner forbade sealing. A file that
+cannot be sealed (``/dev/shm``, hugetlbfs, a memfd without MFD_ALLOW_SEALING) is trusted to keep
+its size, or refused with ``require_seal=True``.
+
+Words are read and written in host byte order, which on the machines of this project is the
+guest's: little-endian.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import mmap
+import os
+import stat
+import threading
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from errno import EACCES, EEXIST, EINVAL, ENOENT, ENOSPC, EPERM
+
+PAGE_SHIFT = 12
+PAGE_SIZE = 1 << PAGE_SHIFT
+MAX_RANGES = 65535
+"""Ranges a client may hold: the default of vfio-user's ``max_dma_maps``."""
+
+LOGGED_PAGES = 1 << (39 - PAGE_SHIFT)
+"""Pages the dirty log's byte array covers; the few that may lie above are kept in a set."""
+
+IDLE_FILES = 2
+"""Files kept mapped without a range: firmware unmaps all low RAM and maps it again at once."""
+
+_ADDRESS_LIMIT = 1 << 64
+_READABLE = 1
+_WRITABLE = 2
+
+
+class GuestAddressError(LookupError):
+    """An access to an address that is not mapped, or not mapped for this kind of access."""
+
+    def __init__(self, address: int, length: int, *, write: bool) -> None:
+        kind = "write" if write else "read"
+        super().__init__(f"{kind} of {length} bytes at {address:#x}: no such guest memory")
+        self.address = address
+        self.length = length
+        self.write = write
+
+
+class _File:
+    """One whole mapping of one file, shared by its ranges."""
+
+    __slots__ = ("address", "bytes", "key", "ranges", "size", "u32", "u64", "writable")
+
+    def __init__(self, key: tuple[int, int], fd: int, size: int) -> None:
+        self.key = key
+        self.size = size
+        self.ranges = 0
+        try:
+            self.bytes = mmap.mmap(fd, size, mmap.MAP_SHARED)
+            self.writable = True
+        except PermissionError:
+            # Opened or sealed read-only. A private mapping shows the file's live pages as long as
+            # nobody writes through it, and the door does not.
+            self.bytes = mmap.mmap(fd, size, mmap.MAP_PRIVATE)
+            self.writable = False
+        self.address = ctypes.addressof(ctypes.c_char.from_buffer(self.bytes))
+        self.u32 = memoryview(self.bytes).cast("I")
+        self.u64 = memoryview(self.bytes).cast("Q")
+
+    def close(self) -> None:
+        self.u32.release()
+        self.u64.release()
+        with suppress(BufferError):  # a page view is still held: freed together with the view
+            self.bytes.close()
+
+
+class _Range:
+    """``start <= address < end``; byte ``address + shift`` of ``file`` holds the guest's byte."""
+
+    __slots__ = ("end", "file", "readable", "shift", "start", "writable")
+
+    def __init__(self, start: int, end: int, file: _File | None, offset: int, flags: int) -> None:
+        self.start = start
+        self.end = end
+        self.file = file
+        self.shift = offset - start
+        self.readable = file is not None and bool(flags & _READABLE)
+        self.writable = file is not None and bool(flags & _WRITABLE)
+
+    def row(self) -> array[int]:
+        """This range as a row of :attr:`GuestMemory.table`."""
+        if self.file is None:
+            return array("Q", (self.start, self.end, 0, 0))
+        host = self.file.address + self.shift + self.start
+        flags = self.readable * _READABLE | self.writable * _WRITABLE
+        return array("Q", (self.start, self.end, host, flags))
+
+
+_NOWHERE = _Range(1, 0, None, 0, 0)
+
+
+class GuestMemory:
+    """The guest's memory as one client mapped it.
+
+    Any thread may read and write while it is inside :meth:`using`; :meth:`map` and the unmaps wait
+    until nobody is. The thread that maps and unmaps may read and write without it.
+    """
+
+    def __init__(self, *, require_seal: bool = False) -> None:
+        self._require_seal = require_seal
+        self._starts: list[int] = []
+        self._ranges: list[_Range] = []
+        self._files: dict[tuple[int, int], _File] = {}
+        self._idle: list[_File] = []
+        self._last = _NOWHERE
+        self._gate = threading.Condition()
+        self._users = 0
+        self._changing = False
+        self._dirty_high: set[int] = set()
+        self.generation = 0
+        """Grows by one whenever the map changes."""
+        self.table: array[int] = array("Q")
+        """Rows of (start, end, host address, flags 1 = readable | 2 = writable), sorted by start.
+
+        For C; flags 0 and host address 0 where there is no file behind. Valid inside ``using``.
+        """
+        self.dirty_bytes: mmap.mmap | None = None
+        """While recording: one byte per page from address 0, non-zero = written; else None.
+
+        ``LOGGED_PAGES`` long and zero on demand. Who writes guest memory by ``table`` sets the
+        page's byte to 1 after its write.
+        """
+
+    # Changing the map
+
+    def map(
+        self,
+        address: int,
+        size: int,
+        fd: int | None,
+        fd_offset: int,
+        readable: bool,
+        writable: bool,
+    ) -> None:
+        """Add ``size`` bytes at ``address``, backed by ``fd`` from ``fd_offset`` on.
+
+        All three are multiples of 4096. ``fd`` stays the caller's; None makes a range that is
+        accepted and cannot be accessed. Raises OSError: EINVAL (zero, unaligned, wrapping, past
+        the file's end, not a file), EEXIST (overlap), EACCES (writable range of a read-only file),
+        ENOSPC (more than 65535 ranges), EPERM (not sealed), or what mmap says.
+        """
+        end = address + size
+        if address < 0 or size <= 0 or fd_offset < 0 or (address | size | fd_offset) % PAGE_SIZE:
+            raise OSError(EINVAL, f"range {address:#x}+{size:#x} is empty or not page-aligned")
+        if end > _ADDRESS_LIMIT or fd_offset + size > _ADDRESS_LIMIT:
+            raise OSError(EINVAL, f"range {address:#x}+{size:#x} wraps")
+        with self._change():
+            if len(self._ranges) >= MAX_RANGES:
+                raise OSError(ENOSPC, f"more than {MAX_RANGES} ranges")
+            index = bisect_right(self._starts, address)
+            if index and self._ranges[index - 1].end > address:
+                raise OSError(EEXIST, f"range {address:#x}+{size:#x} overlaps one before it")
+            if index < len(self._starts) and self._starts[index] < end:
+                raise OSError(EEXIST, f"range {address:#x}+{size:#x} overlaps one after it")
+            file = None if fd is None else self._file(fd, fd_offset + size, writable)
+            flags = readable * _READABLE | writable * _WRITABLE
+            added = _Range(address, end, file, fd_offset, flags)
+            self._starts.insert(index, address)
+            self._ranges.insert(index, added)
+            self._splice_table(index, index, added.row())
+            if file is not None:
+                file.ranges += 1
+            self.generation += 1
+
+    def unmap(self, address: int, size: int) -> None:
+        """Remove every range within ``size`` bytes at ``address``; none may be cut by its ends.
+
+        Returns when nobody uses them any more. Raises OSError: EINVAL (zero size, wrap, a range
+        lies across an end), ENOENT (nothing is mapped there).
+        """
+        end = address + size
+        if address < 0 or size <= 0 or end > _ADDRESS_LIMIT:
+            raise OSError(EINVAL, f"range {address:#x}+{size:#x} is empty or wraps")
+        with self._change():
+            first = bisect_left(self._starts, address)
+            last = bisect_left(self._starts, end)
+            cut_before = first > 0 and self._ranges[first - 1].end > address
+            cut_after = last > first and self._ranges[last - 1].end > end
+            if cut_before or cut_after:
+                raise OSError(EINVAL, f"range {address:#x}+{size:#x} cuts a mapped range")
+            if first == last:
+                raise OSError(ENOENT, f"nothing is mapped in {address:#x}+{size:#x}")
+            self._remove(first, last)
+
+    def unmap_all(self) -> None:
+        """Remove every range; returns when nobody uses them any more."""
+        with self._change():
+            self._remove(0, len(self._ranges))
+
+    def close(self) -> None:
+        """Remove every range and let go of every file; the object stays usable and empty."""
+        self.unmap_all()
+        for file in self._idle:
+            self._discard(file)
+        self._idle.clear()
+
+    @contextmanager
+    def using(self) -> Iterator[None]:
+        """While inside, the map does not change and what it names stays mapped."""
+        gate = self._gate
+        with gate:
+            while self._changing:
+                gate.wait()
+            self._users += 1
+        try:
+            yield
+        finally:
+            with gate:
+                self._users -= 1
+                if not self._users:
+                    gate.notify_all()
+
+    @contextmanager
+    def _change(self) -> Iterator[None]:
+        with self._gate:
+            while self._changing:
+                self._gate.wait()
+            self._changing = True  # from here on no new user comes in
+            while self._users:
+                self._gate.wait()
+        try:
+            yield
+        finally:
+            with self._gate:
+                self._changing = False
+                self._gate.notify_all()
+
+    def _remove(self, first: int, last: int) -> None:
+        removed = self._ranges[first:last]
+        del self._starts[first:last]
+        del self._ranges[first:last]
+        self._splice_table(first, last, array("Q"))
+        self._last = _NOWHERE
+        self.generation += 1
+        for gone in removed:
+            file = gone.file
+            if file is None:
+                continue
+            file.ranges -= 1
+            if not file.ranges:
+                self._idle.append(file)
+        while len(self._idle) > IDLE_FILES:
+            self._discard(self._idle.pop(0))
+
+    def _splice_table(self, first: int, last: int, rows: array[int]) -> None:
+        try:
+            self.table[4 * first : 4 * last] = rows
+        except BufferError:  # somebody still holds the old table's buffer: leave it to them
+            self.table = self.table[: 4 * first] + rows + self.table[4 * last :]
+
+    def _file(self, fd: int, end: int, writable: bool) -> _File:
+        """The mapping of ``fd``'s file, at least ``end`` bytes long."""
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(EINVAL, "the file descriptor is not that of a file with memory")
+        if end > status.st_size:
+            raise OSError(EINVAL, f"range ends at {end:#x}, its file at {status.st_size:#x}")
+        key = (status.st_dev, status.st_ino)
+        file = self._files.get(key)
+        if file is None or end > file.size or (writable and not file.writable):
+            self._seal(fd)
+            size = os.fstat(fd).st_size & -PAGE_SIZE  # once more: now it stays at least that
+            if end > size:
+                raise OSError(EINVAL, f"range ends at {end:#x}, its file shrank to {size:#x}")
+            fresh = _File(key, fd, size)
+            if writable and not fresh.writable:
+                fresh.close()
+                raise OSError(EACCES, "a writable range needs a file that can be written")
+            if file is not None and not file.ranges:
+                self._idle.remove(file)
+                self._discard(file)
+            self._files[key] = file = fresh
+        elif not file.ranges:
+            self._idle.remove(file)
+        return file
+
+    def _seal(self, fd: int) -> None:
+        """Forbid the file's owner to shrink it, where the kernel lets us."""
+        try:
+            if fcntl.fcntl(fd, fcntl.F_GET_SEALS) & fcntl.F_SEAL_SHRINK:
+                return
+            fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
+        except OSError as error:
+            if self._require_seal:
+                message = "the file cannot be sealed against shrinking"
+                raise OSError(EPERM, message) from error
+
+    def _discard(self, file: _File) -> None:
+        if self._files.get(file.key) is file:
+            del self._files[file.key]
+        file.close()
+
+    # Access
+
+    def _find(self, address: int, length: int, *, write: bool) -> _Range:
+        """The range that holds ``address``."""
+        found = self._last
+        if found.start <= address < found.end:
+            return found
+        index = bisect_right(self._starts, address) - 1
+        if index >= 0:
+            found = self._ranges[index]
+            if address < found.end:
+                self._last = found
+                return found
+        raise GuestAddressError(address, length, write=write)
+
+    def read(self, address: int, length: int) -> bytes:
+        """``length`` bytes at ``address``; may span ranges that touch. Raises GuestAddressError."""
+        found = self._find(address, length, write=False)
+        if found.readable and address + length <= found.end:
+            assert found.file is not None
+            at = address + found.shift
+            return found.file.bytes[at : at + length]
+        return b"".join(
+            file.bytes[at : at + count]
+            for file, at, count in self._pieces(address, length, write=False)
+        )
+
+    def write(self, address: int, data: bytes | bytearray | memoryview) -> None:
+        """Write ``data`` (bytes) at ``address``: all or, when any byte is refused, none of it.
+
+        Raises GuestAddressError for bytes that are not mapped or not writable.
+        """
+        found = self._find(address, len(data), write=True)
+        end = address + len(data)
+        if found.writable and end <= found.end and self.dirty_bytes is None:
+            assert found.file is not None
+            found.file.bytes[address + found.shift : end + found.shift] = data
+            return
+        done = 0
+        source = memoryview(data)
+        for file, at, count in self._pieces(address, len(source), write=True):
+            file.bytes[at : at + count] = source[done : done + count]
+            done += count
+        if self.dirty_bytes is not None:
+            self._record(address, len(source))
+
+    def _pieces(self, address: int, length: int, *, write: bool) -> list[tuple[_File, int, int]]:
+        """(file, offset in it, bytes) of each range in turn."""
+        pieces: list[tuple[_File, int, int]] = []
+        end = address + length
+        while address < end:
+            found = self._find(address, end - address, write=write)
+            if found.file is None or not (found.writable if write else found.readable):
+                raise GuestAddressError(address, end - address, write=write)
+            count = min(end, found.end) - address
+            pieces.append((found.file, address + found.shift, count))
+            address += count
+        return pieces
+
+    def read_u32(self, address: int) -> int:
+        """The dword at ``address`` (a multiple of 4), read at once. Raises GuestAddressError."""
+        found = self._find(address, 4, write=False)
+        if not found.readable or address & 3:
+            raise GuestAddressError(address, 4, write=False)
+        assert found.file is not None
+        return found.file.u32[(address + found.shift) >> 2]
+
+    def read_u64(self, address: int) -> int:
+        """The qword at ``address`` (a multiple of 8), read at once. Raises GuestAddressError."""
+        found = self._find(address, 8, write=False)
+        if not found.readable or address & 7:
+            raise GuestAddressError(address, 8, write=False)
+        assert found.file is not None
+        return found.file.u64[(address + found.shift) >> 3]
+
+    def write_u32(self, address: int, value: int) -> None:
+        """Write the dword at ``address`` (a multiple of 4) at once. Raises GuestAddressError."""
+        found = self._find(address, 4, write=True)
+        if not found.writable or address & 3:
+            raise GuestAddressError(address, 4, write=True)
+        assert found.file is not None
+        found.file.u32[(address + found.shift) >> 2] = value
+        if self.dirty_bytes is not None:
+            self._record(address, 4)
+
+    def write_u64(self, address: int, value: int) -> None:
+        """Write the qword at ``address`` (a multiple of 8) at once. Raises GuestAddressError."""
+        found = self._find(address, 8, write=True)
+        if not found.writable or address & 7:
+            raise GuestAddressError(address, 8, write=True)
+        assert found.file is not None
+        found.file.u64[(address + found.shift) >> 3] = value
+        if self.dirty_bytes is not None:
+            self._record(address, 8)
+
+    def page_u32(self, page_address: int) -> memoryview:
+        """The live page at ``page_address`` (a multiple of 4096) as 1024 dwords, for reading.
+
+        Valid while ``generation`` stays the same. Raises GuestAddressError.
+        """
+        found = self._find(page_address, PAGE_SIZE, write=False)
+        if not found.readable or page_address & (PAGE_SIZE - 1):
+            raise GuestAddressError(page_address, PAGE_SIZE, write=False)
+        assert found.file is not None
+        at = (page_address + found.shift) >> 2
+        return found.file.u32[at : at + PAGE_SIZE // 4]
+
+    # Recording what is written
+
+    def start_recording(self) -> None:
+        """Begin to record the pages written, with an empty log."""
+        self._dirty_high.clear()
+        self.dirty_bytes = mmap.mmap(-1, LOGGED_PAGES, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+
+    def take_dirty(self) -> list[int]:
+        """The pages (address >> 12, ascending) written since the last call, which it forgets.
+
+        A write that races with the call shows in this call's list or in the next one's. Pages that
+        were written and unmapped since are left out. Empty when not recording.
+        """
+        log = self.dirty_bytes
+        pages: list[int] = []
+        if log is None:
+            return pages
+        for found in list(self._ranges):
+            at, end = found.start >> PAGE_SHIFT, found.end >> PAGE_SHIFT
+            while (at := log.find(b"\1", at, end)) >= 0:
+                log[at] = 0
+                pages.append(at)
+        while self._dirty_high:
+            pages.append(self._dirty_high.pop())
+        return sorted(pages)
+
+    def stop_recording(self) -> None:
+        """Record no longer; the log is dropped."""
+        self.dirty_bytes = None
+        self._dirty_high.clear()
+
+    def _record(self, address: int, length: int) -> None:
+        log = self.dirty_bytes
+        if log is None or not length:
+            return
+        for page in range(address >> PAGE_SHIFT, ((address + length - 1) >> PAGE_SHIFT) + 1):
+            if page < LOGGED_PAGES:
+                log[page] = 1
+            else:
+                self._dirty_high.add(page)

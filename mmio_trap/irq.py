@@ -1,0 +1,215 @@
+"""Interrupts of a PCI function, as a vfio-user client sets them up with SET_IRQS.
+
+The device has one interrupt line (:meth:`Interrupts.set_level`). With MSI enabled a rising line
+writes the MSI eventfd once. Without, the line drives INTx as VFIO defines it (linux/vfio.h,
+VFIO_IRQ_INFO_AUTOMASKED): asserted once, then masked until the client unmasks it by message or by
+eventfd, and asserted again then if the line is still up.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from errno import EINVAL
+from pathlib import Path
+
+INTX = 0
+MSI = 1
+
+
+@dataclass
+class _Vector:
+    """One interrupt vector: its eventfd, and what waits behind a mask."""
+
+    trigger: int | None = None
+    masked: bool = False
+    pending: bool = False
+
+
+@dataclass
+class _Unmasker:
+    """The thread that waits for INTx's unmask eventfd (KVM's resample eventfd)."""
+
+    eventfd: int
+    stop: int = field(default_factory=lambda: os.eventfd(0, os.EFD_CLOEXEC))
+    thread: threading.Thread | None = None
+
+
+def _own_eventfd(fd: int) -> int:
+    """A non-blocking duplicate of ``fd``. Raises OSError EINVAL when it is no eventfd.
+
+    A client may pass any file descriptor; a write to a full pipe would stop the device.
+    """
+    if "[eventfd]" not in str(Path(f"/proc/self/fd/{fd}").readlink()):
+        raise OSError(EINVAL, "the file descriptor is not an eventfd")
+    own = os.dup(fd)
+    os.set_blocking(own, False)
+    return own
+
+
+class Interrupts:
+    """The vectors of every IRQ index, and the device's line. All methods may race.
+
+    ``counts`` are the vectors per IRQ index (:class:`mmio_trap.device.IrqIndex`).
+    """
+
+    def __init__(self, counts: Sequence[int]) -> None:
+        self._vectors = [[_Vector() for _ in range(count)] for count in counts]
+        self._lock = threading.Lock()
+        self._level = False
+        self._unmasker: _Unmasker | None = None
+        self.delivered = 0
+        """Eventfd writes so far."""
+
+    # The device's side
+
+    def set_level(self, asserted: bool) -> None:
+        """Drive the device's interrupt line; returns at once."""
+        if asserted == self._level:
+            return
+        with self._lock:
+            rising = asserted and not self._level
+            self._level = asserted
+            if rising:
+                self._line_up()
+
+    def trigger(self, index: int, vector: int) -> None:
+        """Fire one vector, whatever the line says: nothing happens when it has no eventfd."""
+        with self._lock:
+            self._fire(index, self._vectors[index][vector])
+
+    @property
+    def msi_enabled(self) -> bool:
+        """Whether the client has given the first MSI vector an eventfd."""
+        vectors = self._vectors[MSI] if len(self._vectors) > MSI else []
+        return bool(vectors) and vectors[0].trigger is not None
+
+    def _line_up(self) -> None:
+        if self.msi_enabled:
+            self._fire(MSI, self._vectors[MSI][0])
+        elif self._vectors and self._vectors[INTX]:
+            self._fire(INTX, self._vectors[INTX][0])
+
+    def _fire(self, index: int, vector: _Vector) -> None:
+        if vector.trigger is None:
+            return
+        if vector.masked:
+            vector.pending = index != INTX  # INTx is a level: the line itself is what is pending
+            return
+        with suppress(BlockingIOError):  # its counter is full: the client has been told already
+            os.eventfd_write(vector.trigger, 1)
+        self.delivered += 1
+        if index == INTX:
+            vector.masked = True
+
+    # The client's side (SET_IRQS); the caller has checked index, start and count
+
+    def set_triggers(self, index: int, start: int, fds: Sequence[int | None]) -> None:
+        """Give vectors ``start``... their eventfds, None = none; the fds stay the caller's.
+
+        Raises OSError EINVAL for what is no eventfd, with nothing changed.
+        """
+        owned: list[int | None] = []
+        try:
+            for fd in fds:
+                own = None if fd is None else _own_eventfd(fd)
+                owned.append(own)
+        except OSError:
+            _close_all(owned)
+            raise
+        with self._lock:
+            vectors = self._vectors[index][start : start + len(owned)]
+            replaced = [vector.trigger for vector in vectors]
+            for vector, fd in zip(vectors, owned, strict=True):
+                vector.trigger = fd
+                vector.pending = False
+                vector.masked = vector.masked and fd is not None and index != INTX
+            armed = start == 0 and bool(owned) and owned[0] is not None
+            if self._level and armed and index == self._line_index():
+                self._line_up()
+        _close_all(replaced)
+
+    def disable(self, index: int) -> None:
+        """Take every vector of ``index`` its eventfds, mask and pending state."""
+        unmasker = None
+        with self._lock:
+            replaced = [vector.trigger for vector in self._vectors[index]]
+            self._vectors[index] = [_Vector() for _ in replaced]
+            if index == INTX:
+                unmasker, self._unmasker = self._unmasker, None
+            if index == MSI and self._level and replaced:
+                self._line_up()  # the line is still up and INTx carries it now
+        _close_all(replaced)
+        if unmasker is not None:
+            _stop(unmasker)
+
+    def mask(self, index: int, vector: int) -> None:
+        """Hold the vector back."""
+        with self._lock:
+            self._vectors[index][vector].masked = True
+
+    def unmask(self, index: int, vector: int) -> None:
+        """Let the vector through; what was held back fires now."""
+        with self._lock:
+            chosen = self._vectors[index][vector]
+            held = chosen.masked and (
+                chosen.pending or (self._level and vector == 0 and index == self._line_index())
+            )
+            chosen.masked = False
+            chosen.pending = False
+            if held:
+                self._fire(index, chosen)
+
+    def set_unmask_eventfd(self, fd: int | None) -> None:
+        """Unmask INTx whenever ``fd`` is written; None stops that. The fd stays the caller's.
+
+        Raises OSError EINVAL for what is no eventfd.
+        """
+        fresh = None if fd is None else _Unmasker(_own_eventfd(fd))
+        with self._lock:
+            old, self._unmasker = self._unmasker, fresh
+        if old is not None:
+            _stop(old)
+        if fresh is not None:
+            fresh.thread = threading.Thread(
+                target=self._watch_unmask, args=(fresh,), name="intx-unmask", daemon=True
+            )
+            fresh.thread.start()
+
+    def close(self) -> None:
+        """Disable every index and close every file descriptor."""
+        for index in range(len(self._vectors)):
+            self.disable(index)
+        self._level = False
+
+    def _line_index(self) -> int:
+        return MSI if self.msi_enabled else INTX
+
+    def _watch_unmask(self, unmasker: _Unmasker) -> None:
+        poller = select.poll()
+        poller.register(unmasker.eventfd, select.POLLIN)
+        poller.register(unmasker.stop, select.POLLIN)
+        while True:
+            ready = dict(poller.poll())
+            if unmasker.stop in ready:
+                return
+            with suppress(BlockingIOError):
+                os.eventfd_read(unmasker.eventfd)
+                self.unmask(INTX, 0)
+
+
+def _stop(unmasker: _Unmasker) -> None:
+    os.eventfd_write(unmasker.stop, 1)
+    if unmasker.thread is not None:
+        unmasker.thread.join()
+    _close_all((unmasker.eventfd, unmasker.stop))
+
+
+def _close_all(fds: Sequence[int | None]) -> None:
+    for fd in fds:
+        if fd is not None:
+            os.close(fd)
