@@ -1,0 +1,239 @@
+"""The hot path in Python: what the C routines must do, and what runs where there is no C.
+
+Same names, arguments and results as `native`; `tests/property` proves them equal. The one thing it
+cannot do is be atomic against a guest's own processors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mediator.gen9.pte import (
+    ADDRESS,
+    ADDRESS_BEYOND,
+    ENTRY_SIZE,
+    INTERMEDIATE_PAGE_SIZE,
+    LARGE_PAGE_SHIFTS,
+    LEVEL_SHIFTS,
+    PAGE_64K_SHIFT,
+    PAGE_SHIFT,
+    PAGE_SIZE,
+    PAGE_SIZE_BIT,
+    PRESENT,
+    TABLE_ENTRIES,
+    WRITABLE,
+)
+from mediator.hotpath.interface import (
+    FAULT_REASONS,
+    Blit,
+    FaultKind,
+    PageFault,
+    Space,
+    Surface,
+    Tiling,
+)
+from mediator.hotpath.raster_ops import PATTERN_COPY, SOURCE_COPY, combine, uses_destination
+from mmio_trap.guest_memory import GuestAddressError, GuestMemory
+
+_OFFSET_MASK = PAGE_SIZE - 1
+_PD_SHIFT, _PT_SHIFT = LEVEL_SHIFTS[2:]
+_PAGES_64K_STEP = 1 << (PAGE_64K_SHIFT - PAGE_SHIFT)
+_ALL_BITS = 0xFFFF_FFFF
+_X_TILE_WIDTH, _X_TILE_ROWS = 512, 8
+_Y_TILE_WIDTH, _Y_TILE_ROWS, _Y_COLUMN = 128, 32, 16
+
+
+def walk_ggtt(entries: memoryview, address: int) -> tuple[int, bool]:
+    """(guest physical address, True) of GGTT ``address``. Raises PageFault."""
+    index = address >> PAGE_SHIFT
+    if index >= len(entries):
+        raise _fault(address, FaultKind.NOT_PRESENT)
+    return _target(entries[index], address) | (address & _OFFSET_MASK), True
+
+
+def walk_ppgtt(memory: GuestMemory, root: int, address: int) -> tuple[int, bool]:
+    """(guest physical address, writable) of PPGTT ``address`` (48 bits). Raises PageFault.
+
+    ``root`` is the PML4's guest physical address. IPS is taken as enabled, which it is after
+    i915's workarounds (0x4080).
+    """
+    if root & ADDRESS_BEYOND.mask:
+        raise _fault(address, FaultKind.BEYOND_39_BITS)
+    table = root & ADDRESS.mask
+    writable = True
+    step = 1
+    for shift in LEVEL_SHIFTS:
+        index = (address >> shift) & (TABLE_ENTRIES - 1)
+        if shift == _PT_SHIFT:
+            index &= -step
+        try:
+            entry = memory.read_u64(table + ENTRY_SIZE * index)
+        except GuestAddressError:
+            raise _fault(address, FaultKind.TABLE_NOT_IN_MEMORY) from None
+        table = _target(entry, address)
+        writable = writable and bool(entry & WRITABLE)
+        if entry & PAGE_SIZE_BIT and shift in LARGE_PAGE_SHIFTS:
+            return _join(table, address, LARGE_PAGE_SHIFTS[shift]), writable
+        if entry & INTERMEDIATE_PAGE_SIZE and shift == _PD_SHIFT:
+            step = _PAGES_64K_STEP
+    return _join(table, address, PAGE_SHIFT if step == 1 else PAGE_64K_SHIFT), writable
+
+
+def translate(space: Space, address: int) -> tuple[int, bool]:
+    """(guest physical address, writable) of ``address`` by a fresh walk. Raises PageFault."""
+    address &= space.mask
+    entries = space.entries
+    if entries is not None:
+        return walk_ggtt(entries, address)
+    return walk_ppgtt(space.memory, space.root, address)
+
+
+def compare_exchange(
+    memory: GuestMemory, address: int, size: int, expected: int, desired: int
+) -> int:
+    """Write ``desired`` at guest physical ``address`` if ``expected`` is there.
+
+    Returns what was there. ``size`` is 4, 8 or 16 bytes, ``address`` a multiple of it. Raises
+    GuestAddressError. Not atomic here; it is in C.
+    """
+    found = int.from_bytes(memory.read(address, size), "little")
+    memory.write(address, (desired if found == expected else found).to_bytes(size, "little"))
+    return found
+
+
+def blit(space: Space, job: Blit) -> None:
+    """Do ``job`` row by row, run by run; a PageFault leaves what was written before it."""
+    order = range(job.height)
+    for row in reversed(order) if job.upwards else order:
+        _blit_row(space, job, row)
+
+
+def _blit_row(space: Space, job: Blit, row: int) -> None:
+    staged = b""
+    if job.staged and job.source is not None:
+        staged = _read_row(space, job, job.source, row)
+    done = 0
+    for target, count, origin in _runs(space, job, row):
+        source = b""
+        if job.staged:
+            source = staged[done : done + count]
+        elif origin is not None:
+            source = _read(space, origin, count)
+        _combine_run(space, job, target, source, done, count)
+        done += count
+
+
+def _runs(space: Space, job: Blit, row: int) -> Iterator[tuple[int, int, int | None]]:
+    """(destination address, bytes, source address) of the row's pieces, left to right.
+
+    A piece ends where either surface's bytes stop being contiguous or a page ends.
+    """
+    done = 0
+    while done < job.width:
+        target, count = _locate(job.destination, job.x + done, job.y + row, space.mask)
+        origin = None
+        if job.source is not None and not job.staged:
+            at = job.source_x + done
+            origin, reach = _locate(job.source, at, job.source_y + row, space.mask)
+            count = min(count, reach)
+        count = min(count, job.width - done)
+        yield target, count, origin
+        done += count
+
+
+def _combine_run(
+    space: Space, job: Blit, target: int, source: bytes, done: int, count: int
+) -> None:
+    physical, writable = space.translate(target, write=True)
+    if not writable:
+        return
+    memory = space.memory
+    whole = job.write_mask == _ALL_BITS
+    try:
+        if job.rop == SOURCE_COPY and whole:
+            memory.write(physical, source)
+            return
+        pattern = _repeat(job.pattern, done, count)
+        if job.rop == PATTERN_COPY and whole:
+            memory.write(physical, pattern)
+            return
+        old = 0
+        if not whole or uses_destination(job.rop):
+            old = int.from_bytes(memory.read(physical, count), "little")
+        ones = (1 << (8 * count)) - 1
+        new = combine(
+            job.rop,
+            int.from_bytes(pattern, "little"),
+            int.from_bytes(source, "little"),
+            old,
+            ones,
+        )
+        mask = int.from_bytes(_repeat(job.write_mask, done, count), "little")
+        memory.write(physical, ((new & mask) | (old & ~mask)).to_bytes(count, "little"))
+    except GuestAddressError:
+        raise _fault(target, FaultKind.PAGE_NOT_IN_MEMORY, write=True) from None
+
+
+def _read_row(space: Space, job: Blit, source: Surface, row: int) -> bytes:
+    pieces = []
+    done = 0
+    while done < job.width:
+        at, count = _locate(source, job.source_x + done, job.source_y + row, space.mask)
+        count = min(count, job.width - done)
+        pieces.append(_read(space, at, count))
+        done += count
+    return b"".join(pieces)
+
+
+def _read(space: Space, address: int, count: int) -> bytes:
+    physical, _writable = space.translate(address, write=False)
+    try:
+        return space.memory.read(physical, count)
+    except GuestAddressError:
+        raise _fault(address, FaultKind.PAGE_NOT_IN_MEMORY) from None
+
+
+def _locate(surface: Surface, x: int, y: int, mask: int) -> tuple[int, int]:
+    """(GPU address, contiguous bytes within its page) of byte column ``x`` of row ``y``."""
+    match surface.tiling:
+        case Tiling.LINEAR:
+            address = surface.base + y * surface.pitch + x
+            reach = PAGE_SIZE
+        case Tiling.X:
+            column, within = divmod(x, _X_TILE_WIDTH)
+            band, line = divmod(y, _X_TILE_ROWS)
+            address = surface.base + band * surface.pitch * _X_TILE_ROWS + column * PAGE_SIZE
+            address += line * _X_TILE_WIDTH + within
+            reach = _X_TILE_WIDTH - within
+        case Tiling.Y:
+            column, within = divmod(x, _Y_TILE_WIDTH)
+            band, line = divmod(y, _Y_TILE_ROWS)
+            slab, within = divmod(within, _Y_COLUMN)
+            address = surface.base + band * surface.pitch * _Y_TILE_ROWS + column * PAGE_SIZE
+            address += slab * _Y_COLUMN * _Y_TILE_ROWS + line * _Y_COLUMN + within
+            reach = _Y_COLUMN - within
+    address &= mask
+    return address, min(reach, PAGE_SIZE - (address & _OFFSET_MASK))
+
+
+def _repeat(dword: int, done: int, count: int) -> bytes:
+    """``count`` bytes of ``dword`` repeated, from byte ``done`` of the repetition on."""
+    phase = done & 3
+    return (dword.to_bytes(4, "little") * (count // 4 + 2))[phase : phase + count]
+
+
+def _target(entry: int, address: int) -> int:
+    if not entry & PRESENT:
+        raise _fault(address, FaultKind.NOT_PRESENT)
+    if entry & ADDRESS_BEYOND.mask:
+        raise _fault(address, FaultKind.BEYOND_39_BITS)
+    return entry & ADDRESS.mask
+
+
+def _join(physical: int, address: int, shift: int) -> int:
+    offset = (1 << shift) - 1
+    return (physical & ~offset) | (address & offset)
+
+
+def _fault(address: int, kind: FaultKind, *, write: bool = False) -> PageFault:
+    return PageFault(address, write, FAULT_REASONS[kind])
