@@ -26,6 +26,12 @@ class Field:
         """The field's value within ``value``."""
         return (value & self.mask) >> self.lo
 
+    def signed(self, value: int) -> int:
+        """The field's value within ``value`` as two's complement."""
+        found = self.get(value)
+        sign = (self.limit >> 1) + 1
+        return (found ^ sign) - sign
+
     def put(self, field: int, value: int = 0) -> int:
         """``value`` with the field replaced by ``field``. Raises ValueError when it is too wide."""
         if not 0 <= field <= self.limit:

@@ -8,6 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from mediator.gen9.blits import (
+    X_TILE_BYTES,
+    X_TILE_ROWS,
+    Y_TILE_BYTES,
+    Y_TILE_COLUMN_BYTES,
+    Y_TILE_ROWS,
+)
 from mediator.gen9.pte import (
     ADDRESS,
     ADDRESS_BEYOND,
@@ -39,8 +46,6 @@ _OFFSET_MASK = PAGE_SIZE - 1
 _PD_SHIFT, _PT_SHIFT = LEVEL_SHIFTS[2:]
 _PAGES_64K_STEP = 1 << (PAGE_64K_SHIFT - PAGE_SHIFT)
 _ALL_BITS = 0xFFFF_FFFF
-_X_TILE_WIDTH, _X_TILE_ROWS = 512, 8
-_Y_TILE_WIDTH, _Y_TILE_ROWS, _Y_COLUMN = 128, 32, 16
 
 
 def walk_ggtt(entries: memoryview, address: int) -> tuple[int, bool]:
@@ -200,18 +205,20 @@ def _locate(surface: Surface, x: int, y: int, mask: int) -> tuple[int, int]:
             address = surface.base + y * surface.pitch + x
             reach = PAGE_SIZE
         case Tiling.X:
-            column, within = divmod(x, _X_TILE_WIDTH)
-            band, line = divmod(y, _X_TILE_ROWS)
-            address = surface.base + band * surface.pitch * _X_TILE_ROWS + column * PAGE_SIZE
-            address += line * _X_TILE_WIDTH + within
-            reach = _X_TILE_WIDTH - within
+            column, within = divmod(x, X_TILE_BYTES)
+            band, line = divmod(y, X_TILE_ROWS)
+            address = surface.base + band * surface.pitch * X_TILE_ROWS + column * PAGE_SIZE
+            address += line * X_TILE_BYTES + within
+            reach = X_TILE_BYTES - within
         case Tiling.Y:
-            column, within = divmod(x, _Y_TILE_WIDTH)
-            band, line = divmod(y, _Y_TILE_ROWS)
-            slab, within = divmod(within, _Y_COLUMN)
-            address = surface.base + band * surface.pitch * _Y_TILE_ROWS + column * PAGE_SIZE
-            address += slab * _Y_COLUMN * _Y_TILE_ROWS + line * _Y_COLUMN + within
-            reach = _Y_COLUMN - within
+            column, within = divmod(x, Y_TILE_BYTES)
+            band, line = divmod(y, Y_TILE_ROWS)
+            slab, within = divmod(within, Y_TILE_COLUMN_BYTES)
+            address = surface.base + band * surface.pitch * Y_TILE_ROWS + column * PAGE_SIZE
+            address += (
+                slab * Y_TILE_COLUMN_BYTES * Y_TILE_ROWS + line * Y_TILE_COLUMN_BYTES + within
+            )
+            reach = Y_TILE_COLUMN_BYTES - within
     address &= mask
     return address, min(reach, PAGE_SIZE - (address & _OFFSET_MASK))
 
