@@ -65,7 +65,7 @@ BCS0 = EngineFacts(
     interrupt_shift=16,
     master_bit=irq.MASTER_BCS,
     tlb_register=reg.GEN8_BTCR,
-    fault_id=3,
+    fault_id=4,
     context_pages=OTHER_CONTEXT_PAGES,
     mocs_base=0xCC00,
 )
@@ -91,7 +91,7 @@ VECS0 = EngineFacts(
     interrupt_shift=0,
     master_bit=irq.MASTER_VECS,
     tlb_register=reg.GEN8_VTCR,
-    fault_id=2,
+    fault_id=3,
     context_pages=OTHER_CONTEXT_PAGES,
     mocs_base=0xCB00,
 )
