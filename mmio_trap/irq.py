@@ -11,9 +11,9 @@ from __future__ import annotations
 import os
 import select
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from errno import EINVAL
 from pathlib import Path
 
@@ -21,34 +21,70 @@ INTX = 0
 MSI = 1
 
 
-@dataclass
+class _Eventfd:
+    """A duplicate of a client's eventfd. Raises OSError EINVAL when it is none.
+
+    A client may pass any file descriptor, and a write to a full pipe would stop the device. The
+    open file is shared with the client, so its O_NONBLOCK flag is left alone: a full counter is
+    looked for before the write.
+    """
+
+    __slots__ = ("_poller", "fd")
+
+    def __init__(self, fd: int) -> None:
+        if "[eventfd]" not in str(Path(f"/proc/self/fd/{fd}").readlink()):
+            raise OSError(EINVAL, "the file descriptor is not an eventfd")
+        self.fd = os.dup(fd)
+        self._poller = select.poll()
+        self._poller.register(self.fd, select.POLLOUT)
+
+    def signal(self) -> None:
+        """Add 1; nothing when the counter is full, as the client has been told already."""
+        if self._poller.poll(0):
+            with suppress(BlockingIOError):
+                os.eventfd_write(self.fd, 1)
+
+    def close(self) -> None:
+        os.close(self.fd)
+
+
+@dataclass(slots=True)
 class _Vector:
     """One interrupt vector: its eventfd, and what waits behind a mask."""
 
-    trigger: int | None = None
+    trigger: _Eventfd | None = None
     masked: bool = False
     pending: bool = False
 
 
-@dataclass
 class _Unmasker:
     """The thread that waits for INTx's unmask eventfd (KVM's resample eventfd)."""
 
-    eventfd: int
-    stop: int = field(default_factory=lambda: os.eventfd(0, os.EFD_CLOEXEC))
-    thread: threading.Thread | None = None
+    def __init__(self, fd: int, unmask: Callable[[], None]) -> None:
+        self._unmask = unmask
+        self._eventfd = _Eventfd(fd)
+        try:
+            self._stop = os.eventfd(0, os.EFD_CLOEXEC)
+        except OSError:
+            self._eventfd.close()
+            raise
+        self._thread = threading.Thread(target=self._watch, name="intx-unmask", daemon=True)
+        self._thread.start()
 
+    def close(self) -> None:
+        os.eventfd_write(self._stop, 1)
+        self._thread.join()
+        os.close(self._stop)
+        self._eventfd.close()
 
-def _own_eventfd(fd: int) -> int:
-    """A non-blocking duplicate of ``fd``. Raises OSError EINVAL when it is no eventfd.
-
-    A client may pass any file descriptor; a write to a full pipe would stop the device.
-    """
-    if "[eventfd]" not in str(Path(f"/proc/self/fd/{fd}").readlink()):
-        raise OSError(EINVAL, "the file descriptor is not an eventfd")
-    own = os.dup(fd)
-    os.set_blocking(own, False)
-    return own
+    def _watch(self) -> None:
+        poller = select.poll()
+        poller.register(self._eventfd.fd, select.POLLIN)
+        poller.register(self._stop, select.POLLIN)
+        while self._stop not in dict(poller.poll()):
+            with suppress(BlockingIOError):
+                os.eventfd_read(self._eventfd.fd)
+                self._unmask()
 
 
 class Interrupts:
@@ -100,8 +136,7 @@ class Interrupts:
         if vector.masked:
             vector.pending = index != INTX  # INTx is a level: the line itself is what is pending
             return
-        with suppress(BlockingIOError):  # its counter is full: the client has been told already
-            os.eventfd_write(vector.trigger, 1)
+        vector.trigger.signal()
         self.delivered += 1
         if index == INTX:
             vector.masked = True
@@ -113,10 +148,10 @@ class Interrupts:
 
         Raises OSError EINVAL for what is no eventfd, with nothing changed.
         """
-        owned: list[int | None] = []
+        owned: list[_Eventfd | None] = []
         try:
             for fd in fds:
-                own = None if fd is None else _own_eventfd(fd)
+                own = None if fd is None else _Eventfd(fd)
                 owned.append(own)
         except OSError:
             _close_all(owned)
@@ -124,10 +159,10 @@ class Interrupts:
         with self._lock:
             vectors = self._vectors[index][start : start + len(owned)]
             replaced = [vector.trigger for vector in vectors]
-            for vector, fd in zip(vectors, owned, strict=True):
-                vector.trigger = fd
+            for vector, trigger in zip(vectors, owned, strict=True):
+                vector.trigger = trigger
                 vector.pending = False
-                vector.masked = vector.masked and fd is not None and index != INTX
+                vector.masked = vector.masked and trigger is not None and index != INTX
             armed = start == 0 and bool(owned) and owned[0] is not None
             if self._level and armed and index == self._line_index():
                 self._line_up()
@@ -144,8 +179,7 @@ class Interrupts:
             if index == MSI and self._level and replaced:
                 self._line_up()  # the line is still up and INTx carries it now
         _close_all(replaced)
-        if unmasker is not None:
-            _stop(unmasker)
+        _close_all((unmasker,))
 
     def mask(self, index: int, vector: int) -> None:
         """Hold the vector back."""
@@ -169,16 +203,10 @@ class Interrupts:
 
         Raises OSError EINVAL for what is no eventfd.
         """
-        fresh = None if fd is None else _Unmasker(_own_eventfd(fd))
+        fresh = None if fd is None else _Unmasker(fd, lambda: self.unmask(INTX, 0))
         with self._lock:
             old, self._unmasker = self._unmasker, fresh
-        if old is not None:
-            _stop(old)
-        if fresh is not None:
-            fresh.thread = threading.Thread(
-                target=self._watch_unmask, args=(fresh,), name="intx-unmask", daemon=True
-            )
-            fresh.thread.start()
+        _close_all((old,))
 
     def close(self) -> None:
         """Disable every index and close every file descriptor."""
@@ -189,27 +217,8 @@ class Interrupts:
     def _line_index(self) -> int:
         return MSI if self.msi_enabled else INTX
 
-    def _watch_unmask(self, unmasker: _Unmasker) -> None:
-        poller = select.poll()
-        poller.register(unmasker.eventfd, select.POLLIN)
-        poller.register(unmasker.stop, select.POLLIN)
-        while True:
-            ready = dict(poller.poll())
-            if unmasker.stop in ready:
-                return
-            with suppress(BlockingIOError):
-                os.eventfd_read(unmasker.eventfd)
-                self.unmask(INTX, 0)
 
-
-def _stop(unmasker: _Unmasker) -> None:
-    os.eventfd_write(unmasker.stop, 1)
-    if unmasker.thread is not None:
-        unmasker.thread.join()
-    _close_all((unmasker.eventfd, unmasker.stop))
-
-
-def _close_all(fds: Sequence[int | None]) -> None:
-    for fd in fds:
-        if fd is not None:
-            os.close(fd)
+def _close_all(owned: Iterable[_Eventfd | _Unmasker | None]) -> None:
+    for each in owned:
+        if each is not None:
+            each.close()

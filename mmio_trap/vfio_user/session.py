@@ -65,12 +65,16 @@ _DATA = SetIrqsFlag.DATA_NONE | SetIrqsFlag.DATA_BOOL | SetIrqsFlag.DATA_EVENTFD
 _ACTION = SetIrqsFlag.ACTION_MASK | SetIrqsFlag.ACTION_UNMASK | SetIrqsFlag.ACTION_TRIGGER
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Reply:
     """A reply message; ``fds`` are the device's and ride along."""
 
     data: bytes
     fds: Sequence[int] = ()
+
+
+_NO_REPLY = Reply(b"")
+"""What a posted write returns: it is never sent."""
 
 
 @dataclass(slots=True)
@@ -125,7 +129,8 @@ class Session:
         The caller closes ``request``.
         """
         self.counters.requests += 1
-        if request.flags & TYPE_MASK == TYPE_REPLY:
+        flags = request.flags
+        if flags & TYPE_MASK == TYPE_REPLY:
             raise PeerError(f"reply {request.id} to a request that was never sent")
         try:
             command = self._commands.get(request.command)
@@ -133,12 +138,12 @@ class Session:
                 raise RequestError(EINVAL, f"unknown command {request.command}")
             if self.version is None and request.command != Command.VERSION:
                 raise RequestError(EINVAL, "VERSION must come first")
-            if request.flags & ERROR:
+            if flags & ERROR:
                 raise RequestError(EINVAL, "a request cannot carry an error")
             reply = command(request)
         except RequestError as error:
             reply = self._refuse(request, error)
-        return None if request.flags & NO_REPLY else reply
+        return None if flags & NO_REPLY else reply
 
     def _refuse(self, request: Message, error: RequestError) -> Reply:
         self.counters.refused += 1
@@ -168,9 +173,7 @@ class Session:
             raise RequestError(EPERM, f"region {index} cannot be read")
         data = self._device.region_read(index, offset, count)
         assert len(data) == count
-        size = _REGION_REPLY_SIZE + count
-        head = (request.id, Command.REGION_READ, size, TYPE_REPLY, 0, offset, index, count)
-        return Reply(REGION_REPLY.pack(*head) + data)
+        return Reply(_region_reply(request, offset, index, count, count) + data)
 
     def _region_write(self, request: Message) -> Reply:
         payload = request.payload
@@ -182,9 +185,9 @@ class Session:
         if not self._region(index, offset, count).writable:
             raise RequestError(EPERM, f"region {index} cannot be written")
         self._device.region_write(index, offset, payload[REGION_ACCESS.size :])
-        size = _REGION_REPLY_SIZE
-        head = (request.id, Command.REGION_WRITE, size, TYPE_REPLY, 0, offset, index, count)
-        return Reply(REGION_REPLY.pack(*head))
+        if request.flags & NO_REPLY:
+            return _NO_REPLY
+        return Reply(_region_reply(request, offset, index, count, 0))
 
     def _region_write_multi(self, request: Message) -> Reply:
         """All writes, in order; none when any is refused."""
@@ -365,6 +368,12 @@ class Session:
                 raise RequestError(EINVAL, "SET_IRQS: only INTx has an unmask eventfd, none a mask")
         except OSError as error:
             raise _refusal("SET_IRQS", error) from error
+
+
+def _region_reply(request: Message, offset: int, index: int, count: int, follows: int) -> bytes:
+    """Header and fixed part of the reply to a region access; ``follows`` bytes of data come."""
+    size = _REGION_REPLY_SIZE + follows
+    return REGION_REPLY.pack(request.id, request.command, size, TYPE_REPLY, 0, offset, index, count)
 
 
 def _refusal(command: str, error: OSError) -> RequestError:

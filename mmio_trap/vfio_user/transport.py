@@ -33,7 +33,8 @@ class Connection:
         Raises PeerError when the framing is broken, OSError when the socket is.
         """
         parser = self._parser
-        while (message := parser.next_message()) is None:
+        message = parser.next_message() if parser.is_inside_message else None
+        while message is None:
             count, ancillary, flags, _ = self._sock.recvmsg_into(
                 (parser.room(),), _ANCILLARY_SIZE, socket.MSG_CMSG_CLOEXEC
             )
@@ -45,6 +46,7 @@ class Connection:
                 if parser.is_inside_message:
                     raise PeerError("the connection ended inside a message")
                 return None
+            message = parser.next_message()
         return message
 
     def send(self, data: bytes, fds: Sequence[int] = ()) -> None:
