@@ -187,80 +187,90 @@ _EXECUTION = (
     reg.RING_IPEHR,
 )
 
-RENDER_MASKED_REGISTERS: tuple[int, ...] = (
-    0x2088,  # FF_SLICE_CHICKEN
-    0x2090,  # 3D_CHICKEN3
-    0x20D8,  # CS_DEBUG_MODE2
-    0x2580,  # CS_CHICKEN1
-    0x7000,  # CACHE_MODE_0
-    0x7004,  # CACHE_MODE_1
-    0x7008,  # GT_MODE
-    0x7010,  # COMMON_SLICE_CHICKEN1
-    0x7014,  # COMMON_SLICE_CHICKEN2
-    0x7300,  # HDC_CHICKEN0
-    0x7304,  # HDC_CHICKEN1
-    0x83A4,  # VF_GUARDBAND
-    0xE100,  # HALF_SLICE_CHICKEN1
-    0xE180,  # HALF_SLICE_CHICKEN2
-    0xE184,  # HALF_SLICE_CHICKEN3
-    0xE188,  # HALF_SLICE_CHICKEN5
-    0xE194,  # HALF_SLICE_CHICKEN7
-    0xE4F0,  # ROW_CHICKEN
-)
+RENDER_MASKED_REGISTERS: dict[int, str] = {
+    0x2088: "FF_SLICE_CHICKEN",
+    0x2090: "3D_CHICKEN3",
+    0x20D8: "CS_DEBUG_MODE2",
+    0x2580: "CS_CHICKEN1",
+    0x7000: "CACHE_MODE_0",
+    0x7004: "CACHE_MODE_1",
+    0x7008: "GT_MODE",
+    0x7010: "COMMON_SLICE_CHICKEN1",
+    0x7014: "COMMON_SLICE_CHICKEN2",
+    0x7300: "HDC_CHICKEN0",
+    0x7304: "HDC_CHICKEN1",
+    0x83A4: "VF_GUARDBAND",
+    0xE100: "HALF_SLICE_CHICKEN1",
+    0xE180: "HALF_SLICE_CHICKEN2",
+    0xE184: "HALF_SLICE_CHICKEN3",
+    0xE188: "HALF_SLICE_CHICKEN5",
+    0xE194: "HALF_SLICE_CHICKEN7",
+    0xE4F0: "ROW_CHICKEN",
+}
 """Chicken registers that a render context keeps (BAR0 offsets, MASKED)."""
 
 RENDER_PREDICATE_REGISTERS: tuple[int, ...] = tuple(range(0x2400, 0x241C, 4))
 """MI_PREDICATE SRC0, SRC1, DATA and RESULT of the render engine (rows: engine_registers.py)."""
 
-RENDER_STATE_REGISTERS: tuple[int, ...] = (
-    0x2290,  # GPGPU_THREADS_DISPATCHED
-    0x2294,
-    0x22C8,  # PS_INVOCATION_COUNT, slice 0
-    0x22CC,
-    0x22D8,  # PS_DEPTH_COUNT, slice 0
-    0x22DC,
-    0x22F0,  # PS_INVOCATION_COUNT, slice 1
-    0x22F4,
-    0x22F8,  # PS_DEPTH_COUNT, slice 1
-    0x22FC,
-    *range(0x2300, 0x2350, 4),  # HS DS IA VS GS CL PS invocation counts, PS_INVOCATION_COUNT
-    *(0x2350, 0x2354),  # PS_DEPTH_COUNT
-    0x2420,  # 3DPRIM_END_OFFSET
-    0x2430,  # 3DPRIM_START_VERTEX
-    0x2434,  # 3DPRIM_VERTEX_COUNT
-    0x2438,  # 3DPRIM_INSTANCE_COUNT
-    0x243C,  # 3DPRIM_START_INSTANCE
-    0x2440,  # 3DPRIM_BASE_VERTEX
-    0x2448,  # PS_INVOCATION_COUNT, slice 2
-    0x244C,
-    0x2450,  # PS_DEPTH_COUNT, slice 2
-    0x2454,
-    0x2500,  # GPGPU_DISPATCHDIMX, Y, Z
-    0x2504,
-    0x2508,
-    *range(0x4DE0, 0x4DF8, 4),  # TR-TT: L3 pointer, null and invalid tile, address, enable
-    0x4DFC,
-    *range(0x5200, 0x5220, 4),  # SO_NUM_PRIMS_WRITTEN
-    *range(0x5240, 0x5260, 4),  # SO_PRIM_STORAGE_NEEDED
-    *range(0x5280, 0x5290, 4),  # SO_WRITE_OFFSET
-    0x7034,  # L3CNTLREG
-    0xE400,  # TD_CTL
-    0xE404,  # TD_CTL2
-)
+
+def _wide(offset: int, name: str) -> dict[int, str]:
+    return {offset: name, offset + 4: f"{name}_UDW"}
+
+
+RENDER_STATE_REGISTERS: dict[int, str] = {
+    **_wide(0x2290, "GPGPU_THREADS_DISPATCHED"),
+    **_wide(0x22C8, "PS_INVOCATION_COUNT_SLICE0"),
+    **_wide(0x22D8, "PS_DEPTH_COUNT_SLICE0"),
+    **_wide(0x22F0, "PS_INVOCATION_COUNT_SLICE1"),
+    **_wide(0x22F8, "PS_DEPTH_COUNT_SLICE1"),
+    **_wide(0x2300, "HS_INVOCATION_COUNT"),
+    **_wide(0x2308, "DS_INVOCATION_COUNT"),
+    **_wide(0x2310, "IA_VERTICES_COUNT"),
+    **_wide(0x2318, "IA_PRIMITIVES_COUNT"),
+    **_wide(0x2320, "VS_INVOCATION_COUNT"),
+    **_wide(0x2328, "GS_INVOCATION_COUNT"),
+    **_wide(0x2330, "GS_PRIMITIVES_COUNT"),
+    **_wide(0x2338, "CL_INVOCATION_COUNT"),
+    **_wide(0x2340, "CL_PRIMITIVES_COUNT"),
+    **_wide(0x2348, "PS_INVOCATION_COUNT"),
+    **_wide(0x2350, "PS_DEPTH_COUNT"),
+    0x2420: "3DPRIM_END_OFFSET",
+    0x2430: "3DPRIM_START_VERTEX",
+    0x2434: "3DPRIM_VERTEX_COUNT",
+    0x2438: "3DPRIM_INSTANCE_COUNT",
+    0x243C: "3DPRIM_START_INSTANCE",
+    0x2440: "3DPRIM_BASE_VERTEX",
+    **_wide(0x2448, "PS_INVOCATION_COUNT_SLICE2"),
+    **_wide(0x2450, "PS_DEPTH_COUNT_SLICE2"),
+    0x2500: "GPGPU_DISPATCHDIMX",
+    0x2504: "GPGPU_DISPATCHDIMY",
+    0x2508: "GPGPU_DISPATCHDIMZ",
+    **_wide(0x4DE0, "TRTT_L3_POINTER"),
+    0x4DE8: "TRTT_NULL_DETECT",
+    0x4DEC: "TRTT_INVALID_DETECT",
+    0x4DF0: "TRTT_VIRTUAL_ADDRESS",
+    0x4DF4: "TRTT_ENABLE",
+    0x4DFC: "TRTT_CHICKEN",
+    **{
+        k: v for n in range(4) for k, v in _wide(0x5200 + 8 * n, f"SO_NUM_PRIMS_WRITTEN{n}").items()
+    },
+    **{
+        k: v
+        for n in range(4)
+        for k, v in _wide(0x5240 + 8 * n, f"SO_PRIM_STORAGE_NEEDED{n}").items()
+    },
+    **{0x5280 + 4 * n: f"SO_WRITE_OFFSET{n}" for n in range(4)},
+    0x7034: "L3CNTLREG",
+    0xE400: "TD_CTL",
+    0xE404: "TD_CTL2",
+}
 """Plain registers that a render context keeps (BAR0 offsets)."""
 
-OA_REGISTERS: tuple[int, ...] = (0x2360, 0x2364)
-"""OA context control and context id."""
-FLEXIBLE_EU_REGISTERS: tuple[int, ...] = (
-    0xE458,
-    0xE558,
-    0xE658,
-    0xE758,
-    0xE45C,
-    0xE55C,
-    0xE65C,
-)
-"""EU_PERF_CNTL0..6."""
+OA_REGISTERS: dict[int, str] = {0x2360: "OACTXCONTROL", 0x2364: "OACTXID"}
+FLEXIBLE_EU_REGISTERS: dict[int, str] = {
+    offset: f"EU_PERF_CNTL{n}"
+    for n, offset in enumerate((0xE458, 0xE558, 0xE658, 0xE758, 0xE45C, 0xE55C, 0xE65C))
+}
 
 OA_INDEX = 0x128
 """Dword of the offset of OA context control; i915_perf.c writes the value after it."""
@@ -277,14 +287,14 @@ _RENDER = Layout(
         *_HEAD,
         _block(0x41, (reg.RING_R_PWR_CLK_STATE,), posted=False),
         _block(0x51, _EXECUTION),
-        _block(OA_INDEX - 1, OA_REGISTERS, relative=False),
-        _block(0x130, RENDER_MASKED_REGISTERS, relative=False, masked=True),
+        _block(OA_INDEX - 1, tuple(OA_REGISTERS), relative=False),
+        _block(0x130, tuple(RENDER_MASKED_REGISTERS), relative=False, masked=True),
         _block(
             0x180,
-            RENDER_PREDICATE_REGISTERS + RENDER_STATE_REGISTERS,
+            (*RENDER_PREDICATE_REGISTERS, *RENDER_STATE_REGISTERS),
             relative=False,
         ),
-        _block(FLEXIBLE_EU_INDEX - 1, FLEXIBLE_EU_REGISTERS, relative=False),
+        _block(FLEXIBLE_EU_INDEX - 1, tuple(FLEXIBLE_EU_REGISTERS), relative=False),
     ),
     end=0x3EC,
 )

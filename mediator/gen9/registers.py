@@ -10,6 +10,9 @@ from __future__ import annotations
 
 from mediator.gen9.field import Field
 
+REGISTER_BLOCK_SIZE = 2 << 20
+"""Bytes of BAR0 that are registers."""
+
 # -- engine registers, relative to the engine's base (rows: softgpu/engine_registers.py) ----------
 
 RING_EXCC = 0x028
@@ -131,6 +134,7 @@ GEN8_M1TCR = 0x4264
 GEN8_M2TCR = 0x4268
 GEN8_BTCR = 0x426C
 GEN8_VTCR = 0x4270
+GEN8_GTCR = 0x4274
 GFX_FLSH_CNTL = 0x101008
 FENCE_BASE = 0x100000
 FENCE_COUNT = 32
