@@ -1,0 +1,299 @@
+/* Rectangles: twin of reference.blit, piece for piece, so that a fault leaves the same bytes. */
+#include <string.h>
+
+#include "hotpath.h"
+
+#define ALL_BITS UINT32_C(0xffffffff)
+#define NO_PAGE UINT64_MAX
+
+enum { ROP_PATTERN = 0xf0, ROP_SOURCE = 0xcc };
+enum { X_TILE_SHIFT = 9, X_ROWS_SHIFT = 3 };
+enum { Y_TILE_SHIFT = 7, Y_ROWS_SHIFT = 5, Y_COLUMN_SHIFT = 4 };
+
+struct state {
+	const struct hp_memory *memory;
+	const struct hp_space *space;
+	const struct hp_blit *job;
+	struct hp_fault *fault;
+	int reads_destination;
+};
+
+/* The page a surface was last used in. */
+struct window {
+	uint64_t page; /* GPU address >> 12, NO_PAGE at first */
+	uint64_t physical;
+	uint8_t *host; /* NULL: not guest memory */
+	unsigned flags;
+	int32_t writable;
+};
+
+static uint64_t smaller(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static int refuse(const struct state *state, uint64_t address, int write, int kind)
+{
+	state->fault->address = address;
+	state->fault->write = write;
+	return kind;
+}
+
+static int open_window(const struct state *state, struct window *window, uint64_t address,
+		       int write)
+{
+	uint64_t page = address >> HP_PAGE_SHIFT;
+
+	if (window->page == page)
+		return 0;
+	window->page = NO_PAGE;
+	int error = hp_translate(state->memory, state->space, page << HP_PAGE_SHIFT,
+				 &window->physical, &window->writable);
+	if (error)
+		return refuse(state, address, write, error);
+	window->host = hp_host(state->memory, window->physical, &window->flags);
+	window->page = page;
+	return 0;
+}
+
+/* GPU address of byte column `x` of row `y`; `reach` = contiguous bytes within its page. */
+static uint64_t locate(const struct hp_surface *surface, int64_t x, int64_t y, uint64_t mask,
+		       uint64_t *reach)
+{
+	uint64_t address = surface->base;
+
+	/* Right shifts of negative numbers round down (gcc, clang): tiles left of or above 0. */
+	if (surface->tiling == HP_LINEAR) {
+		address += (uint64_t)(y * surface->pitch + x);
+		*reach = HP_PAGE_SIZE;
+	} else if (surface->tiling == HP_TILE_X) {
+		uint64_t line = (uint64_t)y & ((1 << X_ROWS_SHIFT) - 1);
+		uint64_t within = (uint64_t)x & ((1 << X_TILE_SHIFT) - 1);
+
+		address += (uint64_t)((y >> X_ROWS_SHIFT) * surface->pitch * (1 << X_ROWS_SHIFT));
+		address += (uint64_t)((x >> X_TILE_SHIFT) * HP_PAGE_SIZE);
+		address += (line << X_TILE_SHIFT) + within;
+		*reach = (1 << X_TILE_SHIFT) - within;
+	} else {
+		uint64_t line = (uint64_t)y & ((1 << Y_ROWS_SHIFT) - 1);
+		uint64_t column = ((uint64_t)x & ((1 << Y_TILE_SHIFT) - 1)) >> Y_COLUMN_SHIFT;
+		uint64_t within = (uint64_t)x & ((1 << Y_COLUMN_SHIFT) - 1);
+
+		address += (uint64_t)((y >> Y_ROWS_SHIFT) * surface->pitch * (1 << Y_ROWS_SHIFT));
+		address += (uint64_t)((x >> Y_TILE_SHIFT) * HP_PAGE_SIZE);
+		address += (column << (Y_COLUMN_SHIFT + Y_ROWS_SHIFT)) + (line << Y_COLUMN_SHIFT);
+		address += within;
+		*reach = (1 << Y_COLUMN_SHIFT) - within;
+	}
+	address &= mask;
+	*reach = smaller(*reach, HP_PAGE_SIZE - (address & (HP_PAGE_SIZE - 1)));
+	return address;
+}
+
+/* `dword` as it repeats from byte `done` of the row on. */
+static uint32_t repeat_from(uint32_t dword, uint64_t done)
+{
+	unsigned bits = 8 * (unsigned)(done & 3);
+
+	return bits ? dword >> bits | dword << (32 - bits) : dword;
+}
+
+static void fill(uint8_t *target, uint64_t count, uint32_t dword)
+{
+	uint64_t pair = (uint64_t)dword << 32 | dword;
+
+	if (pair == (pair & 0xff) * UINT64_C(0x0101010101010101)) {
+		memset(target, (int)(dword & 0xff), count);
+		return;
+	}
+	while (count >= sizeof(pair)) {
+		memcpy(target, &pair, sizeof(pair));
+		target += sizeof(pair);
+		count -= sizeof(pair);
+	}
+	memcpy(target, &pair, count);
+}
+
+/* Any raster operation under a write mask; `source` is NULL when there is none. */
+static void combine(uint8_t *target, const uint8_t *source, uint64_t count, uint8_t rop,
+		    uint32_t pattern_dword, uint32_t mask_dword)
+{
+	const uint64_t pattern = (uint64_t)pattern_dword << 32 | pattern_dword;
+	const uint64_t mask = (uint64_t)mask_dword << 32 | mask_dword;
+	/* The function of source and destination that the pattern's bits pick, one term a pair. */
+	uint64_t term[4];
+
+	for (unsigned pair = 0; pair < 4; pair++) {
+		uint64_t with = rop >> (4 + pair) & 1 ? pattern : 0;
+		uint64_t without = rop >> pair & 1 ? ~pattern : 0;
+
+		term[pair] = with | without;
+	}
+	while (count) {
+		uint64_t size = smaller(count, sizeof(uint64_t));
+		uint64_t s = 0;
+		uint64_t d = 0;
+
+		if (size == sizeof(uint64_t)) {
+			memcpy(&d, target, sizeof(d));
+			if (source)
+				memcpy(&s, source, sizeof(s));
+		} else {
+			memcpy(&d, target, size);
+			if (source)
+				memcpy(&s, source, size);
+		}
+		uint64_t new = (term[0] & ~s & ~d) | (term[1] & ~s & d) | (term[2] & s & ~d) |
+			       (term[3] & s & d);
+		new = (new & mask) | (d & ~mask);
+		if (size == sizeof(uint64_t))
+			memcpy(target, &new, sizeof(new));
+		else
+			memcpy(target, &new, size);
+		target += size;
+		if (source)
+			source += size;
+		count -= size;
+	}
+}
+
+static int combine_run(const struct state *state, struct window *window, uint64_t address,
+		       const uint8_t *source, uint64_t done, uint64_t count)
+{
+	const struct hp_blit *job = state->job;
+	int whole = job->write_mask == ALL_BITS;
+
+	int error = open_window(state, window, address, 1);
+	if (error)
+		return error;
+	if (!window->writable)
+		return 0;
+	unsigned needed = HP_WRITABLE | (state->reads_destination ? HP_READABLE : 0);
+	if (!window->host || (window->flags & needed) != needed)
+		return refuse(state, address, 1, HP_PAGE_NOT_IN_MEMORY);
+	uint8_t *target = window->host + (address & (HP_PAGE_SIZE - 1));
+	if (!job->mark_only) {
+		uint32_t pattern = repeat_from(job->pattern, done);
+
+		if (job->rop == ROP_SOURCE && whole && source)
+			memmove(target, source, count);
+		else if (job->rop == ROP_PATTERN && whole)
+			fill(target, count, pattern);
+		else
+			combine(target, source, count, job->rop, pattern,
+				repeat_from(job->write_mask, done));
+	}
+	hp_mark(state->memory, window->physical);
+	return 0;
+}
+
+/* The readable host bytes at GPU `address`. */
+static int open_source(const struct state *state, struct window *window, uint64_t address,
+		       const uint8_t **source)
+{
+	int error = open_window(state, window, address, 0);
+	if (error)
+		return error;
+	if (!window->host || !(window->flags & HP_READABLE))
+		return refuse(state, address, 0, HP_PAGE_NOT_IN_MEMORY);
+	*source = window->host + (address & (HP_PAGE_SIZE - 1));
+	return 0;
+}
+
+static int stage_row(const struct state *state, struct window *from, int64_t row,
+		     uint64_t width, uint8_t *scratch)
+{
+	const struct hp_blit *job = state->job;
+	uint64_t reach;
+
+	for (uint64_t done = 0; done < width; done += reach) {
+		const uint8_t *source;
+		uint64_t address = locate(&job->source, job->source_x + (int64_t)done,
+					  job->source_y + row, state->space->mask, &reach);
+		int error = open_source(state, from, address, &source);
+		if (error)
+			return error;
+		reach = smaller(reach, width - done);
+		memcpy(scratch + done, source, reach);
+	}
+	return 0;
+}
+
+static int blit_row(const struct state *state, struct window *from, struct window *to,
+		    int64_t row, uint64_t width, uint8_t *scratch)
+{
+	const struct hp_blit *job = state->job;
+	uint64_t mask = state->space->mask;
+	uint64_t count;
+	int error;
+
+	if (job->staged && job->has_source) {
+		error = stage_row(state, from, row, width, scratch);
+		if (error)
+			return error;
+	}
+	for (uint64_t done = 0; done < width; done += count) {
+		const uint8_t *source = NULL;
+		int64_t column = job->x + (int64_t)done;
+		uint64_t address = locate(&job->destination, column, job->y + row, mask, &count);
+
+		if (job->has_source && job->staged) {
+			source = scratch + done;
+		} else if (job->has_source) {
+			uint64_t reach;
+			uint64_t origin = locate(&job->source, job->source_x + (int64_t)done,
+						 job->source_y + row, mask, &reach);
+
+			count = smaller(count, reach);
+			error = open_source(state, from, origin, &source);
+			if (error)
+				return error;
+		}
+		count = smaller(count, width - done);
+		error = combine_run(state, to, address, source, done, count);
+		if (error)
+			return error;
+	}
+	return 0;
+}
+
+/* Rows that follow each other without a gap are one long row. */
+static int seamless(const struct hp_blit *job)
+{
+	int64_t width = (int64_t)job->width;
+
+	if (job->staged || job->upwards || width % 4)
+		return 0;
+	if (job->destination.tiling != HP_LINEAR || job->destination.pitch != width)
+		return 0;
+	return !job->has_source ||
+	       (job->source.tiling == HP_LINEAR && job->source.pitch == width);
+}
+
+int64_t hp_blit(const struct hp_memory *memory, const struct hp_space *space,
+		const struct hp_blit *job, uint8_t *scratch, size_t scratch_size,
+		struct hp_fault *fault)
+{
+	struct window from = {.page = NO_PAGE};
+	struct window to = {.page = NO_PAGE};
+	struct state state = {memory, space, job, fault, 0};
+	uint64_t width = job->width;
+	uint64_t height = job->height;
+
+	if (width >> 32 || height >> 31 || (job->staged && job->has_source && scratch_size < width))
+		return HP_BAD_ARGUMENT;
+	state.reads_destination = job->write_mask != ALL_BITS ||
+				  ((job->rop >> 1) & 0x55) != (job->rop & 0x55);
+	if (seamless(job)) {
+		width *= height;
+		height = height ? 1 : 0;
+	}
+	for (uint64_t done = 0; done < height; done++) {
+		int64_t row = (int64_t)(job->upwards ? height - 1 - done : done);
+		int error = blit_row(&state, &from, &to, row, width, scratch);
+
+		if (error)
+			return error;
+	}
+	return (int64_t)job->height;
+}

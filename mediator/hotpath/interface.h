@@ -1,0 +1,72 @@
+/* What Python calls; build.py reads this file too, so: declarations only. */
+
+/* Negative results; the numbers are those of interface.FaultKind. */
+enum hp_fault_kind {
+	HP_NOT_PRESENT = -1,
+	HP_BEYOND_39_BITS = -2,
+	HP_TABLE_NOT_IN_MEMORY = -3,
+	HP_PAGE_NOT_IN_MEMORY = -4,
+	HP_BAD_ARGUMENT = -5
+};
+
+enum hp_tiling { HP_LINEAR = 0, HP_TILE_X = 1, HP_TILE_Y = 2 };
+
+/* GuestMemory.table (rows of four qwords, sorted) and its dirty log (NULL: not recording). */
+struct hp_memory {
+	const uint64_t *table;
+	size_t ranges;
+	uint8_t *dirty;
+	size_t dirty_pages;
+};
+
+/* A GPU address space: the GGTT when `entries` is set, else the PPGTT under `root`. */
+struct hp_space {
+	const uint64_t *entries;
+	size_t entry_count;
+	uint64_t root;
+	uint64_t mask;
+};
+
+struct hp_surface {
+	uint64_t base;
+	int64_t pitch;
+	int32_t tiling;
+};
+
+/* interface.Blit; `has_source` is 0 when there is none, `mark_only` writes the dirty log alone. */
+struct hp_blit {
+	struct hp_surface destination;
+	struct hp_surface source;
+	int64_t x;
+	int64_t y;
+	int64_t source_x;
+	int64_t source_y;
+	uint64_t width;
+	uint64_t height;
+	uint32_t pattern;
+	uint32_t write_mask;
+	uint8_t rop;
+	uint8_t has_source;
+	uint8_t upwards;
+	uint8_t staged;
+	uint8_t mark_only;
+};
+
+struct hp_fault {
+	uint64_t address;
+	int32_t write;
+};
+
+/* The page of `address` (already masked): 0, or a negative hp_fault_kind. */
+int hp_translate(const struct hp_memory *memory, const struct hp_space *space, uint64_t address,
+		 uint64_t *physical, int32_t *writable);
+
+/* Rows done, or a negative hp_fault_kind with `fault` set. `scratch` holds a row when staged. */
+int64_t hp_blit(const struct hp_memory *memory, const struct hp_space *space,
+		const struct hp_blit *job, uint8_t *scratch, size_t scratch_size,
+		struct hp_fault *fault);
+
+/* Compare and exchange `size` (4, 8, 16) bytes at guest physical `address`: 1 exchanged, 0 not,
+ * or a negative hp_fault_kind. `expected` becomes what was found. */
+int hp_compare_exchange(const struct hp_memory *memory, uint64_t address, size_t size,
+			uint8_t *expected, const uint8_t *desired);

@@ -1,0 +1,113 @@
+"""The hot path in C: packs Python's objects into the C structures and faults into exceptions.
+
+Same names, arguments and results as `reference`. The caller is inside ``memory.using()``: C holds
+host addresses of the guest's memory.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mediator.hotpath._hotpath import ffi, lib
+from mediator.hotpath.interface import FAULT_REASONS, Blit, FaultKind, PageFault, Space, Surface
+from mmio_trap.guest_memory import PAGE_SHIFT, GuestAddressError, GuestMemory
+
+_RANGE_BYTES = 32
+
+
+def translate(space: Space, address: int) -> tuple[int, bool]:
+    """(guest physical address, writable) of ``address`` by a fresh walk. Raises PageFault."""
+    address &= space.mask
+    memory, _held = _memory(space.memory)
+    packed, _table = _space(space)
+    physical = ffi.new("uint64_t *")
+    writable = ffi.new("int32_t *")
+    error = lib.hp_translate(memory, packed, address, physical, writable)
+    if error:
+        raise PageFault(address, False, FAULT_REASONS[FaultKind(-error)])
+    return physical[0], bool(writable[0])
+
+
+def compare_exchange(
+    memory: GuestMemory, address: int, size: int, expected: int, desired: int
+) -> int:
+    """Write ``desired`` at guest physical ``address`` if ``expected`` is there, atomically.
+
+    Returns what was there. ``size`` is 4, 8 or 16 bytes, ``address`` a multiple of it. Raises
+    GuestAddressError.
+    """
+    log = memory.dirty_bytes
+    packed, _held = _memory(memory)
+    found = ffi.new("uint8_t[]", expected.to_bytes(size, "little"))
+    done = lib.hp_compare_exchange(packed, address, size, found, desired.to_bytes(size, "little"))
+    if done < 0:
+        raise GuestAddressError(address, size, write=True)
+    fresh = memory.dirty_bytes
+    if done and fresh is not None and fresh is not log:  # recording began meanwhile
+        fresh[address >> PAGE_SHIFT] = 1
+    return int.from_bytes(ffi.buffer(found, size), "little")
+
+
+def blit(space: Space, job: Blit) -> None:
+    """Do ``job`` row by row, run by run; a PageFault leaves what was written before it."""
+    log = space.memory.dirty_bytes
+    packed = _job(job)
+    try:
+        _blit(space, job, packed)
+    finally:
+        fresh = space.memory.dirty_bytes
+        if fresh is not None and fresh is not log:  # recording began meanwhile
+            packed.mark_only = 1
+            _blit(space, job, packed)
+
+
+def _blit(space: Space, job: Blit, packed: Any) -> None:
+    memory, _held = _memory(space.memory)
+    packed_space, _table = _space(space)
+    scratch_size = job.width if job.staged else 0
+    scratch = ffi.from_buffer(bytearray(scratch_size), require_writable=True)
+    fault = ffi.new("struct hp_fault *")
+    done = lib.hp_blit(memory, packed_space, packed, scratch, scratch_size, fault)
+    if done < 0:
+        reason = FAULT_REASONS[FaultKind(-done)]
+        raise PageFault(fault.address, bool(fault.write), reason)
+
+
+def _memory(memory: GuestMemory) -> tuple[Any, tuple[Any, ...]]:
+    """``struct hp_memory``, and the buffers to hold as long as it is used."""
+    table = ffi.from_buffer("uint64_t[]", memory.table)
+    log = memory.dirty_bytes
+    dirty: Any = ffi.NULL
+    pages = 0
+    if log is not None:
+        dirty = ffi.from_buffer("uint8_t[]", log, require_writable=True)
+        pages = len(log)
+    ranges = len(memory.table) * memory.table.itemsize // _RANGE_BYTES
+    return ffi.new("struct hp_memory *", (table, ranges, dirty, pages)), (table, dirty)
+
+
+def _space(space: Space) -> tuple[Any, Any]:
+    """``struct hp_space``, and the buffer to hold as long as it is used."""
+    entries = space.entries
+    if entries is None:
+        return ffi.new("struct hp_space *", (ffi.NULL, 0, space.root, space.mask)), None
+    table = ffi.from_buffer("uint64_t[]", entries)
+    return ffi.new("struct hp_space *", (table, len(entries), 0, space.mask)), table
+
+
+def _job(job: Blit) -> Any:
+    packed = ffi.new("struct hp_blit *")
+    _surface(packed.destination, job.destination)
+    packed.x, packed.y = job.x, job.y
+    packed.width, packed.height = job.width, job.height
+    packed.pattern, packed.write_mask, packed.rop = job.pattern, job.write_mask, job.rop
+    packed.upwards, packed.staged = job.upwards, job.staged
+    if job.source is not None:
+        _surface(packed.source, job.source)
+        packed.source_x, packed.source_y = job.source_x, job.source_y
+        packed.has_source = 1
+    return packed
+
+
+def _surface(packed: Any, surface: Surface) -> None:
+    packed.base, packed.pitch, packed.tiling = surface.base, surface.pitch, surface.tiling
