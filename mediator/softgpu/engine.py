@@ -1,0 +1,414 @@
+"""One engine of the software GPU: takes contexts from its execution lists and runs them.
+
+The way of one request: `submit` (ELSP) -> `step` promotes the list, restores the context
+(`context.py`), lets the command streamer run it (`streamer.py`), and on an empty ring, an
+arbitration point or a wait decides with `execlist.py` what comes next, writes the status buffer
+and raises the context switch interrupt. Each engine has a thread that calls `step`; a test may
+call `step` itself. Lock order: `memory.using()`, then the GPU's lock.
+"""
+
+from __future__ import annotations
+
+import logging
+import struct
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mediator.gen9 import registers as reg
+from mediator.gen9.engines import EngineFacts
+from mediator.gen9.execlist import HWSP_CSB_OFFSET, HWSP_CSB_WRITE_POINTER_OFFSET
+from mediator.gen9.interrupts import EngineInterrupt
+from mediator.softgpu import context
+from mediator.softgpu.address_space import PageFault, Ppgtt
+from mediator.softgpu.context_state import ContextState
+from mediator.softgpu.counters import CommandCounters
+from mediator.softgpu.execlist import ContextStatus, Execlists, lrca
+from mediator.softgpu.interrupt import raise_engine_event
+from mediator.softgpu.streamer import Stop, Streamer
+
+if TYPE_CHECKING:
+    from mediator.softgpu.gpu import SoftGpu
+
+_LOG = logging.getLogger(__name__)
+
+QUANTUM = 2048
+"""Commands between two looks at the execution lists."""
+_SHORTEST_PAUSE_S = 20e-6
+_LONGEST_PAUSE_S = 1e-3
+_HALT_TIMEOUT_S = 0.5
+"""A command stops within milliseconds of `abandon`; past this the engine is taken as lost."""
+_WORKAROUND_QUANTA = 8
+_CSB_ENTRY = struct.Struct("<II")
+
+
+@dataclass
+class EngineCounters:
+    """What an engine has done since power-on."""
+
+    submissions: int = 0
+    """Execution lists taken from the submission port."""
+    contexts_completed: int = 0
+    preemptions: int = 0
+    lite_restores: int = 0
+    hangs: int = 0
+    resets: int = 0
+    busy_ns: int = 0
+    """Time with a context loaded, in nanoseconds."""
+
+
+class Engine:
+    """One command streamer with its execution lists. Implements `streamer.CommandHost`."""
+
+    def __init__(self, gpu: SoftGpu, facts: EngineFacts) -> None:
+        self.gpu = gpu
+        self.facts = facts
+        self.name = facts.name
+        self.engine_class = facts.engine_class
+        self.mmio_base = facts.mmio_base
+        self.ggtt = gpu.ggtt
+        self.ppgtt = Ppgtt(gpu.memory)
+        self.counters = CommandCounters()
+        self.totals = EngineCounters()
+        self.lists = Execlists()
+        self.context: ContextState | None = None
+        self.attention = False
+        """A submission waits: the streamer returns at its next arbitration point."""
+        self.abandon = False
+        """Stop at the next command: the ring is stopped or about to be reset."""
+        self.executing = False
+        self.hung: str | None = None
+        """Why the engine stands still until it is reset."""
+        self._may_switch = True
+        self._pause_s = _SHORTEST_PAUSE_S
+        self._loaded_at_ns = 0
+        self._context_ticks = 0
+        self._kept_registers = context.kept_registers(facts)
+        self._streamer = Streamer(self)
+        self._changed = threading.Condition(gpu.lock)
+        self._kicked = False
+        self._exit = False
+        self._thread: threading.Thread | None = None
+
+    # -- life cycle ------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Let a thread of its own run the engine."""
+        self._exit = False
+        self._thread = threading.Thread(target=self._run, name=f"engine {self.name}", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the engine's thread. The caller does not hold the GPU's lock."""
+        with self.gpu.lock:
+            self._exit = True
+            self.abandon = True
+            self.kick()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def reset(self) -> None:
+        """Engine reset: abandon what runs, return registers and lists to cold values.
+
+        The caller holds the GPU's lock; it is released while the streamer comes to a halt.
+        """
+        self.halt()
+        self._account()
+        self.lists = Execlists()
+        self.context = None
+        self.hung = None
+        self.attention = self.abandon = False
+        self._may_switch = True
+        self.totals.resets += 1
+        self.gpu.registers.reset(self.gpu.engine_rows[self.name])
+        self.ppgtt.flush()
+        self.kick()
+
+    def halt(self) -> bool:
+        """Stop the streamer between two commands; True when it stands. Lock as in `reset`."""
+        self.abandon = True
+        self.kick()
+        return self._changed.wait_for(lambda: not self.executing, _HALT_TIMEOUT_S)
+
+    def resume(self) -> None:
+        """Let a halted engine go on."""
+        self.abandon = False
+        self.kick()
+
+    def kick(self) -> None:
+        """Wake the engine's thread. The caller holds the GPU's lock."""
+        self._kicked = True
+        self._changed.notify_all()
+
+    # -- submission --------------------------------------------------------------------------
+
+    def submit(self, dword: int) -> None:
+        """A write to the execution list submission port. The caller holds the GPU's lock."""
+        if self.lists.write_elsp(dword):
+            self.totals.submissions += 1
+            self.attention = True
+            self.kick()
+
+    def step(self) -> float | None:
+        """Run one quantum.
+
+        Returns the seconds to pause before the next step: 0 to go on at once, None to wait for
+        `kick`.
+        """
+        gpu = self.gpu
+        with gpu.memory.using():
+            with gpu.lock:
+                running = self._arbitrate()
+                if running is None:
+                    return None
+                self.executing = True
+            stop = self._streamer.run(running, QUANTUM)
+            with gpu.lock:
+                self.executing = False
+                pause = None if self.abandon else self._after(running, stop)
+                self._changed.notify_all()
+                return pause
+
+    @property
+    def idle(self) -> bool:
+        """Nothing runs and nothing is submitted."""
+        return self.context is None and not self.lists.pending
+
+    # -- what a context restore asks --------------------------------------------------------------
+
+    def load_page_directory(self) -> None:
+        """PDP0 names the root of the context's page tables (48-bit mode)."""
+        first = (self.mmio_base + reg.RING_PDP0_LDW) >> 2
+        low, high = self.gpu.registers.values[first : first + 2]
+        self.ppgtt.load(high << 32 | low)
+
+    def reset_context_registers(self) -> None:
+        """Registers of the context take their reset values: nothing of another context stays."""
+        values, rows = self.gpu.registers.values, self.gpu.registers.map.by_offset
+        for offset in self._kept_registers:
+            values[offset >> 2] = rows[offset].reset
+
+    def run_workaround(self, detour: ContextState) -> None:
+        """Run an indirect or per-context batch to its end, before the context itself.
+
+        Raises ContextError when it does not come to an end.
+        """
+        waiting, self.attention = self.attention, False
+        try:
+            for _ in range(_WORKAROUND_QUANTA):
+                stop = self._streamer.run(detour, QUANTUM)
+                if stop is not Stop.QUANTUM:
+                    break
+        finally:
+            self.attention = waiting or self.abandon
+        if stop not in (Stop.RING_EMPTY, Stop.HUNG) and not self.abandon:
+            raise context.ContextError(f"a context work-around batch ended with {stop.name}")
+
+    # -- what the streamer asks of its host ----------------------------------------------------
+
+    @property
+    def status_page(self) -> int:
+        """GGTT address of the hardware status page."""
+        return self.gpu.registers.values[(self.mmio_base + reg.RING_HWS_PGA) >> 2] & ~0xFFF
+
+    @property
+    def context_page(self) -> int:
+        """GGTT address of the running context's per-process status page; 0 when idle."""
+        current = self.lists.current
+        return 0 if current is None else lrca(current)
+
+    def read_register(self, offset: int) -> int:
+        """Value of the register at BAR0 offset ``offset``."""
+        with self.gpu.lock:
+            return self.gpu.registers.read32(offset)
+
+    def write_register(self, offset: int, value: int) -> None:
+        """Write the register at BAR0 offset ``offset``."""
+        with self.gpu.lock:
+            self.gpu.registers.write32(offset, value)
+
+    def nonprivileged_slots(self) -> frozenset[int]:
+        """Register offsets that RING_FORCE_TO_NONPRIV opens to user batches."""
+        first = (self.mmio_base + reg.RING_FORCE_TO_NONPRIV) >> 2
+        values = self.gpu.registers.values[first : first + reg.RING_FORCE_TO_NONPRIV_COUNT]
+        return frozenset(v & reg.FORCE_TO_NONPRIV_ADDRESS_MASK for v in values)
+
+    def notify(self, bit: int) -> None:
+        """Raise interrupt ``bit`` (0..15) of this engine, subject to RING_IMR and the bank."""
+        with self.gpu.lock:
+            imr = self.gpu.registers.values[(self.mmio_base + reg.RING_IMR) >> 2]
+            raise_engine_event(self.gpu, self.facts, imr, bit)
+
+    def timestamp(self) -> int:
+        """RING_TIMESTAMP: 36-bit ticks of 83.333 ns."""
+        return self.gpu.timestamp()
+
+    def active_head(self) -> int:
+        """ACTHD: the address at which the command streamer stands."""
+        running = self.context
+        if running is None:
+            return self.gpu.registers.values[(self.mmio_base + reg.RING_ACTHD) >> 2]
+        for batch in (running.second, running.batch):
+            if batch.active:
+                return batch.address
+        return running.ring.start + (running.ring.head & reg.RING_HEAD_OFFSET.mask)
+
+    def context_timestamp(self) -> int:
+        """CTX_TIMESTAMP: 32-bit ticks that the loaded context has been active."""
+        if self.context is None:
+            return self._context_ticks
+        elapsed = self.gpu.ticks(self.gpu.clock() - self._loaded_at_ns)
+        return (self._context_ticks + elapsed) & 0xFFFF_FFFF
+
+    def set_context_timestamp(self, ticks: int) -> None:
+        """Set what CTX_TIMESTAMP counts on from."""
+        self._context_ticks = ticks
+        self._loaded_at_ns = self.gpu.clock()
+
+    def flush_tlb(self) -> None:
+        """Drop cached translations of the context's address space and of the GGTT."""
+        self.ppgtt.flush()
+        self.ggtt.flush()
+
+    def hang(
+        self, reason: str, *, address: int, command: int | None, fault: PageFault | None
+    ) -> None:
+        """Stand still until reset, and say why in the error registers.
+
+        ``address`` is where the command stands, ``command`` its first dword if it was read. An
+        illegal command sets EIR and raises the error interrupt; a page fault sets the fault
+        registers and is noticed by the driver's hang check, as on hardware.
+        """
+        with self.gpu.lock:
+            self.hung = reason
+            self.totals.hangs += 1
+            values, base = self.gpu.registers.values, self.mmio_base
+            _LOG.info("%s hangs at %#x: %s", self.name, address, reason)
+            if command is not None:
+                values[(base + reg.RING_IPEHR) >> 2] = command
+            if fault is not None:
+                self.gpu.record_fault(self.facts, fault)
+                return
+            values[(base + reg.RING_EIR) >> 2] |= reg.EIR_INSTRUCTION_ERROR
+            if not values[(base + reg.RING_EMR) >> 2] & reg.EIR_INSTRUCTION_ERROR:
+                self.notify(EngineInterrupt.MASTER_ERROR)
+
+    # -- the execution lists ---------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while not self._exit:
+            pause = self.step()
+            if pause == 0:
+                continue
+            with self.gpu.lock:
+                if not self._kicked:
+                    self._changed.wait(pause)
+                self._kicked = False
+
+    def _arbitrate(self) -> ContextState | None:
+        """Decide which context runs now; None when there is none or the engine stands."""
+        if self.abandon or self.hung is not None:
+            return None
+        lists = self.lists
+        if self.context is None:
+            if not lists.pending:
+                return None
+            self._report(lists.promote())
+            self._load()
+        elif lists.pending and self._may_switch:
+            if lists.is_lite_restore():
+                self.totals.lite_restores += 1
+                self._report(lists.lite_restore())
+                self._guarded(lambda running: context.reload_tail(self, running))
+            else:
+                self.totals.preemptions += 1
+                self._save()
+                self._report(lists.preempt())
+                self._load()
+        self.attention = bool(lists.pending)
+        return None if self.hung is not None else self.context
+
+    def _after(self, running: ContextState, stop: Stop) -> float | None:
+        """The streamer returned: what now? Pause as for `step`."""
+        if stop is Stop.HUNG:
+            return None
+        if stop is Stop.QUANTUM:
+            self._may_switch = False
+            return self._back_off() if running.spinning else self._go_on()
+        if stop is Stop.WAIT:
+            self._may_switch = running.arbitration
+            if self.lists.pending and self._may_switch:
+                return 0
+            if self._may_yield(running):
+                self._save()
+                self._report(self.lists.yield_element())
+                self._load()
+                return 0
+            return self._back_off()
+        self._may_switch = True
+        if stop is Stop.RING_EMPTY and not self.lists.is_lite_restore():
+            self._complete()
+        return self._go_on()
+
+    def _may_yield(self, running: ContextState) -> bool:
+        """A wait lets the next element run unless the context inhibits synchronous switches."""
+        return running.arbitration and not running.inhibit_switch and self.lists.has_next()
+
+    def _complete(self) -> None:
+        self.totals.contexts_completed += 1
+        self._save()
+        if self.hung is not None:
+            return
+        self._report(self.lists.complete())
+        if self.lists.current is not None:
+            self._load()
+
+    def _load(self) -> None:
+        """Restore the current element's context from its image."""
+        descriptor = self.lists.current
+        assert descriptor is not None, "no element to load"
+        self._may_switch = True
+        self._loaded_at_ns = self.gpu.clock()
+        self.context = ContextState(descriptor=descriptor)
+        self._guarded(lambda running: context.restore(self, running))
+
+    def _save(self) -> None:
+        """Save the running context into its image and unload it."""
+        self._guarded(lambda running: context.save(self, running))
+        self._account()
+        self.context = None
+
+    def _guarded(self, action: context.Action) -> None:
+        """Do ``action`` on the running context's image; a bad image hangs the engine."""
+        assert self.context is not None, "no context is loaded"
+        try:
+            action(self.context)
+        except PageFault as fault:
+            self.hang(f"context image: {fault}", address=fault.address, command=None, fault=fault)
+        except context.ContextError as error:
+            self.hang(str(error), address=self.context_page, command=None, fault=None)
+
+    def _report(self, status: ContextStatus) -> None:
+        """Write a status buffer entry and its pointer, then raise the context switch interrupt."""
+        page, pointer = self.status_page, self.lists.write_pointer
+        entry = _CSB_ENTRY.pack(status.event, status.context_id)
+        try:
+            self.ggtt.write(page + HWSP_CSB_OFFSET + _CSB_ENTRY.size * pointer, entry)
+            self.ggtt.write_u32(page + HWSP_CSB_WRITE_POINTER_OFFSET, pointer)
+        except PageFault as fault:
+            self.hang(f"status page: {fault}", address=page, command=None, fault=fault)
+        self.notify(EngineInterrupt.CONTEXT_SWITCH)
+
+    def _account(self) -> None:
+        if self.context is not None:
+            self.totals.busy_ns += self.gpu.clock() - self._loaded_at_ns
+
+    def _go_on(self) -> float:
+        self._pause_s = _SHORTEST_PAUSE_S
+        return 0
+
+    def _back_off(self) -> float:
+        pause = self._pause_s
+        self._pause_s = min(2 * pause, _LONGEST_PAUSE_S)
+        return pause
