@@ -1,0 +1,41 @@
+"""2D commands as the blitter's command streamer meets them; pixels are `blitter.py`'s affair.
+
+Source: PRM SKL vol 2a, vol 10. 2D commands have no GGTT bit: the blitter works in the context's
+own address space, wherever the command stands.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mediator.gen9.command_registers import BCS_SWCTRL
+from mediator.softgpu.blitter import CommandError, Rectangle, clip_rectangle, execute_blit
+from mediator.softgpu.outcome import IllegalCommand, Stop
+
+if TYPE_CHECKING:
+    from mediator.softgpu.outcome import Outcome
+    from mediator.softgpu.streamer import Streamer
+
+_SWCTRL_BITS = 0xFFFF
+
+
+def blit(streamer: Streamer, command: list[int]) -> Outcome:
+    """A command that draws. One cut short by the host begins again in the next run."""
+    host, context = streamer.host, streamer.context
+    control = host.read_register(BCS_SWCTRL) & _SWCTRL_BITS
+    clip = Rectangle(*context.clip)
+    try:
+        stats = execute_blit(command, host.ppgtt, control, lambda: host.abandon, clip)
+    except CommandError as error:
+        raise IllegalCommand(str(error)) from error
+    return Stop.ATTENTION if stats.aborted else None
+
+
+def setup(streamer: Streamer, command: list[int]) -> Outcome:
+    """XY_SETUP_BLT, XY_SETUP_CLIP_BLT: the clip rectangle of the commands that follow."""
+    try:
+        clip = clip_rectangle(command)
+    except CommandError as error:
+        raise IllegalCommand(str(error)) from error
+    streamer.context.clip = (clip.left, clip.top, clip.right, clip.bottom)
+    return None

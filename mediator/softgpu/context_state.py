@@ -1,0 +1,95 @@
+"""What a command streamer must remember of a context between two commands. Plain data.
+
+Registers (GPRs, predicates, timestamps) live in the engine's register file. Source: PRM SKL vol 7
+"Logical Ring Context Format".
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Final
+
+RING_OFFSET_MASK: Final = 0x1F_FFFC
+"""Bits 20:2 of RING_HEAD and RING_TAIL: byte offset in the ring."""
+RING_WRAP_UNIT: Final = 1 << 21
+"""Bits 31:21 of RING_HEAD count how often the head has wrapped."""
+
+_PRIVATE_MARK: Final = 0x5653_4350
+_PRIVATE: Final = struct.Struct("<5I")
+_PRIVATE_FIELDS: Final = struct.Struct("<III4h")
+_PREDICATE_BITS: Final = 3
+_ARBITRATION_OFF: Final = 1 << 0
+_WAIT_REPORTED: Final = 1 << 1
+
+
+class PredicateMode(IntEnum):
+    """Operand of MI_SET_PREDICATE: when the commands that follow become no-operations."""
+
+    NEVER = 0
+    ON_CLEAR = 1
+    """While bit 0 of MI_PREDICATE_RESULT_2 is clear."""
+    ON_SET = 2
+    ALWAYS = 3
+
+
+@dataclass(slots=True)
+class RingState:
+    """The ring registers: ``start`` a GGTT address, ``head`` and ``tail`` as RING_HEAD/TAIL."""
+
+    head: int = 0
+    tail: int = 0
+    start: int = 0
+    control: int = 0
+
+
+@dataclass(slots=True)
+class BatchState:
+    """A batch buffer being parsed: ``address`` of its next command."""
+
+    address: int = 0
+    active: bool = False
+    ppgtt: bool = False
+    """In the context's own address space, and so without privilege."""
+
+
+@dataclass(slots=True)
+class ContextState:
+    """One context as its command streamer sees it."""
+
+    descriptor: int = 0
+    ring: RingState = field(default_factory=RingState)
+    batch: BatchState = field(default_factory=BatchState)
+    second: BatchState = field(default_factory=BatchState)
+    arbitration: bool = True
+    """MI_ARB_ON_OFF: the context may be switched out at an arbitration point."""
+    inhibit_switch: bool = False
+    """CTX_CONTROL: a wait does not let another context run."""
+    predicate: PredicateMode = PredicateMode.NEVER
+    wait_reported: bool = False
+    """The wait that the streamer stands at has raised its interrupt."""
+    clip: tuple[int, int, int, int] = (0, 0, 0, 0)
+    """Clip rectangle of 2D commands: left, top, right, bottom; 16 bits, signed."""
+    spinning: bool = False
+    """The last run came back because a batch jumps to itself without effect."""
+
+    def private(self) -> tuple[int, ...]:
+        """State that no register shows, as five dwords for a context image."""
+        flags = 0 if self.arbitration else _ARBITRATION_OFF
+        if self.wait_reported:
+            flags |= _WAIT_REPORTED
+        return _PRIVATE.unpack(
+            _PRIVATE_FIELDS.pack(_PRIVATE_MARK, flags, self.predicate, *self.clip)
+        )
+
+    def restore_private(self, words: Sequence[int]) -> None:
+        """Take back five dwords that `private` gave; those of another origin are ignored."""
+        if words[0] != _PRIVATE_MARK:
+            return
+        _, flags, predicate, *clip = _PRIVATE_FIELDS.unpack(_PRIVATE.pack(*words))
+        self.arbitration = not flags & _ARBITRATION_OFF
+        self.wait_reported = bool(flags & _WAIT_REPORTED)
+        self.predicate = PredicateMode(predicate & _PREDICATE_BITS)
+        self.clip = (clip[0], clip[1], clip[2], clip[3])

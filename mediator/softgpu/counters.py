@@ -1,0 +1,26 @@
+"""What a command streamer has parsed, by command name. The exporter reads it, nobody acts on it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+
+def _counts() -> defaultdict[str, int]:
+    return defaultdict(int)
+
+
+@dataclass
+class CommandCounters:
+    """Commands of one engine since power-on. MI_NOOP is not counted."""
+
+    executed: defaultdict[str, int] = field(default_factory=_counts)
+    """Commands carried out."""
+    skipped: defaultdict[str, int] = field(default_factory=_counts)
+    """Commands parsed by length whose effect this model does not have."""
+    dropped: defaultdict[str, int] = field(default_factory=_counts)
+    """Privileged commands, registers or GGTT accesses in a batch without privilege."""
+    predicated: defaultdict[str, int] = field(default_factory=_counts)
+    """Commands that MI_SET_PREDICATE turned into no-operations."""
+    illegal: int = 0
+    """Commands that no engine of this class has, or that are malformed."""
