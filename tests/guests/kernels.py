@@ -14,7 +14,7 @@ from tests.guests.packages import KernelFacts
 from tests.guests.setup_error import SetupError
 
 SCRIPTS = Path(__file__).parent / "scripts"
-_LAYOUT = 1
+_LAYOUT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +101,15 @@ def _entries(tree: Path, release: str, busybox: bytes) -> list[cpio.Entry]:
     boot = ordered([*crc, *packages.BOOT_MODULES])
     guest = ordered([*packages.BOOT_MODULES, *packages.GUEST_MODULES, *optional])
     kept = f"modules/{release}"
-    names = ["bin", "boot-modules", "dev", "lower", "modules", "proc", "root", "sys", "upper", kept]
+    names = ["bin", "boot-modules", "dev", "lower", "modules", "proc", "root", "sys", "upper"]
+    names += [kept, f"{kept}/kernel"]
     entries = [cpio.directory(name) for name in names]
     entries.append(cpio.character_device("dev/console", 5, 1))
     entries.append(cpio.program("bin/busybox", busybox))
     order = "".join(f"{name}.ko\n" for name in boot)
     entries.append(cpio.regular("boot-modules/order", order.encode()))
     entries.extend(cpio.regular(f"boot-modules/{name}.ko", image(name)) for name in boot)
-    entries.extend(cpio.regular(f"{kept}/{name}.ko", image(name)) for name in guest)
+    entries.extend(cpio.regular(f"{kept}/kernel/{name}.ko", image(name)) for name in guest)
     for name in ("modules.builtin", "modules.builtin.modinfo", "modules.order"):
         if (tree / name).is_file():
             entries.append(cpio.regular(f"{kept}/{name}", (tree / name).read_bytes()))

@@ -114,7 +114,7 @@ def accelerator(qemu: Qemu, kernel: Kernel, root: Path) -> str:
         raise SetupError(f"VGPUD_ACCEL={wanted!r}: allowed are kvm and tcg")
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         return "tcg"
-    key = store.digest(qemu.command, qemu.version, str(kernel.image), os.uname(), os.geteuid())
+    key = store.digest(_PROBE_SECONDS, qemu.command, qemu.version, str(kernel.image), os.uname(), os.geteuid())
     verdict = root / "accelerator.json"
     try:
         known = json.loads(verdict.read_text())

@@ -2,9 +2,9 @@
 # First program of the guest's root file system: runs the host's commands, one at a time.
 # Request:  a line "<id> <seconds> <command in base64>" on the virtio console port.
 # Reply:    a line "<id> <exit status> <bytes>", then that many bytes of output.
-export PATH=/usr/sbin:/usr/bin:/usr/libexec/igt-gpu-tools HOME=/root TERM=dumb LC_ALL=C.UTF-8
+export PATH=/usr/sbin:/usr/bin:/usr/libexec/igt-gpu-tools HOME=/root TERM=dumb LC_ALL=C
 export RUSTICL_ENABLE=iris
-bb=/bin/busybox
+bb=/bin/busybox  # its shell prefers its own applets: real programs go by their full path
 exec </dev/null
 $bb mount -t tmpfs tmpfs /tmp
 $bb mount -t tmpfs tmpfs /run
@@ -14,7 +14,7 @@ $bb mount -t tmpfs shm /dev/shm
 $bb mount -t debugfs debugfs /sys/kernel/debug
 $bb hostname guest
 $bb ip link set lo up
-depmod -a >/dev/null 2>&1
+/usr/sbin/depmod -a >/dev/null 2>&1
 port=/dev/vport0p1
 [ -e $port ] || port=$($bb ls /dev/vport*p1 | $bb head -n 1)
 exec 3<>"$port"
