@@ -23,7 +23,7 @@ DFSM_PIPE_B_DISABLE = 1 << 21
 _NO_DISPLAY = DFSM_PIPE_A_DISABLE | DFSM_PIPE_B_DISABLE | DFSM_PIPE_C_DISABLE
 
 CTC_MODE_SHIFT = Field(2, 1)
-"""Crystal clock, 24 MHz when bit 0 is clear, divided by two to this power."""
+"""With bit 0 clear, timestamps count 24 MHz divided by two to the power of 3 minus this."""
 
 MCHBAR_MAD_INTER_CHANNEL = 0x145000
 MCHBAR_MAD_DIMM_CH0 = 0x14500C

@@ -259,7 +259,13 @@ def _power_management() -> list[Register[SoftGpu]]:
     return [
         Register("RC_CONTROL", reg.GEN6_RC_CONTROL, RW, write=control, source=source),
         Register("GT_GFX_RC6", reg.GEN6_GT_GFX_RC6, RO, read=residency, source=source),
-        Register("GT_CORE_STATUS", 0x138060, RO, read=power.read_core_status, source=source),
+        Register(
+            "GT_CORE_STATUS",
+            reg.GEN6_GT_CORE_STATUS,
+            RO,
+            read=power.read_core_status,
+            source=source,
+        ),
         Register("PWRGT_STATUS", 0xA2A0, RO, read=power.read_domain_status, source=source),
         Register("RPSTAT1", reg.GEN6_RPSTAT1, RO, read=power.read_frequency, source=source),
         *_rows(
@@ -397,7 +403,6 @@ def _performance() -> list[Register[SoftGpu]]:
             ("RPM_CONFIG0", 0x0D00),
             ("RPM_CONFIG1", 0x0D04),
             ("OACONTROL", 0x2B00),
-            ("OA_DEBUG", 0x2B04),
             ("OASTATUS", 0x2B08),
             ("OAHEADPTR", 0x2B0C),
             ("OATAILPTR", 0x2B10),
@@ -414,7 +419,7 @@ def _performance() -> list[Register[SoftGpu]]:
             ("NOA_DATA", 0x986C),
             ("NOA_WRITE", 0x9888),
         ),
-        *_rows(source, MASKED, ("WAIT_FOR_RC6_EXIT", 0x20CC)),
+        *_rows(source, MASKED, ("WAIT_FOR_RC6_EXIT", 0x20CC), ("OA_DEBUG", 0x2B04)),
         *register_array("OASTARTTRIG", 0x2710, 8, access=RW, source=source),
         *register_array("OAREPORTTRIG", 0x2740, 8, access=RW, source=source),
         *register_array("OACEC", 0x2770, 16, access=RW, source=source),
