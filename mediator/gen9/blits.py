@@ -1,18 +1,18 @@
 """Facts of the 2D (blitter) commands that the software GPU executes.
 
 Source: PRM SKL vol 2a "Command Reference: Instructions" (XY_COLOR_BLT, XY_SRC_COPY_BLT,
-XY_FAST_COPY_BLT, XY_SETUP_BLT, XY_SETUP_CLIP_BLT) and vol 11 "Blitter". Field names end in the
-number of the dword they lie in.
+XY_FAST_COPY_BLT, XY_SETUP_BLT, XY_SETUP_CLIP_BLT) and vol 11 "Blitter".
 """
 
 from __future__ import annotations
 
 from enum import IntEnum
+from struct import Struct
 from typing import Final
 
 from mediator.gen9.field import Field
 
-OPCODE_0 = Field(28, 22)
+OPCODE = Field(28, 22)
 
 
 class BlitOpcode(IntEnum):
@@ -34,35 +34,41 @@ BLIT_DWORDS: Final = {
 }
 """Whole length of each command."""
 
-# Rectangles and addresses, every command: corners are signed, the second one is exclusive.
-X = Field(15, 0)
-Y = Field(31, 16)
-PITCH = Field(15, 0)
-"""Signed; in bytes when the surface is linear, in dwords when it is tiled."""
+COLOR_LAYOUT: Final = Struct("<I hBB hhhh Q I")
+"""XY_COLOR_BLT: header; pitch, raster operation, flags; corners; address; colour."""
+
+COPY_LAYOUT: Final = Struct("<I hBB hhhh Q hh hxx Q")
+"""The copies: as above up to the address; source x, y, pitch, address.
+
+Pitches are signed, in bytes when the surface is linear and in dwords when it is tiled. Corners are
+signed x, y; the second one is exclusive. The flags are bits 31:24 of dword 1.
+"""
+
+CORNERS_LAYOUT: Final = Struct("<hhhh")
+"""Two dwords: x1, y1, x2, y2."""
 
 SETUP_CLIP_DWORDS: Final = {BlitOpcode.XY_SETUP_BLT: 2, BlitOpcode.XY_SETUP_CLIP_BLT: 1}
 """Index of the dword with the clip rectangle's first corner; the second follows."""
 
-# XY_COLOR_BLT and XY_SRC_COPY_BLT
-WRITE_ALPHA_0: Final = 1 << 21
-WRITE_RGB_0: Final = 1 << 20
+# XY_COLOR_BLT and XY_SRC_COPY_BLT: header, then flags
+WRITE_ALPHA: Final = 1 << 21
+WRITE_RGB: Final = 1 << 20
 """Both write enables act at 32 bits a pixel only."""
-SOURCE_TILED_0: Final = 1 << 15
-DESTINATION_TILED_0: Final = 1 << 11
-CLIPPING_1: Final = 1 << 30
-DEPTH_1 = Field(25, 24)
-RASTER_OPERATION_1 = Field(23, 16)
+SOURCE_TILED: Final = 1 << 15
+DESTINATION_TILED: Final = 1 << 11
+CLIPPING_FLAG: Final = 1 << (30 - 24)
+DEPTH_FLAGS = Field(25 - 24, 24 - 24)
 DEPTH_BYTES: Final = {0: 1, 1: 2, 2: 2, 3: 4}
 """8 bits; 16 bits 565; 16 bits 1555; 32 bits."""
 ALPHA_MASK: Final = 0xFF00_0000
 RGB_MASK: Final = 0x00FF_FFFF
 
-# XY_FAST_COPY_BLT
-FAST_SOURCE_TILING_0 = Field(21, 20)
-FAST_DESTINATION_TILING_0 = Field(14, 13)
-FAST_SOURCE_YF_1: Final = 1 << 31
-FAST_DESTINATION_YF_1: Final = 1 << 30
-FAST_DEPTH_1 = Field(26, 24)
+# XY_FAST_COPY_BLT: header, then flags
+FAST_SOURCE_TILING = Field(21, 20)
+FAST_DESTINATION_TILING = Field(14, 13)
+FAST_SOURCE_YF_FLAG: Final = 1 << (31 - 24)
+FAST_DESTINATION_YF_FLAG: Final = 1 << (30 - 24)
+FAST_DEPTH_FLAGS = Field(26 - 24, 24 - 24)
 FAST_DEPTH_BYTES: Final = {0: 1, 1: 2, 3: 4, 4: 8, 5: 16}
 
 # BCS_SWCTRL (0x22200): what "tiled" means to XY_COLOR_BLT and XY_SRC_COPY_BLT

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Protocol
@@ -39,6 +40,20 @@ class PageFault(Exception):
         self.reason = reason
 
 
+BAND_BYTES = 1 << 20
+BAND_ROWS = 1024
+"""What a blit writes at most between two questions whether to stop."""
+
+
+def never() -> bool:
+    """Do not stop."""
+    return False
+
+
+Abort = Callable[[], bool]
+"""Asked from time to time; True stops the work there."""
+
+
 class Space(Protocol):
     """A GPU address space as the hot path needs it; `AddressSpace` is one."""
 
@@ -65,7 +80,7 @@ class Tiling(IntEnum):
     Y = 2
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Surface:
     """``base``: GPU address; ``pitch``: signed bytes from one row to the next."""
 
@@ -74,7 +89,7 @@ class Surface:
     tiling: Tiling = Tiling.LINEAR
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Blit:
     """One rectangle to combine into ``destination``: columns and widths in bytes, rows in lines.
 
@@ -96,3 +111,8 @@ class Blit:
     source_y: int = 0
     upwards: bool = False
     staged: bool = False
+
+    @property
+    def band_rows(self) -> int:
+        """Rows of a piece between two questions whether to stop."""
+        return max(1, min(BAND_ROWS, BAND_BYTES // max(1, self.width)))

@@ -9,7 +9,16 @@ from __future__ import annotations
 from typing import Any
 
 from mediator.hotpath._hotpath import ffi, lib
-from mediator.hotpath.interface import FAULT_REASONS, Blit, FaultKind, PageFault, Space, Surface
+from mediator.hotpath.interface import (
+    FAULT_REASONS,
+    Abort,
+    Blit,
+    FaultKind,
+    PageFault,
+    Space,
+    Surface,
+    never,
+)
 from mmio_trap.guest_memory import PAGE_SHIFT, GuestAddressError, GuestMemory
 
 _RANGE_BYTES = 32
@@ -48,26 +57,43 @@ def compare_exchange(
     return int.from_bytes(ffi.buffer(found, size), "little")
 
 
-def blit(space: Space, job: Blit) -> None:
-    """Do ``job`` row by row, run by run; a PageFault leaves what was written before it."""
-    log = space.memory.dirty_bytes
+def blit(space: Space, job: Blit, abort: Abort = never) -> int:
+    """Do ``job`` row by row, run by run; the rows done.
+
+    ``abort`` is asked before each piece of ``job.band_rows`` rows. Raises PageFault; what was
+    written before it stays.
+    """
+    band = job.band_rows
     packed = _job(job)
+    scratch_size = job.width if job.staged else 0
+    scratch = ffi.from_buffer(bytearray(scratch_size), require_writable=True)
+    for done in range(0, job.height, band):
+        if abort():
+            return done
+        rows = min(band, job.height - done)
+        first = job.height - done - rows if job.upwards else done
+        packed.y, packed.source_y, packed.height = job.y + first, job.source_y + first, rows
+        _blit_band(space, packed, scratch)
+    return job.height
+
+
+def _blit_band(space: Space, packed: Any, scratch: Any) -> None:
+    log = space.memory.dirty_bytes
     try:
-        _blit(space, job, packed)
+        _call_blit(space, packed, scratch)
     finally:
         fresh = space.memory.dirty_bytes
         if fresh is not None and fresh is not log:  # recording began meanwhile
             packed.mark_only = 1
-            _blit(space, job, packed)
+            _call_blit(space, packed, scratch)
+            packed.mark_only = 0
 
 
-def _blit(space: Space, job: Blit, packed: Any) -> None:
+def _call_blit(space: Space, packed: Any, scratch: Any) -> None:
     memory, _held = _memory(space.memory)
     packed_space, _table = _space(space)
-    scratch_size = job.width if job.staged else 0
-    scratch = ffi.from_buffer(bytearray(scratch_size), require_writable=True)
     fault = ffi.new("struct hp_fault *")
-    done = lib.hp_blit(memory, packed_space, packed, scratch, scratch_size, fault)
+    done = lib.hp_blit(memory, packed_space, packed, scratch, len(scratch), fault)
     if done < 0:
         reason = FAULT_REASONS[FaultKind(-done)]
         raise PageFault(fault.address, bool(fault.write), reason)

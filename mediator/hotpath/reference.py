@@ -32,12 +32,14 @@ from mediator.gen9.pte import (
 )
 from mediator.hotpath.interface import (
     FAULT_REASONS,
+    Abort,
     Blit,
     FaultKind,
     PageFault,
     Space,
     Surface,
     Tiling,
+    never,
 )
 from mediator.hotpath.raster_ops import PATTERN_COPY, SOURCE_COPY, combine, uses_destination
 from mmio_trap.guest_memory import GuestAddressError, GuestMemory
@@ -106,11 +108,18 @@ def compare_exchange(
     return found
 
 
-def blit(space: Space, job: Blit) -> None:
-    """Do ``job`` row by row, run by run; a PageFault leaves what was written before it."""
-    order = range(job.height)
-    for row in reversed(order) if job.upwards else order:
-        _blit_row(space, job, row)
+def blit(space: Space, job: Blit, abort: Abort = never) -> int:
+    """Do ``job`` row by row, run by run; the rows done.
+
+    ``abort`` is asked before each piece of ``job.band_rows`` rows. Raises PageFault; what was
+    written before it stays.
+    """
+    band = job.band_rows
+    for done in range(job.height):
+        if done % band == 0 and abort():
+            return done
+        _blit_row(space, job, job.height - 1 - done if job.upwards else done)
+    return job.height
 
 
 def _blit_row(space: Space, job: Blit, row: int) -> None:

@@ -14,19 +14,16 @@ Yf and Ys tiling of XY_FAST_COPY_BLT are refused: nothing here makes such surfac
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from mediator import hotpath
 from mediator.gen9 import blits
-from mediator.gen9.blits import BLIT_DWORDS, OPCODE_0, PITCH, BlitOpcode, X, Y
+from mediator.gen9.blits import BLIT_DWORDS, OPCODE, BlitOpcode
 from mediator.gen9.pte import PAGE_SIZE
-from mediator.hotpath.interface import Blit, Space, Surface, Tiling
+from mediator.hotpath.interface import Abort, Blit, Space, Surface, Tiling
 from mediator.hotpath.raster_ops import SOURCE_COPY, uses_destination, uses_source
-
-BAND_BYTES = 1 << 20
-BAND_ROWS = 1024
-"""What one call of the hot path moves at most; between two calls ``abort`` is asked."""
 
 _ALL_BITS = 0xFFFF_FFFF
 
@@ -35,7 +32,7 @@ class CommandError(ValueError):
     """A 2D command that the hardware refuses: it hangs the engine."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Rectangle:
     """Pixels ``left <= x < right``, ``top <= y < bottom``; nothing when a side is not positive."""
 
@@ -69,11 +66,12 @@ class BlitStats:
     aborted: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Work:
     """A decoded command. ``target`` is in pixels; ``source_x/y`` is what its left top maps to."""
 
     target: Rectangle
+    clipping: bool
     pixel_bytes: int
     destination: Surface
     rop: int
@@ -90,20 +88,21 @@ def clip_rectangle(command: Sequence[int]) -> Rectangle:
     at = blits.SETUP_CLIP_DWORDS.get(opcode)
     if at is None:
         raise CommandError(f"{opcode.name} sets no clip rectangle")
-    return _rectangle(command[at], command[at + 1])
+    corners = _pack(command[at : at + 2])
+    return Rectangle(*blits.CORNERS_LAYOUT.unpack(corners))
 
 
 def execute_blit(
     command: Sequence[int],
     space: Space,
     control: int,
-    abort: Callable[[], bool],
-    clip: Rectangle = Rectangle(),
+    abort: Abort,
+    clip: Rectangle | None = None,
 ) -> BlitStats:
     """Execute one 2D command.
 
     ``command`` is the whole command in dwords, ``control`` the low half of BCS_SWCTRL, ``clip``
-    what the last XY_SETUP command set (empty from power-on: clipped commands then draw nothing).
+    what the last XY_SETUP command set (None from power-on: clipped commands then draw nothing).
     ``abort`` is asked before each piece of at most 1 MiB, and True stops the command there. Raises
     CommandError for what the hardware refuses and PageFault where an access fails; the rows before
     have then been written. The caller is inside ``space.memory.using()``.
@@ -118,16 +117,17 @@ def execute_blit(
             work = _fast_copy(command)
         case _:
             raise CommandError(f"{opcode.name} draws nothing")
-    clipping = opcode is not BlitOpcode.XY_FAST_COPY_BLT and command[1] & blits.CLIPPING_1
-    drawn = work.target.clipped(clip) if clipping else work.target
+    drawn = work.target.clipped(clip or Rectangle()) if work.clipping else work.target
     if drawn.empty or not work.write_mask:
         return BlitStats()
-    return _run(_job(work, drawn, space.mask), work.pixel_bytes, space, abort)
+    job = _job(work, drawn, space.mask)
+    done = hotpath.blit(space, job, abort)
+    return _stats(job, done, work.pixel_bytes)
 
 
 def _opcode(command: Sequence[int]) -> BlitOpcode:
     try:
-        opcode = BlitOpcode(OPCODE_0.get(command[0]))
+        opcode = BlitOpcode(OPCODE.get(command[0]))
     except (IndexError, ValueError):
         raise CommandError("not a 2D command that the blitter knows") from None
     if len(command) < BLIT_DWORDS[opcode]:
@@ -136,59 +136,70 @@ def _opcode(command: Sequence[int]) -> BlitOpcode:
     return opcode
 
 
-def _rectangle(first: int, second: int) -> Rectangle:
-    return Rectangle(X.signed(first), Y.signed(first), X.signed(second), Y.signed(second))
+def _pack(dwords: Sequence[int]) -> bytes:
+    return array("I", dwords).tobytes()
 
 
 def _color(command: Sequence[int], control: int) -> _Work:
-    size = blits.DEPTH_BYTES[blits.DEPTH_1.get(command[1])]
-    colour = command[6]
-    pattern = {1: (colour & 0xFF) * 0x0101_0101, 2: (colour & 0xFFFF) * 0x1_0001, 4: colour}[size]
+    header, pitch, rop, flags, *corners, address, colour = blits.COLOR_LAYOUT.unpack(
+        _pack(command[: BLIT_DWORDS[BlitOpcode.XY_COLOR_BLT]])
+    )
+    size = blits.DEPTH_BYTES[blits.DEPTH_FLAGS.get(flags)]
     return _Work(
-        target=_rectangle(command[2], command[3]),
+        target=Rectangle(*corners),
+        clipping=bool(flags & blits.CLIPPING_FLAG),
         pixel_bytes=size,
-        destination=_destination(command, control),
-        rop=blits.RASTER_OPERATION_1.get(command[1]),
-        pattern=pattern,
-        write_mask=_write_mask(command[0], size),
+        destination=_surface(address, pitch, _destination_tiling(header, control)),
+        rop=rop,
+        pattern=_replicated(colour, size),
+        write_mask=_write_mask(header, size),
     )
 
 
 def _source_copy(command: Sequence[int], control: int) -> _Work:
-    size = blits.DEPTH_BYTES[blits.DEPTH_1.get(command[1])]
-    rop = blits.RASTER_OPERATION_1.get(command[1])
-    tiling = Tiling.LINEAR
-    if command[0] & blits.SOURCE_TILED_0:
-        tiling = Tiling.Y if control & blits.SWCTRL_SOURCE_Y else Tiling.X
+    header, pitch, rop, flags, *corners, address, x, y, source_pitch, source_address = (
+        blits.COPY_LAYOUT.unpack(_pack(command[: BLIT_DWORDS[BlitOpcode.XY_SRC_COPY_BLT]]))
+    )
+    size = blits.DEPTH_BYTES[blits.DEPTH_FLAGS.get(flags)]
+    source = None
+    if uses_source(rop):
+        source = _surface(source_address, source_pitch, _source_tiling(header, control))
     return _Work(
-        target=_rectangle(command[2], command[3]),
+        target=Rectangle(*corners),
+        clipping=bool(flags & blits.CLIPPING_FLAG),
         pixel_bytes=size,
-        destination=_destination(command, control),
+        destination=_surface(address, pitch, _destination_tiling(header, control)),
         rop=rop,
-        write_mask=_write_mask(command[0], size),
-        source=_surface(command, 8, command[7], tiling) if uses_source(rop) else None,
-        source_x=X.signed(command[6]),
-        source_y=Y.signed(command[6]),
+        write_mask=_write_mask(header, size),
+        source=source,
+        source_x=x,
+        source_y=y,
     )
 
 
 def _fast_copy(command: Sequence[int]) -> _Work:
-    header, flags = command[0], command[1]
-    size = blits.FAST_DEPTH_BYTES.get(blits.FAST_DEPTH_1.get(flags))
+    header, pitch, _rop, flags, *corners, address, x, y, source_pitch, source_address = (
+        blits.COPY_LAYOUT.unpack(_pack(command[: BLIT_DWORDS[BlitOpcode.XY_FAST_COPY_BLT]]))
+    )
+    depth = blits.FAST_DEPTH_FLAGS.get(flags)
+    size = blits.FAST_DEPTH_BYTES.get(depth)
     if size is None:
-        raise CommandError(f"XY_FAST_COPY_BLT with depth {blits.FAST_DEPTH_1.get(flags)}")
-    source = _fast_tiling(blits.FAST_SOURCE_TILING_0.get(header), flags & blits.FAST_SOURCE_YF_1)
-    destination = _fast_tiling(
-        blits.FAST_DESTINATION_TILING_0.get(header), flags & blits.FAST_DESTINATION_YF_1
+        raise CommandError(f"XY_FAST_COPY_BLT with depth {depth}")
+    tiling = _fast_tiling(
+        blits.FAST_DESTINATION_TILING.get(header), flags & blits.FAST_DESTINATION_YF_FLAG
+    )
+    source_tiling = _fast_tiling(
+        blits.FAST_SOURCE_TILING.get(header), flags & blits.FAST_SOURCE_YF_FLAG
     )
     return _Work(
-        target=_rectangle(command[2], command[3]),
+        target=Rectangle(*corners),
+        clipping=False,
         pixel_bytes=size,
-        destination=_surface(command, 4, flags, destination),
+        destination=_surface(address, pitch, tiling),
         rop=SOURCE_COPY,
-        source=_surface(command, 8, command[7], source),
-        source_x=X.signed(command[6]),
-        source_y=Y.signed(command[6]),
+        source=_surface(source_address, source_pitch, source_tiling),
+        source_x=x,
+        source_y=y,
     )
 
 
@@ -201,30 +212,41 @@ def _fast_tiling(value: int, yf: int) -> Tiling:
         raise CommandError("XY_FAST_COPY_BLT with Ys tiling") from None
 
 
-def _destination(command: Sequence[int], control: int) -> Surface:
-    tiling = Tiling.LINEAR
-    if command[0] & blits.DESTINATION_TILED_0:
-        tiling = Tiling.Y if control & blits.SWCTRL_DESTINATION_Y else Tiling.X
-    return _surface(command, 4, command[1], tiling)
+def _destination_tiling(header: int, control: int) -> Tiling:
+    if not header & blits.DESTINATION_TILED:
+        return Tiling.LINEAR
+    return Tiling.Y if control & blits.SWCTRL_DESTINATION_Y else Tiling.X
 
 
-def _surface(command: Sequence[int], address_at: int, pitch: int, tiling: Tiling) -> Surface:
-    base = command[address_at] | command[address_at + 1] << 32
-    unit = 1 if tiling is Tiling.LINEAR else 4
-    return Surface(base, PITCH.signed(pitch) * unit, tiling)
+def _source_tiling(header: int, control: int) -> Tiling:
+    if not header & blits.SOURCE_TILED:
+        return Tiling.LINEAR
+    return Tiling.Y if control & blits.SWCTRL_SOURCE_Y else Tiling.X
+
+
+def _surface(address: int, pitch: int, tiling: Tiling) -> Surface:
+    return Surface(address, pitch if tiling is Tiling.LINEAR else 4 * pitch, tiling)
+
+
+def _replicated(colour: int, pixel_bytes: int) -> int:
+    """The dword that repeats a pixel of ``colour``."""
+    if pixel_bytes == 4:
+        return colour
+    return (colour & 0xFFFF) * 0x1_0001 if pixel_bytes == 2 else (colour & 0xFF) * 0x101_0101
 
 
 def _write_mask(header: int, pixel_bytes: int) -> int:
     if pixel_bytes != 4:
         return _ALL_BITS
-    alpha = blits.ALPHA_MASK if header & blits.WRITE_ALPHA_0 else 0
-    return alpha | (blits.RGB_MASK if header & blits.WRITE_RGB_0 else 0)
+    alpha = blits.ALPHA_MASK if header & blits.WRITE_ALPHA else 0
+    return alpha | (blits.RGB_MASK if header & blits.WRITE_RGB else 0)
 
 
 def _job(work: _Work, drawn: Rectangle, mask: int) -> Blit:
     size = work.pixel_bytes
+    work.destination.base &= mask
     job = Blit(
-        destination=replace(work.destination, base=work.destination.base & mask),
+        destination=work.destination,
         x=drawn.left * size,
         y=drawn.top,
         width=(drawn.right - drawn.left) * size,
@@ -232,19 +254,23 @@ def _job(work: _Work, drawn: Rectangle, mask: int) -> Blit:
         rop=work.rop,
         pattern=work.pattern,
         write_mask=work.write_mask,
+        source=work.source,
     )
-    if work.source is None:
+    if job.source is None:
         return job
-    source = replace(work.source, base=work.source.base & mask)
-    job = replace(
-        job,
-        source=source,
-        source_x=(work.source_x + drawn.left - work.target.left) * size,
-        source_y=work.source_y + drawn.top - work.target.top,
-    )
-    if not _overlap(job, source):
-        return job
-    return replace(job, staged=True, upwards=_upwards(job, source))
+    job.source.base &= mask
+    job.source_x = (work.source_x + drawn.left - work.target.left) * size
+    job.source_y = work.source_y + drawn.top - work.target.top
+    if _overlap(job, job.source):
+        job.staged = True
+        job.upwards = _upwards(job, job.source)
+    return job
+
+
+def _stats(job: Blit, rows: int, pixel_bytes: int) -> BlitStats:
+    size = job.width * rows
+    reads = (job.source is not None) + (uses_destination(job.rop) or job.write_mask != _ALL_BITS)
+    return BlitStats(size // pixel_bytes, reads * size, size, aborted=rows < job.height)
 
 
 def _overlap(job: Blit, source: Surface) -> bool:
@@ -276,22 +302,3 @@ def _upwards(job: Blit, source: Surface) -> bool:
     ahead = job.destination.base + job.y * job.destination.pitch + job.x
     behind = source.base + job.source_y * source.pitch + job.source_x
     return (ahead > behind) == (source.pitch > 0)
-
-
-def _run(job: Blit, pixel_bytes: int, space: Space, abort: Callable[[], bool]) -> BlitStats:
-    stats = BlitStats()
-    reads = (job.source is not None) + (uses_destination(job.rop) or job.write_mask != _ALL_BITS)
-    rows = max(1, min(BAND_ROWS, BAND_BYTES // (job.width * (reads + 1))))
-    starts = range(0, job.height, rows)
-    for start in reversed(starts) if job.upwards else starts:
-        if abort():
-            stats.aborted = True
-            break
-        height = min(rows, job.height - start)
-        band = replace(job, y=job.y + start, source_y=job.source_y + start, height=height)
-        hotpath.blit(space, band)
-        size = job.width * height
-        stats.pixels += size // pixel_bytes
-        stats.bytes_written += size
-        stats.bytes_read += size * reads
-    return stats
