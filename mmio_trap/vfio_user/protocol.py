@@ -302,7 +302,7 @@ class MessageParser:
         self._fds: list[tuple[int, list[int]]] = []  # stream position where its read ended
 
     def room(self) -> memoryview:
-        """Where the next bytes go; never empty."""
+        """Where the next bytes go; not empty once :meth:`next_message` has returned None."""
         if self._start == self._end:
             self._start = self._end = 0
             if self._need <= len(self._view):

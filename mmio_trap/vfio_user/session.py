@@ -61,8 +61,11 @@ _IRQ_FLAGS = {
     IrqIndex.REQ: IrqFlag.EVENTFD,
 }
 _MASKABLE = (IrqIndex.INTX, IrqIndex.MSI)
-_DATA = SetIrqsFlag.DATA_NONE | SetIrqsFlag.DATA_BOOL | SetIrqsFlag.DATA_EVENTFD
-_ACTION = SetIrqsFlag.ACTION_MASK | SetIrqsFlag.ACTION_UNMASK | SetIrqsFlag.ACTION_TRIGGER
+# Plain ints: the inverse of an IntFlag leaves unknown bits out.
+_DMA_FLAGS = int(DmaFlag.READ | DmaFlag.WRITE)
+_UNMAP_FLAGS = int(UnmapFlag.ALL)
+_DATA = int(SetIrqsFlag.DATA_NONE | SetIrqsFlag.DATA_BOOL | SetIrqsFlag.DATA_EVENTFD)
+_ACTION = int(SetIrqsFlag.ACTION_MASK | SetIrqsFlag.ACTION_UNMASK | SetIrqsFlag.ACTION_TRIGGER)
 
 
 @dataclass(slots=True)
@@ -283,7 +286,7 @@ class Session:
     def _dma_map(self, request: Message) -> Reply:
         """A range without a descriptor is accepted: QEMU maps firmware and the device's own BAR."""
         asked = DmaMap.parse(request.payload)
-        if asked.flags & ~(DmaFlag.READ | DmaFlag.WRITE):
+        if asked.flags & ~_DMA_FLAGS:
             raise RequestError(EINVAL, f"DMA_MAP: unknown flags {asked.flags:#x}")
         if len(request.fds) > 1:
             raise RequestError(EINVAL, f"DMA_MAP with {len(request.fds)} file descriptors")
@@ -302,7 +305,7 @@ class Session:
 
     def _dma_unmap(self, request: Message) -> Reply:
         asked = DmaUnmap.parse(request.payload)
-        if asked.flags & ~UnmapFlag.ALL:
+        if asked.flags & ~_UNMAP_FLAGS:
             raise RequestError(EINVAL, f"DMA_UNMAP: unknown flags {asked.flags:#x}")
         if asked.flags & UnmapFlag.ALL and (asked.address or asked.size):
             raise RequestError(EINVAL, "DMA_UNMAP of everything names a range")

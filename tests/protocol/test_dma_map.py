@@ -1,0 +1,109 @@
+"""DMA_MAP: golden bytes, kinds of ranges, and each way to get it wrong."""
+
+import os
+from errno import EACCES, EEXIST, EINVAL
+
+import pytest
+
+from mmio_trap.guest_memory import GuestAddressError
+from mmio_trap.vfio_user.protocol import Command, DmaMap
+from tests.protocol.conftest import Rig, open_fds
+
+
+def body(
+    address: int = 0x100000, size: int = 0x10000, offset: int = 0, flags: int = 3, argsz: int = 32
+) -> bytes:
+    return DmaMap(argsz, flags, offset, address, size).pack()
+
+
+def test_golden_bytes(rig: Rig, memfd: int) -> None:
+    request = bytes.fromhex(
+        "0100 0200 30000000 00000000 00000000"
+        "20000000 03000000 0010000000000000 0000100000000000 0020000000000000"
+    )
+    assert rig.raw(request, [memfd]) == bytes.fromhex("0100 0200 10000000 01000000 00000000")
+    os.pwrite(memfd, b"hello", 0x1000)
+    assert rig.memory.read(0x100000, 5) == b"hello"
+    assert rig.memory.table[:2].tolist() == [0x100000, 0x102000]
+
+
+def test_range_without_a_file_is_accepted(rig: Rig) -> None:
+    """QEMU maps firmware, and the device's own BAR, without a descriptor."""
+    assert rig.ask(Command.DMA_MAP, body()) == b""
+    with pytest.raises(GuestAddressError):
+        rig.memory.read(0x100000, 4)
+
+
+def test_read_only_range(rig: Rig, memfd: int) -> None:
+    rig.ask(Command.DMA_MAP, body(flags=1), [memfd])
+    assert rig.memory.read(0x100000, 1) == b"\0"
+    with pytest.raises(GuestAddressError):
+        rig.memory.write(0x100000, b"x")
+
+
+def test_many_ranges_of_one_file_keep_one_descriptor(rig: Rig, memfd: int) -> None:
+    before = open_fds()
+    for page in range(16):
+        rig.ask(Command.DMA_MAP, body(page * 0x2000, 0x1000, page * 0x1000), [memfd])
+    assert open_fds() <= before + 1
+
+
+@pytest.mark.parametrize(
+    ("payload", "errno"),
+    [
+        (b"", EINVAL),
+        (body()[:31], EINVAL),
+        (body(argsz=31), EINVAL),
+        (body(argsz=0), EINVAL),
+        (body(flags=4), EINVAL),
+        (body(flags=0x80000003), EINVAL),
+        (body(size=0), EINVAL),
+        (body(size=0x800), EINVAL),
+        (body(address=0x100800), EINVAL),
+        (body(offset=0x800, size=0x1000), EINVAL),
+        (body(address=(1 << 64) - 0x1000, size=0x2000), EINVAL),
+        (body(size=(1 << 64) - 0x1000), EINVAL),
+        (body(offset=(1 << 64) - 0x1000, size=0x1000), EINVAL),
+        (body(size=0x11000), EINVAL),
+        (body(offset=0x1000), EINVAL),
+        (body(offset=0x10000, size=0x1000), EINVAL),
+    ],
+)
+def test_malformed_is_refused(rig: Rig, memfd: int, payload: bytes, errno: int) -> None:
+    assert rig.refuse(Command.DMA_MAP, payload, [memfd]) == errno
+    assert len(rig.memory.table) == 0
+
+
+@pytest.mark.parametrize(
+    ("address", "size"),
+    [
+        (0x100000, 0x10000),
+        (0xFF000, 0x2000),
+        (0x10F000, 0x2000),
+        (0x101000, 0x1000),
+        (0xFF000, 0x12000),
+    ],
+)
+def test_overlap_is_refused(rig: Rig, memfd: int, address: int, size: int) -> None:
+    rig.ask(Command.DMA_MAP, body(), [memfd])
+    assert rig.refuse(Command.DMA_MAP, body(address, size)) == EEXIST
+    assert len(rig.memory.table) == 4
+
+
+def test_two_descriptors_are_refused(rig: Rig, memfd: int) -> None:
+    assert rig.refuse(Command.DMA_MAP, body(), [memfd, memfd]) == EINVAL
+
+
+def test_descriptor_without_memory_is_refused(rig: Rig, eventfds: list[int]) -> None:
+    assert rig.refuse(Command.DMA_MAP, body(size=0x1000), [eventfds[0]]) == EINVAL
+    reader, writer = os.pipe()
+    assert rig.refuse(Command.DMA_MAP, body(size=0x1000), [reader]) == EINVAL
+    os.close(reader)
+    os.close(writer)
+
+
+def test_writable_range_of_a_read_only_file_is_refused(rig: Rig, memfd: int) -> None:
+    reader = os.open(f"/proc/self/fd/{memfd}", os.O_RDONLY)
+    assert rig.refuse(Command.DMA_MAP, body(), [reader]) == EACCES
+    rig.ask(Command.DMA_MAP, body(flags=1), [reader])
+    os.close(reader)
