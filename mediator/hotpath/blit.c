@@ -4,7 +4,6 @@
 #include "hotpath.h"
 
 #define ALL_BITS UINT32_C(0xffffffff)
-#define NO_PAGE UINT64_MAX
 
 enum { ROP_PATTERN = 0xf0, ROP_SOURCE = 0xcc };
 enum { X_TILE_SHIFT = 9, X_ROWS_SHIFT = 3 };
@@ -18,13 +17,15 @@ struct state {
 	int reads_destination;
 };
 
-/* The page a surface was last used in. */
+/* The pages a surface was last used in: contiguous for the GPU, the guest and the host. */
 struct window {
-	uint64_t page; /* GPU address >> 12, NO_PAGE at first */
+	uint64_t start; /* GPU address */
+	uint64_t size; /* bytes, 0 at first */
 	uint64_t physical;
-	uint8_t *host; /* NULL: not guest memory */
+	uint8_t *host; /* NULL: not guest memory, and then one page only */
 	unsigned flags;
 	int32_t writable;
+	struct hp_walker walker;
 };
 
 static uint64_t smaller(uint64_t a, uint64_t b)
@@ -39,24 +40,52 @@ static int refuse(const struct state *state, uint64_t address, int write, int ki
 	return kind;
 }
 
-static int open_window(const struct state *state, struct window *window, uint64_t address,
-		       int write)
+/* Add the pages that go on where the window ends, while `wanted` bytes are not yet inside. */
+static void extend_window(const struct state *state, struct window *window, uint64_t wanted)
 {
-	uint64_t page = address >> HP_PAGE_SHIFT;
+	while (window->size < wanted) {
+		uint64_t address = window->start + window->size;
+		uint64_t physical = 0;
+		int32_t writable = 0;
+		unsigned flags;
 
-	if (window->page == page)
+		if (address > state->space->mask ||
+		    hp_walk(state->memory, state->space, &window->walker, address,
+			    &physical, &writable))
+			return;
+		if (physical != window->physical + window->size || writable != window->writable)
+			return;
+		if (hp_host(state->memory, physical, &window->walker.range, &flags) !=
+			    window->host + window->size ||
+		    flags != window->flags)
+			return;
+		window->size += HP_PAGE_SIZE;
+	}
+}
+
+/* Have `address` in the window, and as many of `wanted` bytes from there on as lie together. */
+static int open_window(const struct state *state, struct window *window, uint64_t address,
+		       uint64_t wanted, int write)
+{
+	uint64_t page = address & ~(uint64_t)(HP_PAGE_SIZE - 1);
+
+	if (address - window->start < window->size)
 		return 0;
-	window->page = NO_PAGE;
-	int error = hp_translate(state->memory, state->space, page << HP_PAGE_SHIFT,
-				 &window->physical, &window->writable);
+	window->size = 0;
+	int error = hp_walk(state->memory, state->space, &window->walker, page, &window->physical,
+			    &window->writable);
 	if (error)
 		return refuse(state, address, write, error);
-	window->host = hp_host(state->memory, window->physical, &window->flags);
-	window->page = page;
+	window->host = hp_host(state->memory, window->physical, &window->walker.range,
+			       &window->flags);
+	window->start = page;
+	window->size = HP_PAGE_SIZE;
+	if (window->host)
+		extend_window(state, window, address - page + wanted);
 	return 0;
 }
 
-/* GPU address of byte column `x` of row `y`; `reach` = contiguous bytes within its page. */
+/* GPU address of byte column `x` of row `y`; `reach` = bytes that follow it contiguously. */
 static uint64_t locate(const struct hp_surface *surface, int64_t x, int64_t y, uint64_t mask,
 		       uint64_t *reach)
 {
@@ -65,7 +94,7 @@ static uint64_t locate(const struct hp_surface *surface, int64_t x, int64_t y, u
 	/* Right shifts of negative numbers round down (gcc, clang): tiles left of or above 0. */
 	if (surface->tiling == HP_LINEAR) {
 		address += (uint64_t)(y * surface->pitch + x);
-		*reach = HP_PAGE_SIZE;
+		*reach = UINT64_MAX;
 	} else if (surface->tiling == HP_TILE_X) {
 		uint64_t line = (uint64_t)y & ((1 << X_ROWS_SHIFT) - 1);
 		uint64_t within = (uint64_t)x & ((1 << X_TILE_SHIFT) - 1);
@@ -85,9 +114,7 @@ static uint64_t locate(const struct hp_surface *surface, int64_t x, int64_t y, u
 		address += within;
 		*reach = (1 << Y_COLUMN_SHIFT) - within;
 	}
-	address &= mask;
-	*reach = smaller(*reach, HP_PAGE_SIZE - (address & (HP_PAGE_SIZE - 1)));
-	return address;
+	return address & mask;
 }
 
 /* `dword` as it repeats from byte `done` of the row on. */
@@ -157,46 +184,61 @@ static void combine(uint8_t *target, const uint8_t *source, uint64_t count, uint
 	}
 }
 
+static void mark_run(const struct state *state, uint64_t physical, uint64_t count)
+{
+	uint64_t last = physical + count - 1;
+
+	if (!state->memory->dirty)
+		return;
+	for (uint64_t page = physical >> HP_PAGE_SHIFT; page <= last >> HP_PAGE_SHIFT; page++)
+		hp_mark(state->memory, page << HP_PAGE_SHIFT);
+}
+
+/* Combine up to `count` bytes into the destination; `count` becomes the bytes done. */
 static int combine_run(const struct state *state, struct window *window, uint64_t address,
-		       const uint8_t *source, uint64_t done, uint64_t count)
+		       const uint8_t *source, uint64_t done, uint64_t *count)
 {
 	const struct hp_blit *job = state->job;
 	int whole = job->write_mask == ALL_BITS;
 
-	int error = open_window(state, window, address, 1);
+	int error = open_window(state, window, address, *count, 1);
 	if (error)
 		return error;
+	uint64_t offset = address - window->start;
+	*count = smaller(*count, window->size - offset);
 	if (!window->writable)
 		return 0;
 	unsigned needed = HP_WRITABLE | (state->reads_destination ? HP_READABLE : 0);
 	if (!window->host || (window->flags & needed) != needed)
 		return refuse(state, address, 1, HP_PAGE_NOT_IN_MEMORY);
-	uint8_t *target = window->host + (address & (HP_PAGE_SIZE - 1));
+	uint8_t *target = window->host + offset;
 	if (!job->mark_only) {
 		uint32_t pattern = repeat_from(job->pattern, done);
 
 		if (job->rop == ROP_SOURCE && whole && source)
-			memmove(target, source, count);
+			memmove(target, source, *count);
 		else if (job->rop == ROP_PATTERN && whole)
-			fill(target, count, pattern);
+			fill(target, *count, pattern);
 		else
-			combine(target, source, count, job->rop, pattern,
+			combine(target, source, *count, job->rop, pattern,
 				repeat_from(job->write_mask, done));
 	}
-	hp_mark(state->memory, window->physical);
+	mark_run(state, window->physical + offset, *count);
 	return 0;
 }
 
-/* The readable host bytes at GPU `address`. */
+/* The readable host bytes at GPU `address`; `count` becomes how many lie together. */
 static int open_source(const struct state *state, struct window *window, uint64_t address,
-		       const uint8_t **source)
+		       const uint8_t **source, uint64_t *count)
 {
-	int error = open_window(state, window, address, 0);
+	int error = open_window(state, window, address, *count, 0);
 	if (error)
 		return error;
 	if (!window->host || !(window->flags & HP_READABLE))
 		return refuse(state, address, 0, HP_PAGE_NOT_IN_MEMORY);
-	*source = window->host + (address & (HP_PAGE_SIZE - 1));
+	uint64_t offset = address - window->start;
+	*source = window->host + offset;
+	*count = smaller(*count, window->size - offset);
 	return 0;
 }
 
@@ -204,17 +246,18 @@ static int stage_row(const struct state *state, struct window *from, int64_t row
 		     uint64_t width, uint8_t *scratch)
 {
 	const struct hp_blit *job = state->job;
-	uint64_t reach;
+	uint64_t count;
 
-	for (uint64_t done = 0; done < width; done += reach) {
+	for (uint64_t done = 0; done < width; done += count) {
 		const uint8_t *source;
 		uint64_t address = locate(&job->source, job->source_x + (int64_t)done,
-					  job->source_y + row, state->space->mask, &reach);
-		int error = open_source(state, from, address, &source);
+					  job->source_y + row, state->space->mask, &count);
+
+		count = smaller(count, width - done);
+		int error = open_source(state, from, address, &source, &count);
 		if (error)
 			return error;
-		reach = smaller(reach, width - done);
-		memcpy(scratch + done, source, reach);
+		memcpy(scratch + done, source, count);
 	}
 	return 0;
 }
@@ -237,6 +280,7 @@ static int blit_row(const struct state *state, struct window *from, struct windo
 		int64_t column = job->x + (int64_t)done;
 		uint64_t address = locate(&job->destination, column, job->y + row, mask, &count);
 
+		count = smaller(count, width - done);
 		if (job->has_source && job->staged) {
 			source = scratch + done;
 		} else if (job->has_source) {
@@ -245,12 +289,11 @@ static int blit_row(const struct state *state, struct window *from, struct windo
 						 job->source_y + row, mask, &reach);
 
 			count = smaller(count, reach);
-			error = open_source(state, from, origin, &source);
+			error = open_source(state, from, origin, &source, &count);
 			if (error)
 				return error;
 		}
-		count = smaller(count, width - done);
-		error = combine_run(state, to, address, source, done, count);
+		error = combine_run(state, to, address, source, done, &count);
 		if (error)
 			return error;
 	}
@@ -274,8 +317,8 @@ int64_t hp_blit(const struct hp_memory *memory, const struct hp_space *space,
 		const struct hp_blit *job, uint8_t *scratch, size_t scratch_size,
 		struct hp_fault *fault)
 {
-	struct window from = {.page = NO_PAGE};
-	struct window to = {.page = NO_PAGE};
+	struct window from = {.size = 0};
+	struct window to = {.size = 0};
 	struct state state = {memory, space, job, fault, 0};
 	uint64_t width = job->width;
 	uint64_t height = job->height;

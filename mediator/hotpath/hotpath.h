@@ -17,9 +17,22 @@ enum { HP_PAGE_SHIFT = 12, HP_PAGE_SIZE = 1 << HP_PAGE_SHIFT };
 enum { HP_RANGE_START, HP_RANGE_END, HP_RANGE_HOST, HP_RANGE_FLAGS, HP_RANGE_WORDS };
 enum { HP_READABLE = 1, HP_WRITABLE = 2 };
 
+/* What the last walk came by: neighbouring pages mostly share it. Zero it to begin a job. */
+struct hp_walker {
+	const uint64_t *table; /* the page table of `region`, NULL at first */
+	uint64_t region; /* GPU address >> 21 */
+	uint64_t step; /* 16 where its pages are of 64 KiB, else 1 */
+	int32_t writable; /* down to the page table */
+	size_t range; /* row of GuestMemory.table */
+};
+
+/* As hp_translate, by way of `walker`. */
+int hp_walk(const struct hp_memory *memory, const struct hp_space *space,
+	    struct hp_walker *walker, uint64_t address, uint64_t *physical, int32_t *writable);
+
 /* Host address of guest physical `address` and how its range may be used; NULL when there is no
- * memory. Valid up to the end of its 4 KiB page. */
-uint8_t *hp_host(const struct hp_memory *memory, uint64_t address, unsigned *flags);
+ * memory. Valid up to the end of its 4 KiB page. `hint` is a row to try first, and updated. */
+uint8_t *hp_host(const struct hp_memory *memory, uint64_t address, size_t *hint, unsigned *flags);
 
 /* Note in the dirty log that the page of `address` has been written. */
 static inline void hp_mark(const struct hp_memory *memory, uint64_t address)

@@ -8,14 +8,25 @@
 #define ADDRESS_MASK UINT64_C(0x0000007ffffff000)
 #define BEYOND_MASK UINT64_C(0x00003f8000000000)
 
-enum { PML4_SHIFT = 39, PDP_SHIFT = 30, PD_SHIFT = 21, PT_SHIFT = 12, INDEX_BITS = 9 };
+enum { PML4_SHIFT = 39, PDP_SHIFT = 30, PD_SHIFT = 21, PT_SHIFT = 12 };
+enum { INDEX_BITS = 9, INDEX_MASK = (1 << INDEX_BITS) - 1 };
 enum { STEP_64K = 16, SHIFT_64K = 16 };
 
-uint8_t *hp_host(const struct hp_memory *memory, uint64_t address, unsigned *flags)
+static int in_range(const uint64_t *range, uint64_t address)
+{
+	return address >= range[HP_RANGE_START] && address < range[HP_RANGE_END];
+}
+
+uint8_t *hp_host(const struct hp_memory *memory, uint64_t address, size_t *hint, unsigned *flags)
 {
 	size_t low = 0;
 	size_t high = memory->ranges;
 
+	*flags = 0;
+	if (*hint < high && in_range(memory->table + *hint * HP_RANGE_WORDS, address)) {
+		low = *hint + 1;
+		high = low;
+	}
 	/* The last range that starts at or below the address. */
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
@@ -25,12 +36,12 @@ uint8_t *hp_host(const struct hp_memory *memory, uint64_t address, unsigned *fla
 		else
 			high = middle;
 	}
-	*flags = 0;
 	if (low == 0)
 		return NULL;
 	const uint64_t *range = memory->table + (low - 1) * HP_RANGE_WORDS;
-	if (address >= range[HP_RANGE_END] || range[HP_RANGE_HOST] == 0)
+	if (!in_range(range, address) || range[HP_RANGE_HOST] == 0)
 		return NULL;
+	*hint = low - 1;
 	*flags = (unsigned)range[HP_RANGE_FLAGS];
 	return (uint8_t *)(uintptr_t)(range[HP_RANGE_HOST] + (address - range[HP_RANGE_START]));
 }
@@ -52,52 +63,81 @@ static uint64_t join(uint64_t target, uint64_t address, unsigned shift)
 	return (target & ~offset) | (address & offset);
 }
 
-static int walk_ppgtt(const struct hp_memory *memory, uint64_t root, uint64_t address,
-		      uint64_t *physical, int32_t *writable)
+/* The table at guest physical `address`; NULL when that is not readable memory. */
+static const uint64_t *open_table(const struct hp_memory *memory, struct hp_walker *walker,
+				  uint64_t address)
 {
-	uint64_t table = root & ADDRESS_MASK;
-	uint64_t step = 1;
+	unsigned flags;
+	const void *host = hp_host(memory, address, &walker->range, &flags);
 
+	/* A page of the guest is 8-byte aligned on the host too. */
+	return flags & HP_READABLE ? host : NULL;
+}
+
+/* Walk down to the page table of `address`, or to a large page: then 1, with `target` set. */
+static int find_table(const struct hp_memory *memory, uint64_t root, struct hp_walker *walker,
+		      uint64_t address, uint64_t *target)
+{
+	uint64_t next = root & ADDRESS_MASK;
+
+	walker->table = NULL;
+	walker->region = address >> PD_SHIFT;
+	walker->step = 1;
+	walker->writable = 1;
 	if (root & BEYOND_MASK)
 		return HP_BEYOND_39_BITS;
-	*writable = 1;
-	for (unsigned shift = PML4_SHIFT;; shift -= INDEX_BITS) {
-		uint64_t index = (address >> shift) & ((1 << INDEX_BITS) - 1);
-		unsigned flags;
+	for (unsigned shift = PML4_SHIFT; shift != PT_SHIFT; shift -= INDEX_BITS) {
+		const uint64_t *table = open_table(memory, walker, next);
+		uint64_t index = (address >> shift) & INDEX_MASK;
 
-		if (shift == PT_SHIFT)
-			index &= ~(step - 1);
-		const uint8_t *host = hp_host(memory, table, &flags);
-		if (!host || !(flags & HP_READABLE))
+		if (!table)
 			return HP_TABLE_NOT_IN_MEMORY;
-		/* A page of the guest is 8-byte aligned on the host too. */
-		const uint64_t *slot = (const uint64_t *)(const void *)host + index;
-		uint64_t entry = __atomic_load_n(slot, __ATOMIC_RELAXED);
-		int error = entry_target(entry, &table);
+		uint64_t entry = __atomic_load_n(table + index, __ATOMIC_RELAXED);
+		int error = entry_target(entry, &next);
 		if (error)
 			return error;
 		if (!(entry & WRITABLE))
-			*writable = 0;
-		if ((shift == PDP_SHIFT || shift == PD_SHIFT) && (entry & LARGE_PAGE)) {
-			*physical = join(table, address, shift);
-			return 0;
+			walker->writable = 0;
+		if (shift != PML4_SHIFT && (entry & LARGE_PAGE)) {
+			*target = join(next, address, shift);
+			return 1;
 		}
 		if (shift == PD_SHIFT && (entry & PAGES_64K))
-			step = STEP_64K;
-		if (shift == PT_SHIFT)
-			break;
+			walker->step = STEP_64K;
 	}
-	*physical = join(table, address, step == 1 ? PT_SHIFT : SHIFT_64K);
+	walker->table = open_table(memory, walker, next);
+	return walker->table ? 0 : HP_TABLE_NOT_IN_MEMORY;
+}
+
+static int walk_ppgtt(const struct hp_memory *memory, uint64_t root, struct hp_walker *walker,
+		      uint64_t address, uint64_t *physical, int32_t *writable)
+{
+	uint64_t target;
+
+	if (!walker->table || walker->region != address >> PD_SHIFT) {
+		int found = find_table(memory, root, walker, address, physical);
+
+		*writable = walker->writable;
+		if (found)
+			return found < 0 ? found : 0;
+	}
+	uint64_t index = (address >> PT_SHIFT) & INDEX_MASK & ~(walker->step - 1);
+	uint64_t entry = __atomic_load_n(walker->table + index, __ATOMIC_RELAXED);
+	int error = entry_target(entry, &target);
+	if (error)
+		return error;
+	*writable = walker->writable && (entry & WRITABLE);
+	*physical = join(target, address, walker->step == 1 ? PT_SHIFT : SHIFT_64K);
 	return 0;
 }
 
-int hp_translate(const struct hp_memory *memory, const struct hp_space *space, uint64_t address,
-		 uint64_t *physical, int32_t *writable)
+int hp_walk(const struct hp_memory *memory, const struct hp_space *space,
+	    struct hp_walker *walker, uint64_t address, uint64_t *physical, int32_t *writable)
 {
-	uint64_t target = 0;
+	uint64_t target;
 
 	if (!space->entries)
-		return walk_ppgtt(memory, space->root, address, physical, writable);
+		return walk_ppgtt(memory, space->root, walker, address, physical, writable);
 	if (address >> HP_PAGE_SHIFT >= space->entry_count)
 		return HP_NOT_PRESENT;
 	const uint64_t *slot = space->entries + (address >> HP_PAGE_SHIFT);
@@ -107,4 +147,12 @@ int hp_translate(const struct hp_memory *memory, const struct hp_space *space, u
 	*physical = join(target, address, HP_PAGE_SHIFT);
 	*writable = 1;
 	return 0;
+}
+
+int hp_translate(const struct hp_memory *memory, const struct hp_space *space, uint64_t address,
+		 uint64_t *physical, int32_t *writable)
+{
+	struct hp_walker walker = {.table = NULL};
+
+	return hp_walk(memory, space, &walker, address, physical, writable);
 }
