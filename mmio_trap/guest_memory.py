@@ -161,7 +161,7 @@ class GuestMemory:
         end = address + size
         if address < 0 or size <= 0 or fd_offset < 0 or (address | size | fd_offset) % PAGE_SIZE:
             raise OSError(EINVAL, f"range {address:#x}+{size:#x} is empty or not page-aligned")
-        if end > _ADDRESS_LIMIT or fd_offset + size > _ADDRESS_LIMIT:
+        if end >= _ADDRESS_LIMIT or fd_offset + size >= _ADDRESS_LIMIT:  # an end is 64 bits too
             raise OSError(EINVAL, f"range {address:#x}+{size:#x} wraps")
         with self._change():
             if len(self._ranges) >= MAX_RANGES:

@@ -1,0 +1,217 @@
+"""Configuration space and BARs: header, sizing, capabilities, masks."""
+
+from __future__ import annotations
+
+import pytest
+
+from mmio_trap.bar import Bar, BarKind
+from mmio_trap.config_space import ConfigSpace
+
+
+@pytest.fixture
+def config() -> ConfigSpace:
+    made = ConfigSpace(
+        0x8086,
+        0x5912,
+        revision=4,
+        class_code=0x030000,
+        subsystem_vendor_id=0x1AF4,
+        subsystem_id=0x1100,
+        interrupt_pin=1,
+    )
+    made.add_bar(0, 16 << 20, BarKind.MEMORY64)
+    made.add_bar(2, 256 << 20, BarKind.MEMORY64, prefetchable=True)
+    made.add_bar(4, 64, BarKind.IO)
+    return made
+
+
+def test_golden_header(config: ConfigSpace) -> None:
+    assert config.read(0, 64) == bytes.fromhex(
+        "86801259 00000000 04000003 00000000 04000000 00000000 0c000000 00000000"
+        "01000000 00000000 00000000 f41a0011 00000000 00000000 00000000 00010000"
+    )
+
+
+@pytest.mark.parametrize(
+    ("offset", "mask"),
+    [
+        (0x10, 0xFF000004),
+        (0x14, 0xFFFFFFFF),
+        (0x18, 0xF000000C),
+        (0x1C, 0xFFFFFFFF),
+        (0x20, 0xFFFFFFC1),
+        (0x24, 0),
+        (0x30, 0),
+    ],
+)
+def test_bar_sizing(config: ConfigSpace, offset: int, mask: int) -> None:
+    config.write(offset, b"\xff\xff\xff\xff")
+    assert config.value(offset, 4) == mask
+
+
+def test_bar_address(config: ConfigSpace) -> None:
+    assert config.bar_address(2) == 0
+    config.write(0x18, (0xE0001234).to_bytes(4, "little"))
+    config.write(0x1C, (0x12).to_bytes(4, "little"))
+    assert config.bar_address(2) == 0x12E0000000
+
+
+def test_bar_of_four_gigabytes_and_more() -> None:
+    assert Bar(0, 1 << 33, BarKind.MEMORY64).address_mask == 0xFFFFFFFE00000000
+
+
+@pytest.mark.parametrize(
+    ("index", "size", "kind"),
+    [
+        (6, 4096, BarKind.MEMORY32),
+        (-1, 4096, BarKind.MEMORY32),
+        (5, 4096, BarKind.MEMORY64),
+        (0, 0, BarKind.MEMORY32),
+        (0, 8, BarKind.MEMORY32),
+        (0, 2, BarKind.IO),
+        (0, 4097, BarKind.MEMORY32),
+        (0, 1 << 32, BarKind.MEMORY32),
+        (0, 1 << 64, BarKind.MEMORY64),
+    ],
+)
+def test_impossible_bars(index: int, size: int, kind: BarKind) -> None:
+    with pytest.raises(ValueError, match=f"BAR {index}"):
+        Bar(index, size, kind)
+
+
+@pytest.mark.parametrize("index", [0, 1, 2, 3, 4])
+def test_bar_slot_is_taken_once(config: ConfigSpace, index: int) -> None:
+    with pytest.raises(ValueError, match=f"BAR {index} is taken"):
+        config.add_bar(index, 4096)
+
+
+def test_command_register(config: ConfigSpace) -> None:
+    config.write(4, b"\xff\xff")
+    assert config.value(4, 2) == 0x0547
+    assert config.memory_enabled
+    assert config.bus_master
+    config.write(4, b"\0\0")
+    assert not config.memory_enabled
+    assert not config.bus_master
+
+
+def test_status_is_write_1_to_clear(config: ConfigSpace) -> None:
+    config.add_msi()
+    config.poke(6, 0xF910, 2)
+    config.write(6, b"\xff\x08")
+    assert config.value(6, 2) == 0xF110
+    config.write(6, b"\0\0")
+    assert config.value(6, 2) == 0xF110
+
+
+def test_identity_is_read_only(config: ConfigSpace) -> None:
+    before = config.read(0, 4) + config.read(8, 4) + config.read(0x2C, 4)
+    for offset in (0, 8, 0x2C):
+        config.write(offset, b"\xff" * 4)
+    assert config.read(0, 4) + config.read(8, 4) + config.read(0x2C, 4) == before
+
+
+def test_scratch_registers(config: ConfigSpace) -> None:
+    config.write(0x3C, b"\x0b\xff")
+    assert config.read(0x3C, 2) == b"\x0b\x01"
+    config.write(0x0C, b"\x10")
+    assert config.read(0x0C, 1) == b"\x10"
+
+
+def test_golden_capability_list(config: ConfigSpace) -> None:
+    assert config.add_vendor(b"abc") == 0x40
+    assert config.add_power_management() == 0x48
+    assert config.add_msi() == 0x50
+    assert config.read(0x34, 1) == b"\x40"
+    assert config.read(0x40, 32) == bytes.fromhex(
+        "09480661 62630000 01500300 08000000 05008000 00000000 00000000 00000000"
+    )
+    assert config.value(6, 2) == 0x10
+
+
+def test_capabilities_at_places_a_driver_knows(config: ConfigSpace) -> None:
+    config.add_vendor(b"abc", at=0x40)
+    config.add_msi(at=0xAC)
+    config.add_power_management(at=0xD0)
+    chain = [config.value(0x34, 1)]
+    while chain[-1]:
+        chain.append(config.value(chain[-1] + 1, 1))
+    assert chain == [0x40, 0xAC, 0xD0, 0]
+
+
+@pytest.mark.parametrize("at", [0x3C, 0x41, 0xFC])
+def test_capability_that_does_not_fit(config: ConfigSpace, at: int) -> None:
+    with pytest.raises(ValueError, match="does not fit"):
+        config.add_power_management(at=at)
+
+
+def test_capability_over_another(config: ConfigSpace) -> None:
+    config.add_msi(at=0x40)
+    with pytest.raises(ValueError, match="overlaps"):
+        config.add_vendor(b"abc", at=0x40)
+
+
+def test_msi_registers(config: ConfigSpace) -> None:
+    at = config.add_msi(4, maskable=True)
+    assert config.value(at + 2, 2) == 0x0184
+    config.write(at + 2, b"\xff" * 22)
+    assert config.value(at + 2, 2) == 0x01F5
+    assert config.value(at + 4, 8) == 0xFFFFFFFF_FFFFFFFC
+    assert config.value(at + 12, 2) == 0xFFFF
+    assert config.value(at + 16, 4) == 0xF
+    assert config.value(at + 20, 4) == 0
+    assert config.msi_enabled
+
+
+def test_msi_32_bit(config: ConfigSpace) -> None:
+    at = config.add_msi(wide=False)
+    config.write(at, b"\xff" * 12)
+    assert config.read(at, 12) == bytes.fromhex("05007100 fcffffff ffff0000")
+
+
+@pytest.mark.parametrize("vectors", [0, 3, 64])
+def test_msi_vectors(config: ConfigSpace, vectors: int) -> None:
+    with pytest.raises(ValueError, match=f"{vectors} vectors"):
+        config.add_msi(vectors)
+
+
+def test_power_state(config: ConfigSpace) -> None:
+    assert config.power_state == 0
+    at = config.add_power_management()
+    config.write(at + 4, b"\xff\xff")
+    assert config.power_state == 3
+    assert config.value(at + 4, 2) == 0x000B
+
+
+def test_reset_returns_everything(config: ConfigSpace) -> None:
+    config.add_msi()
+    before = config.read(0, 256)
+    config.write(0, b"\xff" * 256)
+    assert config.read(0, 256) != before
+    config.reset()
+    assert config.read(0, 256) == before
+
+
+def test_device_learns_of_writes(config: ConfigSpace) -> None:
+    seen: list[tuple[int, int]] = []
+    config.on_write = lambda offset, count: seen.append((offset, count))
+    config.write(4, b"\x06\x00")
+    config.write(254, b"\xff" * 8)
+    config.write(256, b"\xff")
+    assert seen == [(4, 2), (254, 2)]
+
+
+def test_reads_past_the_end_are_zero(config: ConfigSpace) -> None:
+    assert config.read(252, 8) == bytes(8)
+
+
+def test_extended_space() -> None:
+    config = ConfigSpace(1, 2, size=4096)
+    config.define(0x100, 0x10001, 4)
+    assert config.read(0x100, 4) == b"\x01\x00\x01\x00"
+    with pytest.raises(ValueError, match="not 512"):
+        ConfigSpace(1, 2, size=512)
+    with pytest.raises(ValueError, match="outside 4096"):
+        config.define(4094, 0, 4)
+    with pytest.raises(ValueError, match="both writable"):
+        config.define(0x200, 0, 4, writable=1, w1c=1)
