@@ -40,12 +40,12 @@ _AGENT_MARGIN_SECONDS = 20.0
 
 
 class GuestFailure(Exception):
-    """The guest did not boot, answer or power off in time, or QEMU ended; holds the console's end."""
+    """The guest did not boot, answer or power off in time, or QEMU ended."""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a command in the guest came to: exit status (137 = killed at its time-out) and output."""
+    """What a command in the guest came to; status 137: it was killed at its time-out."""
 
     status: int
     output: str
@@ -169,7 +169,7 @@ class Guest:
         self.boot_seconds = time.monotonic() - started
 
     def run(self, command: str, timeout: float = 60.0) -> Result:
-        """Run a shell command in the guest, at most `timeout` seconds, and return what it came to."""
+        """Run a shell command in the guest for at most `timeout` seconds."""
         if self._agent is None:
             raise GuestFailure("the guest is not running")
         self._request += 1
@@ -199,8 +199,8 @@ class Guest:
         return result.seconds
 
     def dmesg(self) -> str:
-        """The guest kernel's log since boot, without level prefixes."""
-        return self.check("dmesg")
+        """The guest kernel's log since boot, each line with facility and level (`dmesg -x`)."""
+        return self.check("dmesg -x")
 
     def console(self) -> str:
         """What the guest printed on its serial console so far; complete after `power_off`."""

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import time
 import urllib.parse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -90,9 +91,7 @@ def explain(command: str, output: str) -> SetupError:
     elif "NO_PUBKEY" in output or "not signed" in output:
         remedy = "the mirror's signature is not known: install or update debian-archive-keyring"
     elif "does not have a Release file" in output or "404" in output:
-        remedy = (
-            "the mirror lacks this suite or file: name a full Debian mirror in the apt sources"
-        )
+        remedy = "the mirror lacks this suite or file: name a full Debian mirror in the apt sources"
     else:
         remedy = "run the command again; if it fails again, look at apt's message"
     return SetupError(f"{command} failed: {remedy}\n  {detail}")
@@ -133,7 +132,12 @@ class PrivateApt:
             megabytes = sum(package.size for package in wanted) / 1e6
             store.say(f"  downloading {len(wanted)} packages, {megabytes:.0f} MB")
             names = [f"{package.name}={package.version}" for package in wanted]
-            self._run(["apt-get", "download", "-qq", *names], directory=directory)
+            try:
+                self._run(["apt-get", "download", "-qq", *names], directory=directory)
+            except SetupError:
+                # The index may be older than the mirror: ask for a new one next time.
+                (self.directory / "updated").unlink(missing_ok=True)
+                raise
         files = [directory / package.file for package in packages]
         for file, package in zip(files, packages, strict=True):
             if not _complete(file, package.size):
@@ -183,8 +187,7 @@ class PrivateApt:
         environment = self._prepare()
         sources = (self.directory / "sources.list").read_text()
         if stamp.is_file() and stamp.read_text() == sources:
-            age = os.path.getmtime(self.directory / "sources.list") - stamp.stat().st_mtime
-            if age < INDEX_AGE_SECONDS:
+            if time.time() - stamp.stat().st_mtime < INDEX_AGE_SECONDS:
                 return
         store.say(f"  reading the package index of {', '.join(self.world.suites)}")
         # Without this option apt-get update succeeds when a mirror cannot be reached.

@@ -110,7 +110,9 @@ def _entries(tree: Path, release: str, busybox: bytes) -> list[cpio.Entry]:
     entries.append(cpio.regular("boot-modules/order", order.encode()))
     entries.extend(cpio.regular(f"boot-modules/{name}.ko", image(name)) for name in boot)
     entries.extend(cpio.regular(f"{kept}/kernel/{name}.ko", image(name)) for name in guest)
-    for name in ("modules.builtin", "modules.builtin.modinfo", "modules.order"):
-        if (tree / name).is_file():
-            entries.append(cpio.regular(f"{kept}/{name}", (tree / name).read_bytes()))
+    entries.extend(
+        cpio.regular(f"{kept}/{name}", (tree / name).read_bytes())
+        for name in ("modules.builtin", "modules.builtin.modinfo", "modules.order")
+        if (tree / name).is_file()
+    )
     return entries

@@ -7,9 +7,8 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-DEBIAN_SUITES = frozenset(
-    "bookworm trixie forky duke sid stable testing unstable oldstable bullseye".split()
-)
+DEBIAN_RELEASES = frozenset({"bullseye", "bookworm", "trixie", "forky", "duke", "sid"})
+DEBIAN_SUITES = DEBIAN_RELEASES | {"oldstable", "stable", "testing", "unstable"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +76,7 @@ def parse_one_line(text: str) -> list[Source]:
         words = match["rest"].split()
         if words[0].startswith("cdrom:") or len(words) < 2:
             continue
-        options = dict(
-            option.partition("=")[::2] for option in (match["options"] or "").split()
-        )
+        options = dict(option.partition("=")[::2] for option in (match["options"] or "").split())
         found.append(
             Source(
                 words[0].rstrip("/"),
@@ -111,5 +108,5 @@ def debian_mirrors(sources: list[Source]) -> list[Source]:
             not source.uri.endswith("/debian"),
         )
 
-    unique = {source.uri: source for source in reversed(sorted(candidates, key=rank))}
+    unique = {source.uri: source for source in sorted(candidates, key=rank, reverse=True)}
     return sorted(unique.values(), key=rank)

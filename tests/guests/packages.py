@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Suites that are resolved together; `prefer` is the suite that wins when two have a package."""
+    """Suites that are resolved together; packages of suite `prefer` win."""
 
     name: str
     suites: tuple[str, ...]

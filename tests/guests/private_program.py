@@ -9,7 +9,7 @@ _LOADER = f"{_LIBRARIES}/ld-linux-x86-64.so.2"
 
 
 def private_command(tree: Path, program: str) -> list[str]:
-    """The start of an argument list that runs `program` (a path in `tree`) on the tree's libraries."""
+    """The head of an argument list that runs `program`, a path in `tree`."""
     loader = tree / _LOADER
     for needed in (loader, tree / program):
         if not needed.is_file():

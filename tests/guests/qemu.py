@@ -102,9 +102,9 @@ def _examine(
 
 
 def accelerator(qemu: Qemu, kernel: Kernel, root: Path) -> str:
-    """`kvm` where it boots the guest kernel, else `tcg`; the verdict is kept until something changes.
+    """`kvm` where it boots the guest kernel, else `tcg`; the verdict is kept.
 
-    /dev/kvm may exist and still not run a stock kernel (nested or paravirtual hosts), so it is tried.
+    /dev/kvm may exist and still not run a stock kernel (nested or paravirtual hosts): it is tried.
     `VGPUD_ACCEL` (kvm or tcg) overrides the test.
     """
     wanted = os.environ.get("VGPUD_ACCEL", "")
@@ -114,19 +114,21 @@ def accelerator(qemu: Qemu, kernel: Kernel, root: Path) -> str:
         raise SetupError(f"VGPUD_ACCEL={wanted!r}: allowed are kvm and tcg")
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         return "tcg"
-    key = store.digest(_PROBE_SECONDS, qemu.command, qemu.version, str(kernel.image), os.uname(), os.geteuid())
+    key = store.digest(
+        _PROBE_SECONDS, qemu.command, qemu.version, str(kernel.image), os.uname(), os.geteuid()
+    )
     verdict = root / "accelerator.json"
     try:
-        known = json.loads(verdict.read_text())
-    except (OSError, ValueError):
+        known = dict(json.loads(verdict.read_text()))
+    except (OSError, ValueError, TypeError):
         known = {}
-    if known.get("key") == key and known.get("accelerator") in ("kvm", "tcg"):
-        return str(known["accelerator"])
+    if known.get(key) in ("kvm", "tcg"):
+        return str(known[key])
     store.say("testing whether KVM boots the guest kernel (once):")
     seconds = _kvm_boots(qemu, kernel)
     chosen = "tcg" if seconds is None else "kvm"
     store.say(f"  {'it does not' if seconds is None else f'it does, in {seconds:.1f} s'}: {chosen}")
-    store.write_atomically(verdict, json.dumps({"key": key, "accelerator": chosen}))
+    store.write_atomically(verdict, json.dumps({**known, key: chosen}))
     return chosen
 
 

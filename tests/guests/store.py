@@ -1,7 +1,7 @@
 """The user's cache directory: content-keyed directories that are complete or absent.
 
-A finished artefact is a directory `<name>-<key>`; it is built beside its final place and renamed, so
-an interrupted build never counts. The key is a digest of what the artefact is made from.
+A finished artefact is a directory `<name>-<key>`; it is built beside its final place and renamed,
+so an interrupted build never counts. The key is a digest of what the artefact is made from.
 """
 
 import contextlib
@@ -49,8 +49,8 @@ def disk_errors(where: Path) -> Iterator[None]:
             ) from error
         if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
             raise SetupError(
-                f"cannot write {error.filename or where} ({error.strerror}): set XDG_CACHE_HOME to a "
-                "directory you may write to"
+                f"cannot write {error.filename or where} ({error.strerror}): set XDG_CACHE_HOME to "
+                "a directory you may write to"
             ) from error
         raise
 

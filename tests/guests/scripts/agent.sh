@@ -20,9 +20,10 @@ port=/dev/vport0p1
 exec 3<>"$port"
 echo "ready $($bb uname -r)" >&3
 echo "vgpud-guest: ready" >/dev/console
+# The real `timeout` ends the whole process group; a test may have forked.
 while read -r id limit encoded <&3; do
     echo "$encoded" | $bb base64 -d >/tmp/.command
-    $bb timeout -s KILL "$limit" bash /tmp/.command >/tmp/.output 2>&1 3<&-
+    /usr/bin/timeout -s KILL "$limit" bash /tmp/.command >/tmp/.output 2>&1 3<&-
     status=$?
     echo "$id $status $($bb stat -c %s /tmp/.output)" >&3
     $bb cat /tmp/.output >&3

@@ -1,0 +1,89 @@
+"""Facts: which IGT programs `make igt` runs and which of their subtests stand for the rest.
+
+A program without patterns runs whole. Patterns are those of fnmatch(3); a subtest runs if one fits.
+Sampled programs repeat one scheme over engines, file descriptors and contexts, or run for tens of
+seconds a subtest on a real GPU. `program@pattern` on the command line runs what a sample leaves
+out.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """One IGT program: its name, the sample of its subtests, seconds allowed for one subtest."""
+
+    name: str
+    sample: tuple[str, ...] = ("*",)
+    seconds: float = 120.0
+
+
+PROGRAMS = (
+    Program("gem_basic"),
+    Program("gem_exec_basic"),
+    Program("gem_exec_store"),
+    Program("gem_exec_nop", ("basic-*", "single", "signal", "headless", "preempt", "poll*")),
+    Program("gem_exec_fence"),
+    Program("gem_exec_async"),
+    Program(
+        "gem_exec_whisper",
+        ("basic-normal", "basic-fds", "basic-contexts", "basic-queues", "chain", "normal-engine"),
+        300.0,
+    ),
+    Program("gem_exec_parallel", ("engines", "basic", "contexts", "fds"), 300.0),
+    Program("gem_sync", ("basic-*", "default", "idle", "store", "switch", "wakeup", "preempt")),
+    Program("gem_wait"),
+    Program("gem_busy"),
+    Program("gem_ringfill", ("legacy-basic", "engines-basic", "engines-child", "basic-all"), 300.0),
+    Program("gem_ctx_create", ("basic", "ext-param", "basic-files", "files", "active")),
+    Program("gem_ctx_exec"),
+    Program(
+        "gem_ctx_switch",
+        ("legacy-render", "legacy-blt", "rcs0", "rcs0-heavy", "bcs0", "vcs0", "vecs0", "all-light"),
+    ),
+    Program(
+        "gem_exec_schedule",
+        (
+            "fifo",
+            "implicit-*",
+            "independent",
+            "timeslicing",
+            "lateslice",
+            "submit-*",
+            "semaphore-*",
+            "in-order",
+            "out-order",
+            "promotion",
+            "preempt*",
+            "noreorder*",
+            "deep",
+            "wide",
+            "pi-common",
+        ),
+        180.0,
+    ),
+    # The -S3 and -S4 subtests suspend the machine, which a guest without a resume path cannot.
+    Program("gem_softpin", ("[a-mo-z]*", "noreloc", "noreloc-interruptible"), 300.0),
+    Program("gem_linear_blits", ("basic", "normal"), 300.0),
+    Program(
+        "gem_eio",
+        (
+            "throttle",
+            "create*",
+            "context-create",
+            "execbuf",
+            "banned",
+            "in-flight-external",
+            "wait-*",
+            "in-flight-*immediate",
+            "in-flight-*1us",
+            "in-flight-*10ms",
+        ),
+        180.0,
+    ),
+    Program("gem_reset_stats", ("params*", "*-default", "*-render", "*-blt", "shared-*"), 180.0),
+)
+BY_NAME = {program.name: program for program in PROGRAMS}
+
+# Short, and each of them proves something: what `make demo` and the system tests run.
+QUICK = ("gem_basic", "gem_exec_basic", "gem_exec_store", "gem_linear_blits@basic")
