@@ -12,7 +12,7 @@ def _counts() -> defaultdict[str, int]:
 
 @dataclass
 class CommandCounters:
-    """Commands of one engine since power-on. MI_NOOP is not counted."""
+    """Commands of one engine since power-on. An MI_NOOP of 0 is not counted."""
 
     executed: defaultdict[str, int] = field(default_factory=_counts)
     """Commands carried out."""

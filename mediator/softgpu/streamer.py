@@ -190,8 +190,7 @@ class Streamer:
         try:
             return self._run()
         except PageFault as fault:
-            reason = f"{'write' if fault.write else 'read'} fault: {fault}"
-            return self._hang(reason, fault)
+            return self._hang(str(fault), fault)
         except IllegalCommand as error:
             self.host.counters.illegal += 1
             return self._hang(str(error), None)
