@@ -1,11 +1,16 @@
 /* Rectangles: twin of reference.blit, piece for piece, so that a fault leaves the same bytes. */
 #include <string.h>
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 #include "hotpath.h"
 
 #define ALL_BITS UINT32_C(0xffffffff)
 
 enum { ROP_PATTERN = 0xf0, ROP_SOURCE = 0xcc };
+enum { LINE = 64 };
 enum { X_TILE_SHIFT = 9, X_ROWS_SHIFT = 3 };
 enum { Y_TILE_SHIFT = 7, Y_ROWS_SHIFT = 5, Y_COLUMN_SHIFT = 4 };
 
@@ -125,20 +130,76 @@ static uint32_t repeat_from(uint32_t dword, uint64_t done)
 	return bits ? dword >> bits | dword << (32 - bits) : dword;
 }
 
-static void fill(uint8_t *target, uint64_t count, uint32_t dword)
+#ifdef __SSE2__
+/* Bytes up to the next cache line of `target`, at most `count`. */
+static uint64_t to_line(const uint8_t *target, uint64_t count)
 {
-	uint64_t pair = (uint64_t)dword << 32 | dword;
+	return smaller(count, -(uintptr_t)target & (LINE - 1));
+}
 
-	if (pair == (pair & 0xff) * UINT64_C(0x0101010101010101)) {
+/* As memmove of areas apart, past the caches: for what would only wash them out. */
+static void stream_copy(uint8_t *target, const uint8_t *source, uint64_t count)
+{
+	uint64_t head = to_line(target, count);
+
+	memmove(target, source, head);
+	uint64_t done = head;
+	for (; count - done >= LINE; done += LINE) {
+		__m128i part[LINE / sizeof(__m128i)];
+
+		memcpy(part, source + done, LINE);
+		for (unsigned i = 0; i < LINE / sizeof(__m128i); i++)
+			_mm_stream_si128((__m128i *)(void *)(target + done) + i, part[i]);
+	}
+	memmove(target + done, source + done, count - done);
+}
+
+static void stream_end(void)
+{
+	_mm_sfence(); /* whoever sees what we write next must see these stores too */
+}
+#else
+static void stream_copy(uint8_t *target, const uint8_t *source, uint64_t count)
+{
+	memmove(target, source, count);
+}
+
+static void stream_end(void)
+{
+}
+#endif
+
+/* Repeat `dword` over the target; past the caches when `stream`. */
+static void fill(uint8_t *target, uint64_t count, uint32_t dword, int stream)
+{
+	uint32_t line[LINE / sizeof(dword)];
+
+	if (dword == (dword & 0xff) * UINT32_C(0x01010101) && !stream) {
 		memset(target, (int)(dword & 0xff), count);
 		return;
 	}
-	while (count >= sizeof(pair)) {
-		memcpy(target, &pair, sizeof(pair));
-		target += sizeof(pair);
-		count -= sizeof(pair);
+	for (unsigned i = 0; i < LINE / sizeof(dword); i++)
+		line[i] = dword;
+#ifdef __SSE2__
+	if (stream) {
+		uint64_t head = to_line(target, count);
+
+		memcpy(target, line, head);
+		target += head;
+		count -= head;
+		__m128i four = _mm_set1_epi32((int)repeat_from(dword, head));
+		for (; count >= LINE; count -= LINE, target += LINE)
+			for (unsigned i = 0; i < LINE / sizeof(four); i++)
+				_mm_stream_si128((__m128i *)(void *)target + i, four);
+		_mm_storeu_si128((__m128i *)(void *)line, four);
+		_mm_storeu_si128((__m128i *)(void *)line + 1, four);
+		_mm_storeu_si128((__m128i *)(void *)line + 2, four);
+		_mm_storeu_si128((__m128i *)(void *)line + 3, four);
 	}
-	memcpy(target, &pair, count);
+#endif
+	for (; count >= LINE; count -= LINE, target += LINE)
+		memcpy(target, line, LINE);
+	memcpy(target, line, count);
 }
 
 /* Any raster operation under a write mask; `source` is NULL when there is none. */
@@ -215,10 +276,12 @@ static int combine_run(const struct state *state, struct window *window, uint64_
 	if (!job->mark_only) {
 		uint32_t pattern = repeat_from(job->pattern, done);
 
-		if (job->rop == ROP_SOURCE && whole && source)
+		if (job->rop == ROP_SOURCE && whole && source && job->stream)
+			stream_copy(target, source, *count);
+		else if (job->rop == ROP_SOURCE && whole && source)
 			memmove(target, source, *count);
 		else if (job->rop == ROP_PATTERN && whole)
-			fill(target, *count, pattern);
+			fill(target, *count, pattern, job->stream);
 		else
 			combine(target, source, *count, job->rop, pattern,
 				repeat_from(job->write_mask, done));
@@ -331,12 +394,13 @@ int64_t hp_blit(const struct hp_memory *memory, const struct hp_space *space,
 		width *= height;
 		height = height ? 1 : 0;
 	}
-	for (uint64_t done = 0; done < height; done++) {
+	int error = 0;
+	for (uint64_t done = 0; done < height && !error; done++) {
 		int64_t row = (int64_t)(job->upwards ? height - 1 - done : done);
-		int error = blit_row(&state, &from, &to, row, width, scratch);
 
-		if (error)
-			return error;
+		error = blit_row(&state, &from, &to, row, width, scratch);
 	}
-	return (int64_t)job->height;
+	if (job->stream)
+		stream_end();
+	return error ? error : (int64_t)job->height;
 }

@@ -33,7 +33,8 @@ struct hp_surface {
 	int32_t tiling;
 };
 
-/* interface.Blit; `has_source` is 0 when there is none, `mark_only` writes the dirty log alone. */
+/* interface.Blit; `has_source` is 0 when there is none, `stream` writes past the processor's caches,
+ * `mark_only` writes the dirty log alone. */
 struct hp_blit {
 	struct hp_surface destination;
 	struct hp_surface source;
@@ -49,6 +50,7 @@ struct hp_blit {
 	uint8_t has_source;
 	uint8_t upwards;
 	uint8_t staged;
+	uint8_t stream;
 	uint8_t mark_only;
 };
 

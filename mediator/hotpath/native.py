@@ -21,6 +21,9 @@ from mediator.hotpath.interface import (
 )
 from mmio_trap.guest_memory import PAGE_SHIFT, GuestAddressError, GuestMemory
 
+STREAM_BYTES = 8 << 20
+"""From this size on a blit's destination bypasses the processor's caches, as memcpy's does."""
+
 _RANGE_BYTES = 32
 
 
@@ -128,6 +131,7 @@ def _job(job: Blit) -> Any:
     packed.width, packed.height = job.width, job.height
     packed.pattern, packed.write_mask, packed.rop = job.pattern, job.write_mask, job.rop
     packed.upwards, packed.staged = job.upwards, job.staged
+    packed.stream = job.width * job.height >= STREAM_BYTES
     if job.source is not None:
         _surface(packed.source, job.source)
         packed.source_x, packed.source_y = job.source_x, job.source_y

@@ -89,15 +89,25 @@ def _outcome(
 
 
 @settings(max_examples=400, deadline=None)
-@given(job=_job, holes=st.dictionaries(st.integers(0, 40), _hole, max_size=2), seed=st.integers())
-def test_c_and_python_blit_the_same(job: Blit, holes: dict[int, str], seed: int) -> None:
+@given(
+    job=_job,
+    holes=st.dictionaries(st.integers(0, 40), _hole, max_size=2),
+    seed=st.integers(),
+    stream=st.booleans(),
+)
+def test_c_and_python_blit_the_same(
+    job: Blit, holes: dict[int, str], seed: int, stream: bool
+) -> None:
     if job.source is None and job.rop == 0xCC:
         return  # execute_blit gives every operation that names a source one
     if job.source is not None and _overlap(job, job.source):
         job = replace(job, staged=True)  # as execute_blit does
     ram = GuestRam(_PAGES + _TABLE_PAGES)
     space = _space(ram, holes, seed)
-    assert _outcome(native.blit, ram, space, job) == _outcome(reference.blit, ram, space, job)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(native, "STREAM_BYTES", 0 if stream else native.STREAM_BYTES)
+        ours = _outcome(native.blit, ram, space, job)
+    assert ours == _outcome(reference.blit, ram, space, job)
 
 
 @settings(max_examples=100, deadline=None)
