@@ -147,6 +147,8 @@ _LONG_LENGTHS: Final = MappingProxyType(
 
 _SINGLE_DWORD: Final = 1
 _MEDIA: Final = 2
+REGISTER_MASK: Final = 0x7FFFFC
+"""Bits of a command's register operand: a BAR0 offset."""
 RENDER_PIPE_CONTROL: Final = 0x7A00
 """Header bits 31:16 of PIPE_CONTROL."""
 _MFX_WAIT: Final = 0x6800

@@ -10,17 +10,11 @@ from __future__ import annotations
 from functools import cache
 from typing import Final
 
-from mediator.gen9.command_registers import (
-    BCS_SWCTRL,
-    CS_GPR,
-    CS_GPR_BYTES,
-    CS_GPR_COUNT,
-    NOPID,
-)
+from mediator.gen9.registers import RING_CS_GPR, RING_CS_GPR_COUNT, RING_NOPID, RING_SWCTRL
 
 _COMMON: Final = (
-    (NOPID, 1),
-    (CS_GPR, CS_GPR_COUNT * CS_GPR_BYTES // 4),
+    (RING_NOPID, 1),
+    (RING_CS_GPR, 2 * RING_CS_GPR_COUNT),
 )
 """Every engine, relative to its base: first register, dwords."""
 
@@ -50,7 +44,7 @@ _RENDER: Final = (
     (0x91B8, 4),  # PERF_CNT_1, PERF_CNT_2
     (0xE400, 2),  # TD_CTL, TD_CTL2
 )
-_BLITTER: Final = ((BCS_SWCTRL, 1),)
+_BLITTER: Final = ((0x22000 + RING_SWCTRL, 1),)
 _VIDEO: Final = ((0x12800, 64),)  # MFC status registers
 
 _BY_CLASS: Final = {"RCS": _RENDER, "BCS": _BLITTER, "VCS": _VIDEO, "VECS": ()}

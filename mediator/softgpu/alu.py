@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final, Protocol
 
-from mediator.gen9.command_registers import CS_GPR, CS_GPR_BYTES, CS_GPR_COUNT
 from mediator.gen9.field import Field
+from mediator.gen9.registers import RING_CS_GPR, RING_CS_GPR_COUNT
 from mediator.softgpu.outcome import IllegalCommand
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class Alu:
             raise IllegalCommand(f"MI_MATH loads register {register:#x}")
 
     def _source(self, register: int, bank: RegisterBank) -> int:
-        if register < CS_GPR_COUNT:
+        if register < RING_CS_GPR_COUNT:
             return bank.read(register)
         return self._value(register)
 
@@ -140,7 +140,7 @@ class Alu:
                 raise IllegalCommand(f"MI_MATH reads register {register:#x}")
 
     def _store(self, register: int, value: int, bank: RegisterBank) -> None:
-        if register >= CS_GPR_COUNT:
+        if register >= RING_CS_GPR_COUNT:
             raise IllegalCommand(f"MI_MATH stores to register {register:#x}")
         bank.write(register, value)
 
@@ -150,13 +150,13 @@ class _EngineRegisters:
 
     def __init__(self, streamer: Streamer) -> None:
         self._streamer = streamer
-        self._first = streamer.mmio_base + CS_GPR
+        self._first = streamer.mmio_base + RING_CS_GPR
 
     def read(self, number: int) -> int:
-        return self._streamer.read_register_u64(self._first + CS_GPR_BYTES * number)
+        return self._streamer.read_register_u64(self._first + 8 * number)
 
     def write(self, number: int, value: int) -> None:
-        host, offset = self._streamer.host, self._first + CS_GPR_BYTES * number
+        host, offset = self._streamer.host, self._first + 8 * number
         host.write_register(offset, value & 0xFFFF_FFFF)
         host.write_register(offset + 4, value >> 32)
 

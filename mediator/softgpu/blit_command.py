@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mediator.gen9.command_registers import BCS_SWCTRL
+from mediator.gen9.registers import RING_SWCTRL
 from mediator.softgpu.blitter import CommandError, Rectangle, clip_rectangle, execute_blit
 from mediator.softgpu.outcome import IllegalCommand, Stop
 
@@ -22,7 +22,7 @@ _SWCTRL_BITS = 0xFFFF
 def blit(streamer: Streamer, command: list[int]) -> Outcome:
     """A command that draws. One cut short by the host begins again in the next run."""
     host, context = streamer.host, streamer.context
-    control = host.read_register(BCS_SWCTRL) & _SWCTRL_BITS
+    control = host.read_register(streamer.mmio_base + RING_SWCTRL) & _SWCTRL_BITS
     clip = Rectangle(*context.clip)
     try:
         stats = execute_blit(command, host.ppgtt, control, lambda: host.abandon, clip)

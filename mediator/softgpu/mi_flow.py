@@ -10,8 +10,9 @@ import operator
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from mediator.gen9.command_registers import MI_PREDICATE_RESULT_1, REGISTER_MASK
+from mediator.gen9.commands import REGISTER_MASK
 from mediator.gen9.field import Field
+from mediator.gen9.registers import MI_PREDICATE_RESULT_1
 from mediator.softgpu.context_state import BatchState
 from mediator.softgpu.mi_memory import USE_GGTT, operand_address
 from mediator.softgpu.outcome import IllegalCommand, Jump, Stop

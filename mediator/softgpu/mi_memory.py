@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from mediator.gen9.command_registers import CS_GPR, CS_GPR_BYTES
 from mediator.gen9.field import Field
+from mediator.gen9.registers import RING_CS_GPR
 from mediator.softgpu.atomic import SIZES, operation, returned
 from mediator.softgpu.outcome import IllegalCommand
 
@@ -132,7 +132,7 @@ def _join(dwords: list[int]) -> int:
 
 
 def _gpr(streamer: Streamer, number: int) -> int:
-    return streamer.mmio_base + CS_GPR + CS_GPR_BYTES * number
+    return streamer.mmio_base + RING_CS_GPR + 8 * number
 
 
 def _read_gprs(streamer: Streamer, first: int) -> int:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from mediator.gen9.command_registers import NOPID, REGISTER_MASK
+from mediator.gen9.commands import REGISTER_MASK
 from mediator.gen9.field import Field
+from mediator.gen9.registers import RING_NOPID
 from mediator.softgpu.mi_memory import USE_GGTT, operand_address
 from mediator.softgpu.outcome import IllegalCommand
 
@@ -29,7 +30,7 @@ _BYTE_MASKS: Final = tuple(
 def noop(streamer: Streamer, command: list[int]) -> Outcome:
     """MI_NOOP: with bit 22, note its identification number."""
     if command[0] & _WRITE_NOPID:
-        streamer.host.write_register(streamer.mmio_base + NOPID, _NOPID.get(command[0]))
+        streamer.host.write_register(streamer.mmio_base + RING_NOPID, _NOPID.get(command[0]))
     return None
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from mediator.gen9.command_registers import PS_DEPTH_COUNT, REGISTER_MASK
+from mediator.gen9.commands import REGISTER_MASK
 from mediator.gen9.field import Field
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ _REGISTER_WRITE: Final = 1 << 23
 _USE_GGTT: Final = 1 << 24
 _ACTIVE: Final = _NOTIFY | _POST_SYNC.mask | _TLB_INVALIDATE | _REGISTER_WRITE
 _DWORDS: Final = 6
+_PS_DEPTH_COUNT: Final = 0x2350
+"""64 bits: pixels that passed the depth test."""
 _INDEX_OFFSET: Final = 0xFF8
 _ADDRESS: Final = 0xFFFF_FFFF_FFF8
 
@@ -67,7 +69,7 @@ def _write_memory(streamer: Streamer, flags: int, command: list[int]) -> None:
     if operation == _WRITE_IMMEDIATE:
         value = command[4] | command[5] << 32
     elif operation == _WRITE_DEPTH_COUNT:
-        value = streamer.read_register_u64(PS_DEPTH_COUNT)
+        value = streamer.read_register_u64(_PS_DEPTH_COUNT)
     else:
         value = host.timestamp()
     if flags & _STORE_INDEX:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from mediator.gen9.command_registers import (
+from mediator.gen9.field import Field
+from mediator.gen9.registers import (
     MI_PREDICATE_DATA,
     MI_PREDICATE_RESULT,
-    MI_PREDICATE_RESULT_2,
     MI_PREDICATE_SRC0,
     MI_PREDICATE_SRC1,
+    RING_MI_PREDICATE_RESULT_2,
 )
-from mediator.gen9.field import Field
 from mediator.softgpu.context_state import PredicateMode
 from mediator.softgpu.outcome import IllegalCommand, Jump
 
@@ -48,7 +48,7 @@ def suppressed(streamer: Streamer) -> bool:
         return True
     if mode is PredicateMode.NEVER:
         return False
-    result = streamer.host.read_register(streamer.mmio_base + MI_PREDICATE_RESULT_2) & 1
+    result = streamer.host.read_register(streamer.mmio_base + RING_MI_PREDICATE_RESULT_2) & 1
     return bool(result) == (mode is PredicateMode.ON_SET)
 
 

@@ -190,7 +190,7 @@ class Streamer:
         try:
             return self._run()
         except PageFault as fault:
-            return self._hang(str(fault), fault)
+            return self._hang(f"page fault: {fault}", fault)
         except IllegalCommand as error:
             self.host.counters.illegal += 1
             return self._hang(str(error), None)

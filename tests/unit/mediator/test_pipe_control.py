@@ -41,7 +41,7 @@ def test_immediate_qword(bench: CommandBench, space: int) -> None:
 
 
 def test_timestamp_and_depth_count(bench: CommandBench) -> None:
-    bench.host.registers |= {0x22D8: 5, 0x22DC: 6}
+    bench.host.registers |= {0x2350: 5, 0x2354: 6}
     commands = [HEADER, TIMESTAMP, DATA, 0, 0, 0, HEADER, DEPTH, DATA + 8, 0, 0, 0]
     assert bench.run(commands) is Stop.RING_EMPTY
     assert bench.get_u64(DATA) == bench.host.ticks
