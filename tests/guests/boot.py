@@ -29,7 +29,11 @@ BOOT_SECONDS = 240.0
 POWER_OFF_SECONDS = 60.0
 _PR_SET_PDEATHSIG = 1
 # Boots faster under TCG than `max`, and is the kind of CPU that a Gen9 GPU sits beside.
-_TCG_CPU = "Skylake-Client-v4"
+# The features taken away are those that TCG lacks and would warn of.
+_TCG_CPU = "Skylake-Client-v4,-pcid,-tsc-deadline,-invpcid,-spec-ctrl,-xsavec,-xsaves"
+_FIRST_GPU_SLOT = 2
+# Clear of the GPUs' slots.
+_DISK_SLOT, _AGENT_SLOT = 0x10, 0x11
 _KERNEL_ARGUMENTS = (
     # loglevel=5 shows warnings on the console, so that those of the way down are seen too.
     "console=ttyS0 loglevel=5 panic=-1 mitigations=off no_timer_check tsc=reliable audit=0 "
@@ -62,14 +66,14 @@ class Machine:
     arguments: tuple[str, ...] = ()
 
 
-def device_argument(path: Path) -> str:
-    """The value of QEMU's `-device` for the GPU that is served on the socket at `path`."""
+def device_argument(path: Path, number: int = 0) -> str:
+    """The value of QEMU's `-device` for the guest's GPU `number`, served on the socket `path`."""
     return json.dumps(
         {
             "driver": "vfio-user-pci",
-            "id": "vgpu0",
+            "id": f"vgpu{number}",
             "bus": "pcie.0",
-            "addr": "02.0",
+            "addr": f"{_FIRST_GPU_SLOT + number:02x}.0",
             "socket": {"type": "unix", "path": str(path)},
             "x-msg-timeout": MESSAGE_TIMEOUT_MS,
         }
@@ -94,13 +98,14 @@ def command_line(
         *("-append", f"{_KERNEL_ARGUMENTS} {machine.kernel_arguments}".strip()),
         "-drive",
         f"file={images.root_image},format=raw,if=none,id=root,read-only=on,cache=unsafe",
-        *("-device", "virtio-blk-pci,drive=root", "-device", "virtio-serial-pci"),
+        *("-device", f"virtio-blk-pci,drive=root,addr={_DISK_SLOT:#x}"),
+        *("-device", f"virtio-serial-pci,addr={_AGENT_SLOT:#x}"),
         *("-chardev", f"socket,id=agent,fd={agent_fd}"),
         *("-device", "virtserialport,chardev=agent,nr=1,name=agent"),
         *machine.arguments,
     ]
-    for gpu in gpus:
-        arguments += ["-device", device_argument(gpu)]
+    for number, gpu in enumerate(gpus):
+        arguments += ["-device", device_argument(gpu, number)]
     return arguments
 
 

@@ -186,9 +186,9 @@ class PrivateApt:
         stamp = self.directory / "updated"
         environment = self._prepare()
         sources = (self.directory / "sources.list").read_text()
-        if stamp.is_file() and stamp.read_text() == sources:
-            if time.time() - stamp.stat().st_mtime < INDEX_AGE_SECONDS:
-                return
+        current = stamp.is_file() and stamp.read_text() == sources
+        if current and time.time() - stamp.stat().st_mtime < INDEX_AGE_SECONDS:
+            return
         store.say(f"  reading the package index of {', '.join(self.world.suites)}")
         # Without this option apt-get update succeeds when a mirror cannot be reached.
         self._run(

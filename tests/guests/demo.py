@@ -86,11 +86,15 @@ def run_demo(ready: Images, tests: Sequence[str], serve_options: tuple[str, ...]
     report.problems += [
         f"{result.program}@{result.subtest}: {result.outcome.value}: {result.reason}"
         for result in results
-        if result.outcome is not Outcome.PASS
+        if result.outcome not in (Outcome.PASS, Outcome.SKIP)
     ]
     report.problems += [f"guest kernel: {line}" for line in dict.fromkeys(troubles)]
-    if not results:
-        report.problems.append("no test ran")
+    working = {result.program for result in results if result.outcome is Outcome.PASS}
+    report.problems += [
+        f"no subtest of {name} passed"
+        for name in dict.fromkeys(selection(test).name for test in tests)
+        if name not in working
+    ]
     return report
 
 

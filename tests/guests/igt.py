@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tests.guests import igt_plan, packages, store
-from tests.guests.boot import Guest, GuestFailure
+from tests.guests.boot import Guest, GuestFailure, Machine
 from tests.guests.igt_plan import Program
 from tests.guests.igt_results import Outcome, SubtestResult, parse_subtest, summary, table, to_json
 from tests.guests.images import Images, images
@@ -80,6 +80,7 @@ class Run:
     images: Images
     i915_options: str = ""
     serve_options: tuple[str, ...] = ()
+    machine: Machine = field(default_factory=Machine)
     results: list[SubtestResult] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -90,7 +91,7 @@ class Run:
         """The running guest with i915 loaded, started if there is none."""
         if self._guest is None:
             gpu = self._stack.enter_context(ServedGpu(self.serve_options))
-            guest = self._stack.enter_context(Guest(self.images, [gpu.socket]))
+            guest = self._stack.enter_context(Guest(self.images, [gpu.socket], self.machine))
             seconds = guest.load_i915(self.i915_options)
             store.say(f"guest booted in {guest.boot_seconds:.1f} s, i915 loaded in {seconds:.1f} s")
             self._guest = guest
@@ -127,13 +128,17 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--results", type=Path, default=REPOSITORY / "results")
     parser.add_argument("--i915-options", default="")
     parser.add_argument("--device-id", default=None)
+    parser.add_argument(
+        "--memory", type=int, default=Machine().memory, metavar="MIB", help="the guest's memory"
+    )
     options = parser.parse_args(arguments)
     serve = ("--device-id", options.device_id) if options.device_id else ()
     names = options.tests or [program.name for program in igt_plan.PROGRAMS]
     started = time.monotonic()
     try:
         ready = images(options.kernel)
-        run = Run(ready, options.i915_options, serve)
+        machine = Machine(memory=options.memory)
+        run = Run(ready, options.i915_options, serve, machine)
         try:
             for name in names:
                 for result in run.program(selection(name)):

@@ -17,7 +17,7 @@ from tests.guests.private_program import private_command
 from tests.guests.setup_error import SetupError
 
 _VERSION = re.compile(r"version (\d+)\.(\d+)(?:\.(\d+))?")
-_PROBE_SECONDS = 20.0
+_PROBE_SECONDS = 12.0
 _PROGRAM = "qemu-system-x86_64"
 
 
