@@ -47,6 +47,8 @@ _PER_CTX_VALID = 1 << 0
 
 _FIRST_KEPT = ImageIndex.POWER_STATE
 """From here on the image holds registers that the engine itself saves and restores."""
+_SAVED_ONLY = (ImageIndex.TIMESTAMP, ImageIndex.IPEHR)
+"""Saved for the reader of the image; the engine goes on with its own."""
 _HIDDEN_DWORDS = 5
 _HIDDEN_INDEX = 0x3F0
 """From here, after the last block, the state page keeps what no register shows (predication)."""
@@ -61,7 +63,7 @@ def kept_registers(facts: EngineFacts) -> list[int]:
     return [
         register.address(facts.mmio_base)
         for register in LAYOUTS[facts.engine_class].registers
-        if register.index >= _FIRST_KEPT
+        if register.index >= _FIRST_KEPT and register.index not in _SAVED_ONLY
     ]
 
 
@@ -159,7 +161,7 @@ def _restore_registers(engine: Engine, image: Sequence[int]) -> None:
     """The registers after the page directory: by value, a masked one by its write-enable bits."""
     values, base = engine.gpu.registers.values, engine.mmio_base
     for register in LAYOUTS[engine.facts.engine_class].registers:
-        if register.index < _FIRST_KEPT:
+        if register.index < _FIRST_KEPT or register.index in _SAVED_ONLY:
             continue
         value, at = image[register.index], register.address(base) >> 2
         if register.masked:

@@ -122,6 +122,7 @@ class Engine:
         self._may_switch = True
         self.totals.resets += 1
         self.gpu.registers.reset(self.gpu.engine_rows[self.name])
+        self.reset_context_registers()
         self.ppgtt.flush()
         self.kick()
 

@@ -374,7 +374,7 @@ def _firmware() -> list[Register[SoftGpu]]:
         *_rows(
             source,
             RO,
-            ("GUC_STATUS", 0xC000),
+            ("GUC_STATUS", 0xC000, 0x1),  # MIA_IN_RESET: the controller never leaves reset
             ("GUC_HEADER_INFO", 0xC014),
             # A lock or valid bit here means that firmware was loaded: they stay 0.
             ("GUC_WOPCM_SIZE", reg.GUC_WOPCM_SIZE),
