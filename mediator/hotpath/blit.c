@@ -10,7 +10,7 @@
 #define ALL_BITS UINT32_C(0xffffffff)
 
 enum { ROP_PATTERN = 0xf0, ROP_SOURCE = 0xcc };
-enum { LINE = 64 };
+enum { LINE = 64, PREFETCH_BYTES = 2048 };
 enum { X_TILE_SHIFT = 9, X_ROWS_SHIFT = 3 };
 enum { Y_TILE_SHIFT = 7, Y_ROWS_SHIFT = 5, Y_COLUMN_SHIFT = 4 };
 
@@ -22,14 +22,20 @@ struct state {
 	int reads_destination;
 };
 
-/* The pages a surface was last used in: contiguous for the GPU, the guest and the host. */
-struct window {
+/* Pages that are contiguous for the GPU, the guest and the host. */
+struct span {
 	uint64_t start; /* GPU address */
-	uint64_t size; /* bytes, 0 at first */
+	uint64_t size; /* bytes, 0: none */
 	uint64_t physical;
 	uint8_t *host; /* NULL: not guest memory, and then one page only */
 	unsigned flags;
 	int32_t writable;
+};
+
+/* Where a surface was last used, and the page after it if that lies elsewhere. */
+struct window {
+	struct span span;
+	struct span next;
 	struct hp_walker walker;
 };
 
@@ -45,48 +51,69 @@ static int refuse(const struct state *state, uint64_t address, int write, int ki
 	return kind;
 }
 
-/* Add the pages that go on where the window ends, while `wanted` bytes are not yet inside. */
-static void extend_window(const struct state *state, struct window *window, uint64_t wanted)
+/* The page at GPU address `page` into `span`: 0 or a negative hp_fault_kind. */
+static int open_page(const struct state *state, struct window *window, uint64_t page,
+		     struct span *span)
 {
-	while (window->size < wanted) {
-		uint64_t address = window->start + window->size;
-		uint64_t physical = 0;
-		int32_t writable = 0;
-		unsigned flags;
+	int error = hp_walk(state->memory, state->space, &window->walker, page, &span->physical,
+			    &span->writable);
 
-		if (address > state->space->mask ||
-		    hp_walk(state->memory, state->space, &window->walker, address,
-			    &physical, &writable))
+	span->size = 0;
+	if (error)
+		return error;
+	span->host = hp_host(state->memory, span->physical, &window->walker.range, &span->flags);
+	span->start = page;
+	span->size = HP_PAGE_SIZE;
+	return 0;
+}
+
+/* Add the pages that go on where the span ends, while `wanted` bytes are not yet inside. */
+static void extend(const struct state *state, struct window *window, uint64_t wanted)
+{
+	struct span *span = &window->span;
+	struct span *next = &window->next;
+
+	next->size = 0;
+	while (span->host && span->size < wanted) {
+		uint64_t address = span->start + span->size;
+
+		if (address > state->space->mask || open_page(state, window, address, next))
 			return;
-		if (physical != window->physical + window->size || writable != window->writable)
+		if (next->physical != span->physical + span->size ||
+		    next->host != span->host + span->size || next->flags != span->flags ||
+		    next->writable != span->writable)
 			return;
-		if (hp_host(state->memory, physical, &window->walker.range, &flags) !=
-			    window->host + window->size ||
-		    flags != window->flags)
-			return;
-		window->size += HP_PAGE_SIZE;
+		span->size += HP_PAGE_SIZE;
+		next->size = 0;
 	}
+}
+
+/* The processor's own prefetch ends with a page: bring in the start of the page after. */
+static void prefetch(const struct span *next)
+{
+	if (next->size && next->host)
+		for (unsigned done = 0; done < PREFETCH_BYTES; done += LINE)
+			__builtin_prefetch(next->host + done, 0, 2);
 }
 
 /* Have `address` in the window, and as many of `wanted` bytes from there on as lie together. */
 static int open_window(const struct state *state, struct window *window, uint64_t address,
 		       uint64_t wanted, int write)
 {
+	struct span *span = &window->span;
 	uint64_t page = address & ~(uint64_t)(HP_PAGE_SIZE - 1);
 
-	if (address - window->start < window->size)
+	if (address - span->start < span->size)
 		return 0;
-	window->size = 0;
-	int error = hp_walk(state->memory, state->space, &window->walker, page, &window->physical,
-			    &window->writable);
-	if (error)
-		return refuse(state, address, write, error);
-	window->host = hp_host(state->memory, window->physical, &window->walker.range,
-			       &window->flags);
-	window->start = page;
-	window->size = HP_PAGE_SIZE;
-	if (window->host)
-		extend_window(state, window, address - page + wanted);
+	if (window->next.size && window->next.start == page) {
+		*span = window->next;
+	} else {
+		int error = open_page(state, window, page, span);
+
+		if (error)
+			return refuse(state, address, write, error);
+	}
+	extend(state, window, address - page + wanted);
 	return 0;
 }
 
@@ -265,14 +292,14 @@ static int combine_run(const struct state *state, struct window *window, uint64_
 	int error = open_window(state, window, address, *count, 1);
 	if (error)
 		return error;
-	uint64_t offset = address - window->start;
-	*count = smaller(*count, window->size - offset);
-	if (!window->writable)
+	uint64_t offset = address - window->span.start;
+	*count = smaller(*count, window->span.size - offset);
+	if (!window->span.writable)
 		return 0;
 	unsigned needed = HP_WRITABLE | (state->reads_destination ? HP_READABLE : 0);
-	if (!window->host || (window->flags & needed) != needed)
+	if (!window->span.host || (window->span.flags & needed) != needed)
 		return refuse(state, address, 1, HP_PAGE_NOT_IN_MEMORY);
-	uint8_t *target = window->host + offset;
+	uint8_t *target = window->span.host + offset;
 	if (!job->mark_only) {
 		uint32_t pattern = repeat_from(job->pattern, done);
 
@@ -286,7 +313,7 @@ static int combine_run(const struct state *state, struct window *window, uint64_
 			combine(target, source, *count, job->rop, pattern,
 				repeat_from(job->write_mask, done));
 	}
-	mark_run(state, window->physical + offset, *count);
+	mark_run(state, window->span.physical + offset, *count);
 	return 0;
 }
 
@@ -297,11 +324,11 @@ static int open_source(const struct state *state, struct window *window, uint64_
 	int error = open_window(state, window, address, *count, 0);
 	if (error)
 		return error;
-	if (!window->host || !(window->flags & HP_READABLE))
+	if (!window->span.host || !(window->span.flags & HP_READABLE))
 		return refuse(state, address, 0, HP_PAGE_NOT_IN_MEMORY);
-	uint64_t offset = address - window->start;
-	*source = window->host + offset;
-	*count = smaller(*count, window->size - offset);
+	uint64_t offset = address - window->span.start;
+	*source = window->span.host + offset;
+	*count = smaller(*count, window->span.size - offset);
 	return 0;
 }
 
@@ -355,6 +382,8 @@ static int blit_row(const struct state *state, struct window *from, struct windo
 			error = open_source(state, from, origin, &source, &count);
 			if (error)
 				return error;
+			if (job->stream)
+				prefetch(&from->next);
 		}
 		error = combine_run(state, to, address, source, done, &count);
 		if (error)
@@ -380,8 +409,8 @@ int64_t hp_blit(const struct hp_memory *memory, const struct hp_space *space,
 		const struct hp_blit *job, uint8_t *scratch, size_t scratch_size,
 		struct hp_fault *fault)
 {
-	struct window from = {.size = 0};
-	struct window to = {.size = 0};
+	struct window from = {.walker = {.table = NULL}};
+	struct window to = {.walker = {.table = NULL}};
 	struct state state = {memory, space, job, fault, 0};
 	uint64_t width = job->width;
 	uint64_t height = job->height;

@@ -68,35 +68,31 @@ def blit(space: Space, job: Blit, abort: Abort = never) -> int:
     """
     band = job.band_rows
     packed = _job(job)
-    scratch_size = job.width if job.staged else 0
-    scratch = ffi.from_buffer(bytearray(scratch_size), require_writable=True)
+    scratch = ffi.new("uint8_t[]", job.width if job.staged else 0)
+    packed_space, _table = _space(space)
+    log = space.memory.dirty_bytes
+    memory, _held = _memory(space.memory)
     for done in range(0, job.height, band):
         if abort():
             return done
         rows = min(band, job.height - done)
         first = job.height - done - rows if job.upwards else done
         packed.y, packed.source_y, packed.height = job.y + first, job.source_y + first, rows
-        _blit_band(space, packed, scratch)
+        try:
+            _blit_band(memory, packed_space, packed, scratch)
+        finally:
+            if space.memory.dirty_bytes is not log:  # recording began or ended meanwhile
+                log = space.memory.dirty_bytes
+                memory, _held = _memory(space.memory)
+                packed.mark_only = 1
+                _blit_band(memory, packed_space, packed, scratch)
+                packed.mark_only = 0
     return job.height
 
 
-def _blit_band(space: Space, packed: Any, scratch: Any) -> None:
-    log = space.memory.dirty_bytes
-    try:
-        _call_blit(space, packed, scratch)
-    finally:
-        fresh = space.memory.dirty_bytes
-        if fresh is not None and fresh is not log:  # recording began meanwhile
-            packed.mark_only = 1
-            _call_blit(space, packed, scratch)
-            packed.mark_only = 0
-
-
-def _call_blit(space: Space, packed: Any, scratch: Any) -> None:
-    memory, _held = _memory(space.memory)
-    packed_space, _table = _space(space)
+def _blit_band(memory: Any, space: Any, packed: Any, scratch: Any) -> None:
     fault = ffi.new("struct hp_fault *")
-    done = lib.hp_blit(memory, packed_space, packed, scratch, len(scratch), fault)
+    done = lib.hp_blit(memory, space, packed, scratch, len(scratch), fault)
     if done < 0:
         reason = FAULT_REASONS[FaultKind(-done)]
         raise PageFault(fault.address, bool(fault.write), reason)
@@ -125,19 +121,28 @@ def _space(space: Space) -> tuple[Any, Any]:
 
 
 def _job(job: Blit) -> Any:
-    packed = ffi.new("struct hp_blit *")
-    _surface(packed.destination, job.destination)
-    packed.x, packed.y = job.x, job.y
-    packed.width, packed.height = job.width, job.height
-    packed.pattern, packed.write_mask, packed.rop = job.pattern, job.write_mask, job.rop
-    packed.upwards, packed.staged = job.upwards, job.staged
-    packed.stream = job.width * job.height >= STREAM_BYTES
-    if job.source is not None:
-        _surface(packed.source, job.source)
-        packed.source_x, packed.source_y = job.source_x, job.source_y
-        packed.has_source = 1
-    return packed
+    source = job.source
+    return ffi.new(
+        "struct hp_blit *",
+        (
+            _surface(job.destination),
+            (0, 0, 0) if source is None else _surface(source),
+            job.x,
+            job.y,
+            job.source_x,
+            job.source_y,
+            job.width,
+            job.height,
+            job.pattern,
+            job.write_mask,
+            job.rop,
+            source is not None,
+            job.upwards,
+            job.staged,
+            job.width * job.height >= STREAM_BYTES,
+        ),
+    )
 
 
-def _surface(packed: Any, surface: Surface) -> None:
-    packed.base, packed.pitch, packed.tiling = surface.base, surface.pitch, surface.tiling
+def _surface(surface: Surface) -> tuple[int, int, int]:
+    return surface.base, surface.pitch, surface.tiling

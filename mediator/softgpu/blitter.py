@@ -26,6 +26,8 @@ from mediator.hotpath.interface import Abort, Blit, Space, Surface, Tiling
 from mediator.hotpath.raster_ops import SOURCE_COPY, uses_destination, uses_source
 
 _ALL_BITS = 0xFFFF_FFFF
+_OPCODE_MASK = OPCODE.mask
+_OPCODES = {OPCODE.put(opcode): opcode for opcode in BlitOpcode}
 
 
 class CommandError(ValueError):
@@ -107,16 +109,10 @@ def execute_blit(
     CommandError for what the hardware refuses and PageFault where an access fails; the rows before
     have then been written. The caller is inside ``space.memory.using()``.
     """
-    opcode = _opcode(command)
-    match opcode:
-        case BlitOpcode.XY_COLOR_BLT:
-            work = _color(command, control)
-        case BlitOpcode.XY_SRC_COPY_BLT:
-            work = _source_copy(command, control)
-        case BlitOpcode.XY_FAST_COPY_BLT:
-            work = _fast_copy(command)
-        case _:
-            raise CommandError(f"{opcode.name} draws nothing")
+    decode = _DECODERS.get(_opcode(command))
+    if decode is None:
+        raise CommandError(f"{_opcode(command).name} draws nothing")
+    work = decode(command, control)
     drawn = work.target.clipped(clip or Rectangle()) if work.clipping else work.target
     if drawn.empty or not work.write_mask:
         return BlitStats()
@@ -126,10 +122,9 @@ def execute_blit(
 
 
 def _opcode(command: Sequence[int]) -> BlitOpcode:
-    try:
-        opcode = BlitOpcode(OPCODE.get(command[0]))
-    except (IndexError, ValueError):
-        raise CommandError("not a 2D command that the blitter knows") from None
+    opcode = _OPCODES.get(command[0] & _OPCODE_MASK) if command else None
+    if opcode is None:
+        raise CommandError("not a 2D command that the blitter knows")
     if len(command) < BLIT_DWORDS[opcode]:
         expected = BLIT_DWORDS[opcode]
         raise CommandError(f"{opcode.name} has {len(command)} dwords, not {expected}")
@@ -177,7 +172,7 @@ def _source_copy(command: Sequence[int], control: int) -> _Work:
     )
 
 
-def _fast_copy(command: Sequence[int]) -> _Work:
+def _fast_copy(command: Sequence[int], _control: int) -> _Work:
     header, pitch, _rop, flags, *corners, address, x, y, source_pitch, source_address = (
         blits.COPY_LAYOUT.unpack(_pack(command[: BLIT_DWORDS[BlitOpcode.XY_FAST_COPY_BLT]]))
     )
@@ -302,3 +297,10 @@ def _upwards(job: Blit, source: Surface) -> bool:
     ahead = job.destination.base + job.y * job.destination.pitch + job.x
     behind = source.base + job.source_y * source.pitch + job.source_x
     return (ahead > behind) == (source.pitch > 0)
+
+
+_DECODERS = {
+    BlitOpcode.XY_COLOR_BLT: _color,
+    BlitOpcode.XY_SRC_COPY_BLT: _source_copy,
+    BlitOpcode.XY_FAST_COPY_BLT: _fast_copy,
+}
