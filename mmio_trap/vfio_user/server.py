@@ -48,7 +48,6 @@ class Server:
         self._listener: socket.socket | None = None
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._active: tuple[Connection, threading.Thread] | None = None
-        self._lock = threading.Lock()
         self.clients = 0
         """Clients served so far, the present one included."""
         self.turned_away = 0
@@ -99,6 +98,14 @@ class Server:
     def stop(self) -> None:
         """Make :meth:`serve_forever` end its client's connection and return."""
         os.eventfd_write(self._wake, 1)
+
+    def wait_idle(self, timeout: float | None = None) -> bool:
+        """Wait until the present client, if any, is gone for good; False when it stays longer."""
+        active = self._active
+        if active is None:
+            return True
+        active[1].join(timeout)
+        return not active[1].is_alive()
 
     def close(self) -> None:
         """Release what a server holds that is not serving; ``stop`` it first."""

@@ -23,7 +23,7 @@ class MemoryDevice:
         self.config = ConfigSpace(0x1234, 0x5678, class_code=0x030000, interrupt_pin=1)
         self.config.add_bar(0, BAR0_SIZE)
         self.config.add_msi()
-        self.bars = {
+        self.bars: dict[int, bytearray] = {
             RegionIndex.BAR0: bytearray(BAR0_SIZE),
             RegionIndex.BAR2: bytearray(BAR2_SIZE),
             RegionIndex.ROM: bytearray(b"\x55\xaa" + bytes(ROM_SIZE - 2)),
@@ -72,14 +72,14 @@ class MemoryDevice:
             raise ZeroDivisionError("a bug in the device")
         if index == RegionIndex.CONFIG:
             return self.config.read(offset, count)
-        return bytes(self.bars[RegionIndex(index)][offset : offset + count])
+        return bytes(self.bars[index][offset : offset + count])
 
     def region_write(self, index: int, offset: int, data: bytes) -> None:
         self.writes.append((index, offset, data))
         if index == RegionIndex.CONFIG:
             self.config.write(offset, data)
         elif index in self.bars:
-            self.bars[RegionIndex(index)][offset : offset + len(data)] = data
+            self.bars[index][offset : offset + len(data)] = data
 
     def reset(self) -> None:
         self.resets += 1

@@ -92,13 +92,11 @@ def test_read_handler(registers: RegisterFile[Device], device: Device) -> None:
 
 def test_handler_may_overwrite(device: Device) -> None:
     def keep_low_byte(owner: Device, register: Register[Device], value: int) -> None:
-        registers.values[register.offset >> 2] = value & 0xFF
+        made.values[register.offset >> 2] = value & 0xFF
 
-    registers = RegisterFile(
-        RegisterMap([Register("R", 4, Access.RW, write=keep_low_byte)], 8), device
-    )
-    registers.write32(4, 0x1234)
-    assert registers.read32(4) == 0x34
+    made = RegisterFile(RegisterMap([Register("R", 4, Access.RW, write=keep_low_byte)], 8), device)
+    made.write32(4, 0x1234)
+    assert made.read32(4) == 0x34
 
 
 def test_wide_access_is_split(registers: RegisterFile[Device], device: Device) -> None:
