@@ -1,7 +1,7 @@
-"""Latency from the last ELSP dword to the interrupt, against a bare doorbell to another process.
+"""Latency from a submission to its interrupt, against a bare doorbell to another process.
 
-The trap side submits one request (a user interrupt) to `vgpud serve` and waits for its MSI; the bare
-side sends messages of the same number and size to a process that writes the eventfd.
+The GPU's side submits one request (a user interrupt) to `vgpud serve` and waits for its MSI; the
+bare side sends messages of the same number and size to a process that writes the eventfd.
 
     python -m tests.bench.submission_latency
 """

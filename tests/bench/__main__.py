@@ -1,0 +1,79 @@
+"""All benchmarks, each with both of its sides in this run: a table, then JSON.
+
+python -m tests.bench [NAME ...]
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from tests.bench import (
+    blit_bandwidth,
+    command_rate,
+    guest_probe,
+    submission_latency,
+    trap_latency,
+)
+
+Figures = Mapping[str, Mapping[str, float]]
+
+BENCHMARKS: dict[str, Callable[[], Figures]] = {
+    "trap_latency": trap_latency.measure,
+    "submission_latency": submission_latency.measure,
+    "command_rate": command_rate.measure,
+    "blit_bandwidth": blit_bandwidth.measure,
+    "guest_probe": guest_probe.measure,
+}
+RESULTS = Path("results/bench.json")
+
+
+def machine() -> dict[str, str]:
+    """What the figures were measured on."""
+    model = next(
+        (
+            line.split(":", 1)[1].strip()
+            for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+            if line.startswith("model name")
+        ),
+        platform.processor(),
+    )
+    return {
+        "cpu": f"{os.cpu_count()} x {model}",
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+    }
+
+
+def main(names: list[str]) -> int:
+    """Run the benchmarks named, all by default."""
+    unknown = sorted(set(names) - BENCHMARKS.keys())
+    if unknown:
+        print(
+            f"no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}",
+            file=sys.stderr,
+        )
+        return 2
+    host = machine()
+    print(f"{host['cpu']}, Linux {host['kernel']}, Python {host['python']}")
+    report: dict[str, object] = {"machine": host}
+    for name in names or BENCHMARKS:
+        print(f"\n{name}", flush=True)
+        figures = BENCHMARKS[name]()
+        report[name] = figures
+        for row, values in figures.items():
+            cells = "  ".join(f"{key} {value:,}" for key, value in values.items())
+            print(f"  {row:24} {cells}", flush=True)
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    print()
+    print(json.dumps(report))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
