@@ -57,13 +57,13 @@ int hp_compare_exchange(const struct hp_memory *memory, uint64_t address, size_t
 			uint8_t *expected, const uint8_t *desired)
 {
 	size_t hint = 0;
-	unsigned flags;
 	int done;
 
 	if ((size != 4 && size != 8 && size != 16) || address % size)
 		return HP_BAD_ARGUMENT;
-	uint8_t *host = hp_host(memory, address, &hint, &flags);
-	if (!host || flags != (HP_READABLE | HP_WRITABLE))
+	struct hp_memory_at found = hp_find(memory, address, &hint);
+	uint8_t *host = found.host;
+	if (!host || found.flags != (HP_READABLE | HP_WRITABLE))
 		return HP_PAGE_NOT_IN_MEMORY;
 	if (size == 4)
 		done = exchange4(host, expected, desired);

@@ -27,8 +27,7 @@ struct span {
 	uint64_t start; /* GPU address */
 	uint64_t size; /* bytes, 0: none */
 	uint64_t physical;
-	uint8_t *host; /* NULL: not guest memory, and then one page only */
-	unsigned flags;
+	struct hp_memory_at at; /* no memory there: one page only */
 	int32_t writable;
 };
 
@@ -61,7 +60,7 @@ static int open_page(const struct state *state, struct window *window, uint64_t 
 	span->size = 0;
 	if (error)
 		return error;
-	span->host = hp_host(state->memory, span->physical, &window->walker.range, &span->flags);
+	span->at = hp_find(state->memory, span->physical, &window->walker.range);
 	span->start = page;
 	span->size = HP_PAGE_SIZE;
 	return 0;
@@ -71,29 +70,37 @@ static int open_page(const struct state *state, struct window *window, uint64_t 
 static void extend(const struct state *state, struct window *window, uint64_t wanted)
 {
 	struct span *span = &window->span;
-	struct span *next = &window->next;
+	uint64_t physical = 0;
+	int32_t writable = 0;
 
-	next->size = 0;
-	while (span->host && span->size < wanted) {
+	window->next.size = 0;
+	while (span->at.host && span->size < wanted) {
 		uint64_t address = span->start + span->size;
 
-		if (address > state->space->mask || open_page(state, window, address, next))
+		if (address > state->space->mask ||
+		    hp_walk(state->memory, state->space, &window->walker, address, &physical,
+			    &writable))
 			return;
-		if (next->physical != span->physical + span->size ||
-		    next->host != span->host + span->size || next->flags != span->flags ||
-		    next->writable != span->writable)
+		if (physical != span->physical + span->size || writable != span->writable ||
+		    span->size >= span->at.room) {
+			window->next.physical = physical;
+			window->next.writable = writable;
+			window->next.at =
+				hp_find(state->memory, physical, &window->walker.range);
+			window->next.start = address;
+			window->next.size = HP_PAGE_SIZE;
 			return;
+		}
 		span->size += HP_PAGE_SIZE;
-		next->size = 0;
 	}
 }
 
 /* The processor's own prefetch ends with a page: bring in the start of the page after. */
 static void prefetch(const struct span *next)
 {
-	if (next->size && next->host)
+	if (next->size && next->at.host)
 		for (unsigned done = 0; done < PREFETCH_BYTES; done += LINE)
-			__builtin_prefetch(next->host + done, 0, 2);
+			__builtin_prefetch(next->at.host + done, 0, 2);
 }
 
 /* Have `address` in the window, and as many of `wanted` bytes from there on as lie together. */
@@ -297,9 +304,9 @@ static int combine_run(const struct state *state, struct window *window, uint64_
 	if (!window->span.writable)
 		return 0;
 	unsigned needed = HP_WRITABLE | (state->reads_destination ? HP_READABLE : 0);
-	if (!window->span.host || (window->span.flags & needed) != needed)
+	if (!window->span.at.host || (window->span.at.flags & needed) != needed)
 		return refuse(state, address, 1, HP_PAGE_NOT_IN_MEMORY);
-	uint8_t *target = window->span.host + offset;
+	uint8_t *target = window->span.at.host + offset;
 	if (!job->mark_only) {
 		uint32_t pattern = repeat_from(job->pattern, done);
 
@@ -324,10 +331,10 @@ static int open_source(const struct state *state, struct window *window, uint64_
 	int error = open_window(state, window, address, *count, 0);
 	if (error)
 		return error;
-	if (!window->span.host || !(window->span.flags & HP_READABLE))
+	if (!window->span.at.host || !(window->span.at.flags & HP_READABLE))
 		return refuse(state, address, 0, HP_PAGE_NOT_IN_MEMORY);
 	uint64_t offset = address - window->span.start;
-	*source = window->span.host + offset;
+	*source = window->span.at.host + offset;
 	*count = smaller(*count, window->span.size - offset);
 	return 0;
 }

@@ -30,9 +30,15 @@ struct hp_walker {
 int hp_walk(const struct hp_memory *memory, const struct hp_space *space,
 	    struct hp_walker *walker, uint64_t address, uint64_t *physical, int32_t *writable);
 
-/* Host address of guest physical `address` and how its range may be used; NULL when there is no
- * memory. Valid up to the end of its 4 KiB page. `hint` is a row to try first, and updated. */
-uint8_t *hp_host(const struct hp_memory *memory, uint64_t address, size_t *hint, unsigned *flags);
+/* A piece of guest memory on the host. */
+struct hp_memory_at {
+	uint8_t *host; /* NULL: no memory */
+	uint64_t room; /* bytes that follow in the same range */
+	unsigned flags;
+};
+
+/* Guest physical `address`. `hint` is a row of the table to try first, and updated. */
+struct hp_memory_at hp_find(const struct hp_memory *memory, uint64_t address, size_t *hint);
 
 /* Note in the dirty log that the page of `address` has been written. */
 static inline void hp_mark(const struct hp_memory *memory, uint64_t address)

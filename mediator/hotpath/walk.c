@@ -17,12 +17,12 @@ static int in_range(const uint64_t *range, uint64_t address)
 	return address >= range[HP_RANGE_START] && address < range[HP_RANGE_END];
 }
 
-uint8_t *hp_host(const struct hp_memory *memory, uint64_t address, size_t *hint, unsigned *flags)
+struct hp_memory_at hp_find(const struct hp_memory *memory, uint64_t address, size_t *hint)
 {
+	struct hp_memory_at found = {NULL, 0, 0};
 	size_t low = 0;
 	size_t high = memory->ranges;
 
-	*flags = 0;
 	if (*hint < high && in_range(memory->table + *hint * HP_RANGE_WORDS, address)) {
 		low = *hint + 1;
 		high = low;
@@ -37,13 +37,16 @@ uint8_t *hp_host(const struct hp_memory *memory, uint64_t address, size_t *hint,
 			high = middle;
 	}
 	if (low == 0)
-		return NULL;
+		return found;
 	const uint64_t *range = memory->table + (low - 1) * HP_RANGE_WORDS;
 	if (!in_range(range, address) || range[HP_RANGE_HOST] == 0)
-		return NULL;
+		return found;
 	*hint = low - 1;
-	*flags = (unsigned)range[HP_RANGE_FLAGS];
-	return (uint8_t *)(uintptr_t)(range[HP_RANGE_HOST] + (address - range[HP_RANGE_START]));
+	uint64_t host = range[HP_RANGE_HOST] + (address - range[HP_RANGE_START]);
+	found.host = (uint8_t *)(uintptr_t)host;
+	found.room = range[HP_RANGE_END] - address;
+	found.flags = (unsigned)range[HP_RANGE_FLAGS];
+	return found;
 }
 
 static int entry_target(uint64_t entry, uint64_t *target)
@@ -67,11 +70,10 @@ static uint64_t join(uint64_t target, uint64_t address, unsigned shift)
 static const uint64_t *open_table(const struct hp_memory *memory, struct hp_walker *walker,
 				  uint64_t address)
 {
-	unsigned flags;
-	const void *host = hp_host(memory, address, &walker->range, &flags);
+	struct hp_memory_at found = hp_find(memory, address, &walker->range);
 
 	/* A page of the guest is 8-byte aligned on the host too. */
-	return flags & HP_READABLE ? host : NULL;
+	return found.flags & HP_READABLE ? (const void *)found.host : NULL;
 }
 
 /* Walk down to the page table of `address`, or to a large page: then 1, with `target` set. */

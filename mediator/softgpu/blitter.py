@@ -26,6 +26,12 @@ from mediator.hotpath.interface import Abort, Blit, Space, Surface, Tiling
 from mediator.hotpath.raster_ops import SOURCE_COPY, uses_destination, uses_source
 
 _ALL_BITS = 0xFFFF_FFFF
+_TILE_SHAPES = {
+    Tiling.X: (blits.X_TILE_BYTES, blits.X_TILE_ROWS),
+    Tiling.Y: (blits.Y_TILE_BYTES, blits.Y_TILE_ROWS),
+}
+_PIXEL_BYTES = [blits.DEPTH_BYTES[blits.DEPTH_FLAGS.get(flags)] for flags in range(256)]
+"""By the flags byte of XY_COLOR_BLT and XY_SRC_COPY_BLT."""
 _OPCODE_MASK = OPCODE.mask
 _OPCODES = {OPCODE.put(opcode): opcode for opcode in BlitOpcode}
 
@@ -139,7 +145,7 @@ def _color(command: Sequence[int], control: int) -> _Work:
     header, pitch, rop, flags, *corners, address, colour = blits.COLOR_LAYOUT.unpack(
         _pack(command[: BLIT_DWORDS[BlitOpcode.XY_COLOR_BLT]])
     )
-    size = blits.DEPTH_BYTES[blits.DEPTH_FLAGS.get(flags)]
+    size = _PIXEL_BYTES[flags]
     return _Work(
         target=Rectangle(*corners),
         clipping=bool(flags & blits.CLIPPING_FLAG),
@@ -155,7 +161,7 @@ def _source_copy(command: Sequence[int], control: int) -> _Work:
     header, pitch, rop, flags, *corners, address, x, y, source_pitch, source_address = (
         blits.COPY_LAYOUT.unpack(_pack(command[: BLIT_DWORDS[BlitOpcode.XY_SRC_COPY_BLT]]))
     )
-    size = blits.DEPTH_BYTES[blits.DEPTH_FLAGS.get(flags)]
+    size = _PIXEL_BYTES[flags]
     source = None
     if uses_source(rop):
         source = _surface(source_address, source_pitch, _source_tiling(header, control))
@@ -276,18 +282,17 @@ def _overlap(job: Blit, source: Surface) -> bool:
 
 def _extent(surface: Surface, x: int, y: int, width: int, height: int) -> tuple[int, int]:
     """First address and the one past the last that the rectangle can touch, unwrapped."""
-    last_x, last_y = x + width - 1, y + height - 1
     if surface.tiling is Tiling.LINEAR:
-        left, right, step, rows = x, last_x + 1, surface.pitch, (y, last_y)
+        step = surface.pitch
+        left, right, first, last = x, x + width, y, y + height - 1
     else:
-        across, down = {
-            Tiling.X: (blits.X_TILE_BYTES, blits.X_TILE_ROWS),
-            Tiling.Y: (blits.Y_TILE_BYTES, blits.Y_TILE_ROWS),
-        }[surface.tiling]
-        left, right = x // across * PAGE_SIZE, (last_x // across + 1) * PAGE_SIZE
-        step, rows = surface.pitch * down, (y // down, last_y // down)
-    starts = [surface.base + row * step for row in rows]
-    return min(starts) + left, max(starts) + right
+        across, down = _TILE_SHAPES[surface.tiling]
+        step = surface.pitch * down
+        left, right = x // across * PAGE_SIZE, ((x + width - 1) // across + 1) * PAGE_SIZE
+        first, last = y // down, (y + height - 1) // down
+    if step < 0:
+        first, last = last, first
+    return surface.base + first * step + left, surface.base + last * step + right
 
 
 def _upwards(job: Blit, source: Surface) -> bool:
