@@ -103,6 +103,5 @@ TRIMMED = (
     "var/cache",
 )
 
-# What `make venv` asks for where it may install, and names where it may not.
-VENV_PACKAGES = ("python3-venv",)
+# What the C extension is built with; needs root to install.
 EXTENSION_PACKAGES = ("gcc", "libc6-dev", "python3-dev")

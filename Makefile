@@ -1,0 +1,58 @@
+# Nothing but make and python3 is assumed. Everything else is fetched into the user's cache directory
+# or .venv; where root is needed and absent, the exact command is printed.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+KERNEL ?= 6.12
+TESTS ?=
+MEMORY ?= 2048
+QUICK_TESTS := unit property protocol fuzz integration style
+export PYTHONUNBUFFERED := 1
+
+.PHONY: help venv check test demo igt bench guests clean
+
+help:
+	@echo "make venv    prepare .venv with the project installed"
+	@echo "make check   format, lint, types, imports, quick tests (under two minutes)"
+	@echo "make test    everything: set-up, quick tests, guests booted in QEMU"
+	@echo "make demo    boot a Debian guest on the software GPU and run GPU work in it"
+	@echo "make igt     run Intel's GPU tests: [TESTS='gem_exec_store gem_sync@basic-*'] [KERNEL=6.1|6.12] [MEMORY=MiB]"
+	@echo "make bench   measure, both sides in one run"
+	@echo "make guests  fetch and make QEMU, kernels and the root file system"
+	@echo "make clean   remove what the build made (the guests' cache stays)"
+
+venv: $(VENV)/stamp
+
+$(VENV)/stamp: pyproject.toml setup.py $(wildcard mediator/hotpath/*.c mediator/hotpath/*.h mediator/hotpath/build*.py) tests/guests/environment.py
+	@$(PYTHON) -m tests.guests.environment $(VENV)
+	@touch $@
+
+check: venv
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/mypy --strict tests/guests
+	$(BIN)/lint-imports
+	$(BIN)/pytest -q $(foreach room,$(QUICK_TESTS),$(wildcard tests/$(room)))
+
+guests:
+	@$(PYTHON) -m tests.guests.images
+
+test: check guests
+	$(BIN)/pytest -v -m system tests/system
+	@echo "make test: all passed"
+
+demo: venv
+	@$(PYTHON) -m tests.guests.demo --kernel $(KERNEL)
+
+igt: venv
+	@$(PYTHON) -m tests.guests.igt --kernel $(KERNEL) --memory $(MEMORY) $(TESTS)
+
+bench: venv
+	@$(BIN)/python -m tests.bench
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -f mediator/hotpath/_hotpath*.so mediator/hotpath/_hotpath.c
