@@ -22,7 +22,7 @@ PROGRAMS = (
     Program("gem_basic"),
     Program("gem_exec_basic"),
     Program("gem_exec_store"),
-    Program("gem_exec_nop", ("basic-*", "single", "signal", "headless", "preempt", "poll*")),
+    Program("gem_exec_nop", ("basic-series", "basic-parallel", "headless", "preempt")),
     Program("gem_exec_fence"),
     Program("gem_exec_async"),
     Program(

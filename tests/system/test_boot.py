@@ -1,0 +1,55 @@
+"""An unmodified guest brings the software GPU up, takes it down again, and complains of nothing."""
+
+import pytest
+
+from tests.guests.boot import Guest, GuestFailure
+from tests.guests.demo import ENGINES, engines
+from tests.guests.kernel_log import complaints, console_complaints
+from tests.guests.served import ServedGpu
+
+pytestmark = pytest.mark.system
+
+UNBIND = "echo 0000:00:02.0 >/sys/bus/pci/drivers/i915/unbind"
+BIND = "echo 0000:00:02.0 >/sys/bus/pci/drivers/i915/bind"
+
+
+def quiet_end(guest: Guest) -> None:
+    """Power off and check that the kernel complained of nothing on the way up, since, and down."""
+    log = guest.dmesg()
+    guest.power_off()
+    assert complaints(log) == []
+    assert console_complaints(guest.console()) == []
+
+
+def test_unbind_rebind_and_reload(guest: Guest, gpu: ServedGpu) -> None:
+    guest.load_i915()
+    assert engines(guest) == list(ENGINES)
+    for _ in range(2):
+        guest.check(UNBIND, 120)
+        assert engines(guest) == []
+        guest.check(BIND, 120)
+        assert engines(guest) == list(ENGINES)
+    guest.check(UNBIND, 120)
+    guest.check("rmmod i915", 120)
+    guest.load_i915()
+    assert engines(guest) == list(ENGINES)
+    guest.check("gem_exec_basic --run-subtest basic", 120)
+    quiet_end(guest)
+    assert gpu.counters().get("writes", 0) > 0
+    assert gpu.running()
+
+
+def test_the_next_guest_is_served(guest: Guest, gpu: ServedGpu) -> None:
+    guest.load_i915()
+    guest.kill()
+    with Guest(guest.images, [gpu.socket]) as second:
+        second.load_i915()
+        second.check("gem_exec_store --run-subtest basic", 120)
+        quiet_end(second)
+    assert gpu.running()
+
+
+def test_a_lost_server_is_a_guest_failure_at_most(guest: Guest, gpu: ServedGpu) -> None:
+    gpu.stop()
+    with pytest.raises(GuestFailure):
+        guest.load_i915(timeout=60)

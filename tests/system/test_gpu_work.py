@@ -1,0 +1,46 @@
+"""Programs in an unmodified guest use the software GPU: IGT, OpenCL and Vulkan."""
+
+import pytest
+
+from tests.guests import igt_plan
+from tests.guests.boot import Guest
+from tests.guests.igt import chosen, list_subtests, run_subtest, selection
+from tests.guests.igt_results import Outcome
+from tests.guests.kernel_log import complaints, console_complaints
+from tests.guests.served import ServedGpu
+
+pytestmark = pytest.mark.system
+
+MUST_PASS = {"gem_exec_basic@basic", "gem_exec_store@basic", "gem_exec_store@pages"}
+
+
+def test_quick_igt_programs(guest: Guest) -> None:
+    guest.load_i915()
+    passed = set()
+    for test in igt_plan.QUICK:
+        program = selection(test)
+        for subtest in chosen(program, list_subtests(guest, program.name)):
+            result = run_subtest(guest, program.name, subtest, program.seconds)
+            name = f"{program.name}@{subtest}"
+            assert result.outcome in (Outcome.PASS, Outcome.SKIP), f"{name}: {result.reason}"
+            assert result.complaints == (), name
+            if result.outcome is Outcome.PASS:
+                passed.add(name)
+    assert passed >= MUST_PASS
+    guest.power_off()
+    assert console_complaints(guest.console()) == []
+
+
+def test_opencl_and_vulkan_name_the_device(guest: Guest) -> None:
+    guest.load_i915()
+    assert "HD Graphics 630 (KBL GT2)" in guest.check("vulkaninfo --summary", 180)
+    assert "HD Graphics 630 (KBL GT2)" in guest.check("clinfo", 180)
+    assert complaints(guest.dmesg()) == []
+
+
+@pytest.mark.parametrize("gpu", ["1912"], indirect=True)
+def test_skylake_is_driven_too(guest: Guest, gpu: ServedGpu) -> None:
+    guest.load_i915()
+    assert "HD Graphics 530 (SKL GT2)" in guest.check("vulkaninfo --summary", 180)
+    guest.check("gem_exec_store --run-subtest basic", 120)
+    assert complaints(guest.dmesg()) == []

@@ -1,0 +1,26 @@
+"""What a test name selects."""
+
+from tests.guests.igt import chosen, selection
+from tests.guests.igt_plan import BY_NAME, PROGRAMS, QUICK
+
+
+def test_a_program_stands_for_its_sample() -> None:
+    program = selection("gem_softpin")
+    assert program is BY_NAME["gem_softpin"]
+    picked = chosen(program, ["softpin", "noreloc", "noreloc-S3", "evict-hang"])
+    assert picked == ["softpin", "noreloc", "evict-hang"]
+
+
+def test_a_pattern_replaces_the_sample() -> None:
+    program = selection("gem_sync@forked-*")
+    assert chosen(program, ["basic-all", "forked-all"]) == ["forked-all"]
+    assert program.seconds == BY_NAME["gem_sync"].seconds
+
+
+def test_a_program_outside_the_plan_runs_whole() -> None:
+    assert chosen(selection("gem_other"), ["a", "b"]) == ["a", "b"]
+
+
+def test_names_are_unique_and_quick_is_planned() -> None:
+    assert len(BY_NAME) == len(PROGRAMS)
+    assert all(test.partition("@")[0] in BY_NAME for test in QUICK)
