@@ -208,3 +208,14 @@ RC6_CTX_INFO = 0x8504
 
 GUC_WOPCM_SIZE = 0xC050
 DMA_GUC_WOPCM_OFFSET = 0xC340
+
+# -- display power --------------------------------------------------------------------------------
+
+PWR_WELL_CTL = (0x45400, 0x45404, 0x45408, 0x4540C)
+"""BIOS, driver, KVMR, debug."""
+PWR_WELL_REQUESTS = 0xAAAA_AAAA
+"""Bit 2n + 1 requests well n, bit 2n shows its state."""
+FUSE_STATUS = 0x42000
+FUSE_STATUS_DOWNLOADED = 1 << 31
+FUSE_STATUS_POWER_GATES = 0b111 << 25
+"""Fuses distributed to power gates 0, 1 and 2."""

@@ -17,6 +17,7 @@ from mediator.gen9 import interrupts as irq
 from mediator.gen9 import registers as reg
 from mediator.gen9.engines import ENGINES
 from mediator.softgpu import power
+from mediator.softgpu.display_power import read_power_wells
 from mediator.softgpu.fuses import read_fuse
 from mediator.softgpu.interrupt import read_master, write_bank, write_master
 from mediator.softgpu.invalidation import write_flush_control, write_tlb_invalidate
@@ -470,5 +471,16 @@ def _display() -> list[Register[SoftGpu]]:
             ("RAWCLK_FREQ", 0xC6204, 24),
         ),
         *_rows(source, W1C, ("PSR_IIR", 0x64838), ("SERR_INT", 0xC4040)),
-        *_rows(source, RO, ("FUSE_STATUS", 0x42000, 1 << 31), ("SFUSE_STRAP", 0xC2014)),
+        *_rows(source, RO, ("SFUSE_STRAP", 0xC2014)),
+        Register(
+            "FUSE_STATUS",
+            reg.FUSE_STATUS,
+            RO,
+            reset=reg.FUSE_STATUS_DOWNLOADED | reg.FUSE_STATUS_POWER_GATES,
+            source=source,
+        ),
+        *(
+            Register(f"PWR_WELL_CTL{n}", offset, RW, read=read_power_wells, source=source)
+            for n, offset in enumerate(reg.PWR_WELL_CTL, start=1)
+        ),
     ]
