@@ -281,7 +281,10 @@ class GuestMemory:
             size = os.fstat(fd).st_size & -PAGE_SIZE  # once more: now it stays at least that
             if end > size:
                 raise OSError(EINVAL, f"range ends at {end:#x}, its file shrank to {size:#x}")
-            fresh = _File(key, fd, size)
+            try:
+                fresh = _File(key, fd, size)
+            except ValueError as error:  # shrunk this very moment
+                raise OSError(EINVAL, "the file shrank while it was mapped") from error
             if writable and not fresh.writable:
                 fresh.close()
                 raise OSError(EACCES, "a writable range needs a file that can be written")

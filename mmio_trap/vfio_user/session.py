@@ -233,7 +233,10 @@ class Session:
         return self._reply(request, info.pack())
 
     def _get_region_info(self, request: Message) -> Reply:
-        """A client whose argsz is too small for the capabilities learns the size and asks again."""
+        """A client whose argsz is too small for the capabilities learns the size and asks again.
+
+        QEMU refuses flag CAPS without ``cap_offset`` even in the answer that has no room for them.
+        """
         asked = RegionInfo.parse(request.payload)
         if asked.index >= len(self._regions):
             raise RequestError(EINVAL, f"region {asked.index} does not exist")
@@ -254,7 +257,7 @@ class Session:
         size = fixed + len(capabilities)
         if asked.argsz < size:
             capabilities = b""
-        cap_offset = fixed if capabilities else 0
+        cap_offset = fixed if region.areas else 0
         info = RegionInfo(size, flags, asked.index, cap_offset, region.size, 0)
         return self._reply(request, info.pack() + capabilities, fds)
 
