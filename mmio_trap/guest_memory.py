@@ -25,7 +25,7 @@ import threading
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from errno import EACCES, EEXIST, EINVAL, ENOENT, ENOSPC, EPERM
 
 PAGE_SHIFT = 12
@@ -108,6 +108,44 @@ class _Range:
 _NOWHERE = _Range(1, 0, None, 0, 0)
 
 
+class _Gate:
+    """Many users or one change. Entered by users; a change that waits lets no new user in."""
+
+    __slots__ = ("_changing", "_condition", "_users")
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition(threading.Lock())
+        self._users = 0
+        self._changing = False
+
+    def __enter__(self) -> None:
+        with self._condition:
+            while self._changing:
+                self._condition.wait()
+            self._users += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._condition:
+            self._users -= 1
+            if self._changing and not self._users:
+                self._condition.notify_all()
+
+    @contextmanager
+    def change(self) -> Iterator[None]:
+        with self._condition:
+            while self._changing:
+                self._condition.wait()
+            self._changing = True
+            while self._users:
+                self._condition.wait()
+        try:
+            yield
+        finally:
+            with self._condition:
+                self._changing = False
+                self._condition.notify_all()
+
+
 class GuestMemory:
     """The guest's memory as one client mapped it.
 
@@ -122,9 +160,7 @@ class GuestMemory:
         self._files: dict[tuple[int, int], _File] = {}
         self._idle: list[_File] = []
         self._last = _NOWHERE
-        self._gate = threading.Condition()
-        self._users = 0
-        self._changing = False
+        self._gate = _Gate()
         self._dirty_high: set[int] = set()
         self.generation = 0
         """Grows by one whenever the map changes."""
@@ -163,7 +199,7 @@ class GuestMemory:
             raise OSError(EINVAL, f"range {address:#x}+{size:#x} is empty or not page-aligned")
         if end >= _ADDRESS_LIMIT or fd_offset + size >= _ADDRESS_LIMIT:  # an end is 64 bits too
             raise OSError(EINVAL, f"range {address:#x}+{size:#x} wraps")
-        with self._change():
+        with self._gate.change():
             if len(self._ranges) >= MAX_RANGES:
                 raise OSError(ENOSPC, f"more than {MAX_RANGES} ranges")
             index = bisect_right(self._starts, address)
@@ -190,7 +226,7 @@ class GuestMemory:
         end = address + size
         if address < 0 or size <= 0 or end > _ADDRESS_LIMIT:
             raise OSError(EINVAL, f"range {address:#x}+{size:#x} is empty or wraps")
-        with self._change():
+        with self._gate.change():
             first = bisect_left(self._starts, address)
             last = bisect_left(self._starts, end)
             cut_before = first > 0 and self._ranges[first - 1].end > address
@@ -203,7 +239,7 @@ class GuestMemory:
 
     def unmap_all(self) -> None:
         """Remove every range; returns when nobody uses them any more."""
-        with self._change():
+        with self._gate.change():
             self._remove(0, len(self._ranges))
 
     def close(self) -> None:
@@ -213,36 +249,9 @@ class GuestMemory:
             self._discard(file)
         self._idle.clear()
 
-    @contextmanager
-    def using(self) -> Iterator[None]:
+    def using(self) -> AbstractContextManager[None]:
         """While inside, the map does not change and what it names stays mapped."""
-        gate = self._gate
-        with gate:
-            while self._changing:
-                gate.wait()
-            self._users += 1
-        try:
-            yield
-        finally:
-            with gate:
-                self._users -= 1
-                if not self._users:
-                    gate.notify_all()
-
-    @contextmanager
-    def _change(self) -> Iterator[None]:
-        with self._gate:
-            while self._changing:
-                self._gate.wait()
-            self._changing = True  # from here on no new user comes in
-            while self._users:
-                self._gate.wait()
-        try:
-            yield
-        finally:
-            with self._gate:
-                self._changing = False
-                self._gate.notify_all()
+        return self._gate
 
     def _remove(self, first: int, last: int) -> None:
         removed = self._ranges[first:last]

@@ -34,6 +34,10 @@ class Access(Enum):
     """Bits 31:16 enable the write of bits 15:0 one by one; the low 16 bits are stored."""
 
 
+# Enum members by plain names: the trap route compares them on every access.
+_RO, _RW, _WO, _W1C, _MASKED = Access
+
+
 @dataclass(frozen=True, slots=True)
 class Register(Generic[D]):
     """One 32-bit register of a device of type ``D``: a row of the table.
@@ -136,7 +140,7 @@ class RegisterFile(Generic[D]):
             return 0
         if row.read is not None:
             return row.read(self._owner, row)
-        if row.access is Access.WO:
+        if row.access is _WO:
             return 0
         return self.values[offset >> 2]
 
@@ -148,17 +152,17 @@ class RegisterFile(Generic[D]):
             self._count_unknown(self.unknown_writes, "write", offset)
             return
         access = row.access
-        if access is Access.RW:
+        if access is _RW:
             self.values[offset >> 2] = value
-        elif access is Access.MASKED:
+        elif access is _MASKED:
             enabled = value >> 16
             old = self.values[offset >> 2]
             value = (old & ~enabled & 0xFFFF) | (value & enabled)
             self.values[offset >> 2] = value
-        elif access is Access.W1C:
+        elif access is _W1C:
             value = self.values[offset >> 2] & ~value
             self.values[offset >> 2] = value
-        elif access is Access.RO:
+        elif access is _RO:
             return
         if row.write is not None:
             row.write(self._owner, row, value)
@@ -187,7 +191,7 @@ class RegisterFile(Generic[D]):
             shift = 8 * (low - at)
             value = int.from_bytes(data[low - offset : high - offset], "little") << shift
             row = self._rows.get(at)
-            if high - low < 4 and row is not None and row.access is Access.RW:
+            if high - low < 4 and row is not None and row.access is _RW:
                 covered = ((1 << 8 * (high - low)) - 1) << shift
                 value |= self.values[at >> 2] & ~covered
             self.write32(at, value)
