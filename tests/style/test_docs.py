@@ -97,6 +97,8 @@ def _members() -> dict[str, set[str]]:
     members: dict[str, set[str]] = {}
     bases: dict[str, list[str]] = {}
     for path in modules():
+        if name(path).split("/")[0] not in PACKAGES:
+            continue
         for node in ast.walk(syntax(path)):
             if isinstance(node, ast.ClassDef):
                 members.setdefault(node.name, set()).update(_names(node))
