@@ -32,6 +32,7 @@ _PR_SET_PDEATHSIG = 1
 # The features taken away are those that TCG lacks and would warn of.
 _TCG_CPU = "Skylake-Client-v4,-pcid,-tsc-deadline,-invpcid,-spec-ctrl,-xsavec,-xsaves"
 _FIRST_GPU_SLOT = 2
+GPU_ADDRESS = f"0000:00:{_FIRST_GPU_SLOT:02x}.0"
 # Clear of the GPUs' slots.
 _DISK_SLOT, _AGENT_SLOT = 0x10, 0x11
 _KERNEL_ARGUMENTS = (
@@ -197,10 +198,17 @@ class Guest:
         return result.output
 
     def load_i915(self, options: str = "", timeout: float = 120.0) -> float:
-        """Load i915 with module `options` and return the seconds it took."""
-        result = self.run(f"modprobe i915 {options}", timeout)
+        """Load i915 with module `options` and return the seconds it took.
+
+        Raises GuestFailure if i915 does not drive the first GPU afterwards: modprobe itself is
+        content with a probe that failed.
+        """
+        bound = f"test -e /sys/bus/pci/drivers/i915/{GPU_ADDRESS}"
+        result = self.run(f"modprobe i915 {options} && {bound}", timeout)
         if result.status != 0:
-            raise GuestFailure(f"i915 did not load: {result.output}\n{self.dmesg()[-4000:]}")
+            raise GuestFailure(
+                f"i915 does not drive the GPU: {result.output}{self.dmesg()[-4000:]}"
+            )
         return result.seconds
 
     def dmesg(self) -> str:
