@@ -26,15 +26,21 @@ STREAM_BYTES = 8 << 20
 
 _RANGE_BYTES = 32
 
+_Pins = list[Any]
+"""Buffers that C has pointers into."""
+
 
 def translate(space: Space, address: int) -> tuple[int, bool]:
     """(guest physical address, writable) of ``address`` by a fresh walk. Raises PageFault."""
     address &= space.mask
-    memory, _held = _memory(space.memory)
-    packed, _table = _space(space)
+    pins: _Pins = []
     physical = ffi.new("uint64_t *")
     writable = ffi.new("int32_t *")
-    error = lib.hp_translate(memory, packed, address, physical, writable)
+    try:
+        memory = _memory(space.memory, pins)
+        error = lib.hp_translate(memory, _space(space, pins), address, physical, writable)
+    finally:
+        _release(pins)
     if error:
         raise PageFault(address, False, FAULT_REASONS[FaultKind(-error)])
     return physical[0], bool(writable[0])
@@ -49,9 +55,13 @@ def compare_exchange(
     GuestAddressError.
     """
     log = memory.dirty_bytes
-    packed, _held = _memory(memory)
+    pins: _Pins = []
     found = ffi.new("uint8_t[]", expected.to_bytes(size, "little"))
-    done = lib.hp_compare_exchange(packed, address, size, found, desired.to_bytes(size, "little"))
+    new = desired.to_bytes(size, "little")
+    try:
+        done = lib.hp_compare_exchange(_memory(memory, pins), address, size, found, new)
+    finally:
+        _release(pins)
     if done < 0:
         raise GuestAddressError(address, size, write=True)
     fresh = memory.dirty_bytes
@@ -69,24 +79,28 @@ def blit(space: Space, job: Blit, abort: Abort = never) -> int:
     band = job.band_rows
     packed = _job(job)
     scratch = ffi.new("uint8_t[]", job.width if job.staged else 0)
-    packed_space, _table = _space(space)
-    log = space.memory.dirty_bytes
-    memory, _held = _memory(space.memory)
-    for done in range(0, job.height, band):
-        if abort():
-            return done
-        rows = min(band, job.height - done)
-        first = job.height - done - rows if job.upwards else done
-        packed.y, packed.source_y, packed.height = job.y + first, job.source_y + first, rows
-        try:
-            _blit_band(memory, packed_space, packed, scratch)
-        finally:
-            if space.memory.dirty_bytes is not log:  # recording began or ended meanwhile
-                log = space.memory.dirty_bytes
-                memory, _held = _memory(space.memory)
-                packed.mark_only = 1
+    pins: _Pins = []
+    try:
+        packed_space = _space(space, pins)
+        log = space.memory.dirty_bytes
+        memory = _memory(space.memory, pins)
+        for done in range(0, job.height, band):
+            if abort():
+                return done
+            rows = min(band, job.height - done)
+            first = job.height - done - rows if job.upwards else done
+            packed.y, packed.source_y, packed.height = job.y + first, job.source_y + first, rows
+            try:
                 _blit_band(memory, packed_space, packed, scratch)
-                packed.mark_only = 0
+            finally:
+                if space.memory.dirty_bytes is not log:  # recording began or ended meanwhile
+                    log = space.memory.dirty_bytes
+                    memory = _memory(space.memory, pins)
+                    packed.mark_only = 1
+                    _blit_band(memory, packed_space, packed, scratch)
+                    packed.mark_only = 0
+    finally:
+        _release(pins)
     return job.height
 
 
@@ -98,26 +112,37 @@ def _blit_band(memory: Any, space: Any, packed: Any, scratch: Any) -> None:
         raise PageFault(fault.address, bool(fault.write), reason)
 
 
-def _memory(memory: GuestMemory) -> tuple[Any, tuple[Any, ...]]:
-    """``struct hp_memory``, and the buffers to hold as long as it is used."""
+def _memory(memory: GuestMemory, pins: _Pins) -> Any:
+    """``struct hp_memory``, valid until ``pins`` are released."""
     table = ffi.from_buffer("uint64_t[]", memory.table)
+    pins.append(table)
     log = memory.dirty_bytes
     dirty: Any = ffi.NULL
-    pages = 0
     if log is not None:
         dirty = ffi.from_buffer("uint8_t[]", log, require_writable=True)
-        pages = len(log)
+        pins.append(dirty)
     ranges = len(memory.table) * memory.table.itemsize // _RANGE_BYTES
-    return ffi.new("struct hp_memory *", (table, ranges, dirty, pages)), (table, dirty)
+    return ffi.new("struct hp_memory *", (table, ranges, dirty, 0 if log is None else len(log)))
 
 
-def _space(space: Space) -> tuple[Any, Any]:
-    """``struct hp_space``, and the buffer to hold as long as it is used."""
+def _space(space: Space, pins: _Pins) -> Any:
+    """``struct hp_space``, valid until ``pins`` are released."""
     entries = space.entries
     if entries is None:
-        return ffi.new("struct hp_space *", (ffi.NULL, 0, space.root, space.mask)), None
+        return ffi.new("struct hp_space *", (ffi.NULL, 0, space.root, space.mask))
     table = ffi.from_buffer("uint64_t[]", entries)
-    return ffi.new("struct hp_space *", (table, len(entries), 0, space.mask)), table
+    pins.append(table)
+    return ffi.new("struct hp_space *", (table, len(entries), 0, space.mask))
+
+
+def _release(pins: _Pins) -> None:
+    """Let go of the buffers now, whatever the garbage collector finds later.
+
+    A fault's traceback keeps this module's frames. CPython 3.11 crashes when it collects a
+    memoryview before the cffi buffer that pins it.
+    """
+    for pin in pins:
+        ffi.release(pin)
 
 
 def _job(job: Blit) -> Any:
