@@ -20,10 +20,13 @@ if TYPE_CHECKING:
 
 
 def raise_engine_event(gpu: SoftGpu, facts: EngineFacts, ring_imr: int, bit: int) -> None:
-    """Latch event ``bit`` (0..15) of an engine unless a mask holds it back; lock held."""
-    if ring_imr >> bit & 1:
-        return
-    latch(gpu, facts.interrupt_bank, 1 << (bit + facts.interrupt_shift))
+    """Latch event ``bit`` (0..15) of an engine unless a mask holds it back; lock held.
+
+    RING_IMR has its bits where the bank has them: those of BCS are the upper half's.
+    """
+    event = 1 << (bit + facts.interrupt_shift)
+    if not ring_imr & event:
+        latch(gpu, facts.interrupt_bank, event)
 
 
 def latch(gpu: SoftGpu, bank: Bank, bits: int) -> None:

@@ -351,3 +351,16 @@ def test_interrupt_waits_for_master_and_masks(bench: Bench) -> None:
     driver.submit(context)
     bench.run("rcs0")
     assert driver.read32(0x44308) == 0x101
+
+
+def test_ring_mask_has_its_bits_where_the_bank_has_them(bench: Bench) -> None:
+    driver = bench.driver
+    user, switch = 1 << 16, 1 << 24
+    context = driver.create_context("bcs0")
+    for enabled in (user, switch):
+        driver.write32(0x44308, 0xFFFFFFFF)
+        driver.write32(0x220A8, 0xFFFFFFFF ^ enabled)
+        driver.emit(context, driver.breadcrumb("bcs0", 1))
+        driver.submit(context)
+        bench.run("bcs0")
+        assert driver.read32(0x44308) == enabled
