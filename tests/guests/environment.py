@@ -52,10 +52,10 @@ def install_or_explain(lacks: Sequence[str], names: Sequence[str], uid: int) -> 
     """Install system packages as root; as anyone else raise SetupError with the exact command."""
     command = f"apt-get install -y {' '.join(names)}"
     if uid != 0:
-        raise SetupError(f"{' and '.join(lacks)} missing; as root run\n  {command}\nthen try again")
+        raise SetupError(f"missing: {', '.join(lacks)}; as root run\n  {command}\nthen try again")
     if shutil.which("apt-get") is None:
-        raise SetupError(f"{' and '.join(lacks)} missing, and there is no apt-get to install it")
-    store.say(f"{' and '.join(lacks)} missing: {command}")
+        raise SetupError(f"missing: {', '.join(lacks)}; no apt-get is here to install it")
+    store.say(f"missing: {', '.join(lacks)}; running {command}")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for step in (["apt-get", "update", "-q"], [*command.split(), "-q"]):
         done = subprocess.run(
