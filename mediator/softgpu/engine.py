@@ -77,6 +77,8 @@ class Engine:
         self.abandon = False
         """Stop at the next command: the ring is stopped or about to be reset."""
         self.executing = False
+        self._runner: int | None = None
+        """The thread that executes commands now."""
         self.hung: str | None = None
         """Why the engine stands still until it is reset."""
         self._may_switch = True
@@ -118,7 +120,8 @@ class Engine:
         self.lists = Execlists()
         self.context = None
         self.hung = None
-        self.attention = self.abandon = False
+        self.attention = False
+        self.abandon = self.executing  # until it has noticed
         self._may_switch = True
         self.totals.resets += 1
         self.gpu.registers.reset(self.gpu.engine_rows[self.name])
@@ -127,9 +130,14 @@ class Engine:
         self.kick()
 
     def halt(self) -> bool:
-        """Stop the streamer between two commands; True when it stands. Lock as in `reset`."""
+        """Stop the streamer between two commands; True when it stands. Lock as in `reset`.
+
+        A command of its own ring cannot wait for the engine: it stops after that command.
+        """
         self.abandon = True
         self.kick()
+        if self._runner == threading.get_ident():
+            return False
         return self._changed.wait_for(lambda: not self.executing, _HALT_TIMEOUT_S)
 
     def resume(self) -> None:
@@ -164,12 +172,16 @@ class Engine:
                 if running is None:
                     return None
                 self.executing = True
+                self._runner = threading.get_ident()
             stop = self._streamer.run(running, QUANTUM)
             with gpu.lock:
                 self.executing = False
-                pause = None if self.abandon else self._after(running, stop)
+                self._runner = None
                 self._changed.notify_all()
-                return pause
+                if self.context is not running:  # reset while it ran
+                    self.abandon = False
+                    return 0
+                return None if self.abandon else self._after(running, stop)
 
     @property
     def idle(self) -> bool:

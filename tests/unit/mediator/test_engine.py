@@ -364,3 +364,22 @@ def test_ring_mask_has_its_bits_where_the_bank_has_them(bench: Bench) -> None:
         driver.submit(context)
         bench.run("bcs0")
         assert driver.read32(0x44308) == enabled
+
+
+@pytest.mark.parametrize("mask", [1 << 1, 1 << 0])
+def test_ring_that_resets_its_own_engine_ends_idle_and_works_again(
+    bench: Bench, mask: int
+) -> None:
+    driver = bench.driver
+    context = driver.create_context("rcs0")
+    driver.emit(context, [0x22 << 23 | 1, 0x941C, mask, MI_NOOP, *driver.breadcrumb("rcs0", 1)])
+    driver.submit(context)
+    bench.run("rcs0")
+    assert bench.gpu.idle
+    assert driver.seqno("rcs0") == 0
+    driver.initialise()
+    good = driver.create_context("rcs0")
+    driver.emit(good, driver.breadcrumb("rcs0", 2))
+    driver.submit(good)
+    bench.run("rcs0")
+    assert driver.seqno("rcs0") == 2
