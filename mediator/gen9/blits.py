@@ -72,8 +72,8 @@ FAST_DEPTH_FLAGS = Field(26 - 24, 24 - 24)
 FAST_DEPTH_BYTES: Final = {0: 1, 1: 2, 3: 4, 4: 8, 5: 16}
 
 # BCS_SWCTRL (0x22200): what "tiled" means to XY_COLOR_BLT and XY_SRC_COPY_BLT
-SWCTRL_DESTINATION_Y: Final = 1 << 0
-SWCTRL_SOURCE_Y: Final = 1 << 1
+SWCTRL_SOURCE_Y: Final = 1 << 0
+SWCTRL_DESTINATION_Y: Final = 1 << 1
 
 X_TILE_BYTES: Final = 512
 X_TILE_ROWS: Final = 8

@@ -193,6 +193,6 @@ def test_a_copy_is_what_reading_everything_first_gives(
         source.base,
         0,
     ]
-    control = (destination.tiling is Tiling.Y) | (source.tiling is Tiling.Y) << 1
+    control = (source.tiling is Tiling.Y) | (destination.tiling is Tiling.Y) << 1
     execute_blit(command, space, control, lambda: False)
     assert space.read(0, _PAGES * PAGE) == bytes(expected)

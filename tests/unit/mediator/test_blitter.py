@@ -16,6 +16,8 @@ SOURCE = 16 * PAGE
 COLOR = 0x50
 COPY = 0x53
 FAST = 0x42
+SOURCE_Y, DESTINATION_Y = 1 << 0, 1 << 1
+"""Bits of BCS_SWCTRL, as i915 and IGT set them."""
 
 
 def _never() -> bool:
@@ -147,7 +149,9 @@ class TestColor:
         assert execute_blit(command, space, 0, _never, clip).pixels == pixels
         assert sum(space.read(0, 8 * 256)) == pixels
 
-    @pytest.mark.parametrize(("control", "second_column"), [(0, 16), (1, 512)])
+    @pytest.mark.parametrize(
+        ("control", "second_column"), [(0, 16), (SOURCE_Y, 16), (DESTINATION_Y, 512)]
+    )
     def test_tiles(self, space: Ggtt, control: int, second_column: int) -> None:
         command = color((4, 0, 5, 1), 9, pitch=128, header=3 << 20 | 1 << 11)
         execute_blit(command, space, control, _never)
@@ -195,17 +199,26 @@ class TestCopy:
     def test_a_tiled_surface_there_and_back(self, space: Ggtt) -> None:
         pixels = random.Random(5).randbytes(8 * PAGE)
         space.write(SOURCE, pixels)
-        for control in (0, 1, 2, 3):
+        for control in (0, SOURCE_Y | DESTINATION_Y):
             tiled, linear = 3 << 20 | 1 << 11, 3 << 20 | 1 << 15
             there = copy((0, 0, 128, 32), (0, 0), pitch=128, source_pitch=512, header=tiled)
             back = copy((0, 0, 128, 32), (0, 0), address=SOURCE, source=0, header=linear)
             back[1] = back[1] & ~0xFFFF | 512
             back[7] = 128
-            same = control & 1 | (control & 1) << 1
-            execute_blit(there, space, same, _never)
+            execute_blit(there, space, control, _never)
             space.write(SOURCE, bytes(4 * PAGE))
-            execute_blit(back, space, same, _never)
+            execute_blit(back, space, control, _never)
             assert space.read(SOURCE, 4 * PAGE) == pixels[: 4 * PAGE]
+
+    @pytest.mark.parametrize(("control", "column"), [(SOURCE_Y, 512), (DESTINATION_Y, 16)])
+    def test_the_source_tiling_has_a_bit_of_its_own(
+        self, space: Ggtt, control: int, column: int
+    ) -> None:
+        space.write_u32(SOURCE + column, 7)
+        tiled = 3 << 20 | 1 << 15
+        command = copy((0, 0, 1, 1), (4, 0), source_pitch=128, header=tiled)
+        execute_blit(command, space, control, _never)
+        assert space.read_u32(0) == 7
 
 
 class TestFastCopy:
