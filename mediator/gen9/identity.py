@@ -34,6 +34,9 @@ DIMM_RANKS = Field(10, 10)
 """0 = one rank, 1 = two; bits 9:8 give the chip width, 0 = x8."""
 _DIMM_8GB_TWO_RANKS = DIMM_SIZE_GB.put(8) | DIMM_RANKS.put(1)
 
+SLICES = 1
+"""Slices of a GT2 part."""
+
 FREQUENCY_UNIT_MHZ = 50
 """Unit of RP_STATE_CAP."""
 TIMESTAMP_HZ = 12_000_000
@@ -67,7 +70,8 @@ def _gt2(device_id: int, revision: int, name: str, platform: str, maximum: int) 
     minimum = guaranteed = 350
     fuses = {
         reg.SKL_DFSM: _NO_DISPLAY,
-        reg.GEN8_FUSE2: FUSE2_SLICE_ENABLE.put(0b001) | FUSE2_SUBSLICE_DISABLE.put(0b1000),
+        reg.GEN8_FUSE2: FUSE2_SLICE_ENABLE.put((1 << SLICES) - 1)
+        | FUSE2_SUBSLICE_DISABLE.put(0b1000),
         reg.GEN9_EU_DISABLE: 0,
         reg.GEN9_EU_DISABLE + 4: 0,
         reg.GEN9_EU_DISABLE + 8: 0,

@@ -20,7 +20,7 @@ RING_WRAP_UNIT: Final = 1 << 21
 _PRIVATE_MARK: Final = 0x5653_4350
 _PRIVATE: Final = struct.Struct("<5I")
 _PRIVATE_FIELDS: Final = struct.Struct("<III4h")
-_PREDICATE_BITS: Final = 3
+_PREDICATE_BITS: Final = 0xF
 _ARBITRATION_OFF: Final = 1 << 0
 _WAIT_REPORTED: Final = 1 << 1
 
@@ -29,10 +29,22 @@ class PredicateMode(IntEnum):
     """Operand of MI_SET_PREDICATE: when the commands that follow become no-operations."""
 
     NEVER = 0
-    ON_CLEAR = 1
+    ON_RESULT_2_CLEAR = 1
     """While bit 0 of MI_PREDICATE_RESULT_2 is clear."""
-    ON_SET = 2
-    ALWAYS = 3
+    ON_RESULT_2_SET = 2
+    ON_RESULT_CLEAR = 3
+    """While bit 0 of MI_PREDICATE_RESULT is clear."""
+    ON_RESULT_SET = 4
+    UNLESS_ONE_SLICE = 5
+    """Unless just one slice is enabled."""
+    UNLESS_TWO_SLICES = 6
+    UNLESS_THREE_SLICES = 7
+    ALWAYS = 15
+
+    @classmethod
+    def of(cls, operand: int) -> PredicateMode:
+        """The mode of a command's ``operand`` (4 bits); a reserved one suppresses nothing."""
+        return cls(operand) if operand in cls._value2member_map_ else cls.NEVER
 
 
 @dataclass(slots=True)
@@ -91,5 +103,5 @@ class ContextState:
         _, flags, predicate, *clip = _PRIVATE_FIELDS.unpack(_PRIVATE.pack(*words))
         self.arbitration = not flags & _ARBITRATION_OFF
         self.wait_reported = bool(flags & _WAIT_REPORTED)
-        self.predicate = PredicateMode(predicate & _PREDICATE_BITS)
+        self.predicate = PredicateMode.of(predicate & _PREDICATE_BITS)
         self.clip = (clip[0], clip[1], clip[2], clip[3])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from mediator.gen9.commands import REGISTER_MASK
 from mediator.gen9.field import Field
 from mediator.gen9.registers import MI_PREDICATE_RESULT_1
-from mediator.softgpu.context_state import BatchState
+from mediator.softgpu.context_state import BatchState, ContextState, PredicateMode
 from mediator.softgpu.mi_memory import USE_GGTT, operand_address
 from mediator.softgpu.outcome import IllegalCommand, Jump, Stop
 
@@ -150,7 +150,7 @@ def batch_buffer_end(streamer: Streamer, _command: list[int]) -> Outcome:
     if context.second.active:
         context.second.active = False
     elif context.batch.active:
-        context.batch.active = False
+        _return_to_ring(context)
     else:
         raise IllegalCommand("MI_BATCH_BUFFER_END in the ring")
     return Jump.FORWARD
@@ -178,10 +178,17 @@ def conditional_batch_buffer_end(streamer: Streamer, command: list[int]) -> Outc
             value &= space.read_u32(address + 4)
         if compare(value, command[1]):
             return None
-    if not (header & _END_THIS_LEVEL and context.second.active):
-        context.batch.active = False
-    context.second.active = False
+    if header & _END_THIS_LEVEL and context.second.active:
+        context.second.active = False
+    else:
+        _return_to_ring(context)
     return Jump.FORWARD
+
+
+def _return_to_ring(context: ContextState) -> None:
+    """MI_SET_PREDICATE holds within a batch: one left on must not suppress the ring's commands."""
+    context.second.active = context.batch.active = False
+    context.predicate = PredicateMode.NEVER
 
 
 def _comparison(name: str, header: int) -> Callable[[int, int], bool]:

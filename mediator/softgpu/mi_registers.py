@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from mediator.gen9.commands import REGISTER_MASK
+from mediator.gen9.commands import RCS, REGISTER_MASK
 from mediator.gen9.field import Field
 from mediator.gen9.registers import RING_NOPID
 from mediator.softgpu.mi_memory import USE_GGTT, operand_address
 from mediator.softgpu.outcome import IllegalCommand
+from mediator.softgpu.predicate import state_is_set
 
 if TYPE_CHECKING:
     from mediator.softgpu.outcome import Outcome
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 _BYTE_DISABLES: Final = Field(11, 8)
 _WRITE_NOPID: Final = 1 << 22
+_PREDICATED: Final = 1 << 21
+"""MI_STORE_REGISTER_MEM on the render engine, the only one with MI_PREDICATE."""
 _NOPID: Final = Field(21, 0)
 _BYTE_MASKS: Final = tuple(
     sum(0xFF << 8 * byte for byte in range(4) if disables >> byte & 1) for disables in range(16)
@@ -49,7 +52,14 @@ def load_register_imm(streamer: Streamer, command: list[int]) -> Outcome:
 
 
 def store_register_mem(streamer: Streamer, command: list[int]) -> Outcome:
-    """MI_STORE_REGISTER_MEM: a register into memory."""
+    """MI_STORE_REGISTER_MEM: a register into memory; with bit 21 if the predicate state is set."""
+    if (
+        command[0] & _PREDICATED
+        and streamer.host.engine_class == RCS
+        and not state_is_set(streamer)
+    ):
+        streamer.host.counters.predicated["MI_STORE_REGISTER_MEM"] += 1
+        return None
     value = streamer.host.read_register(command[1] & REGISTER_MASK)
     use_global = command[0] & USE_GGTT
     if not streamer.refuse_global("MI_STORE_REGISTER_MEM", use_global):

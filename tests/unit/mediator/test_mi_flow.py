@@ -183,7 +183,7 @@ def test_only_the_render_engine_has_mi_predicate() -> None:
 
 def test_hidden_state_survives_a_context_image() -> None:
     state = ContextState(arbitration=False, wait_reported=True, clip=(-1, 2, 30000, -4))
-    state.predicate = PredicateMode.ON_SET
+    state.predicate = PredicateMode.ALWAYS
     words = state.private()
     other = ContextState()
     other.restore_private(words)

@@ -1,13 +1,24 @@
-"""MI_PREDICATE. MI_SET_PREDICATE: `test_streamer.py`."""
+"""MI_PREDICATE, MI_SET_PREDICATE and the commands with a predicate bit of their own."""
 
 from __future__ import annotations
 
 import pytest
 
+from mediator.softgpu.context_state import ContextState, PredicateMode
 from mediator.softgpu.streamer import Stop
-from tests.unit.mediator.command_bench import make_bench
+from tests.unit.mediator.command_bench import (
+    BATCH_END,
+    NOOP,
+    USER_BATCH,
+    USER_BATCH_START,
+    make_bench,
+)
+from tests.unit.mediator.command_bench import DATA as MEMORY
 
 SRC0, SRC1, DATA, RESULT = 0x2400, 0x2408, 0x2410, 0x2418
+RESULT_2 = 0x23BC
+SET_PREDICATE = 0x01 << 23
+STORE_REGISTER = 0x24 << 23 | 1 << 21 | 2
 PREDICATE = 0x0C << 23
 KEEP, LOAD, INVERT = 0 << 6, 2 << 6, 3 << 6
 SET, AND, OR, XOR = (n << 3 for n in range(4))
@@ -53,3 +64,72 @@ def test_keep_leaves_the_state() -> None:
 
 def test_an_unknown_load_hangs() -> None:
     assert make_bench().run([PREDICATE | 1 << 6, 0]) is Stop.HUNG
+
+
+def store(value: int, address: int = MEMORY) -> list[int]:
+    return [0x20 << 23 | 2, address, 0, value]
+
+
+@pytest.mark.parametrize(
+    ("mode", "register", "result", "expected"),
+    [
+        (0, RESULT_2, 0, 1),
+        (1, RESULT_2, 0, 0),
+        (1, RESULT_2, 1, 1),
+        (2, RESULT_2, 0, 1),
+        (2, RESULT_2, 1, 0),
+        (3, RESULT, 0, 0),
+        (3, RESULT, 1, 1),
+        (4, RESULT, 0, 1),
+        (4, RESULT, 1, 0),
+        (5, RESULT, 0, 1),
+        (6, RESULT, 0, 0),
+        (7, RESULT, 0, 0),
+        (8, RESULT, 0, 1),
+        (15, RESULT_2, 0, 0),
+        (15, RESULT_2, 1, 0),
+    ],
+)
+def test_set_predicate(mode: int, register: int, result: int, expected: int) -> None:
+    bench = make_bench()
+    bench.host.registers[register] = result
+    body = [SET_PREDICATE | mode, NOOP, *store(1), SET_PREDICATE, *store(2, MEMORY + 4)]
+    assert bench.batch(body) is Stop.RING_EMPTY
+    assert bench.get(MEMORY, 2) == [expected, 2]
+    assert bench.host.counters.predicated == ({} if expected else {"MI_STORE_DATA_IMM": 1})
+
+
+def test_a_predicate_left_on_ends_with_its_batch() -> None:
+    bench = make_bench()
+    bench.put(USER_BATCH, [SET_PREDICATE | 15, *store(1), BATCH_END])
+    start = [USER_BATCH_START, USER_BATCH, 0]
+    assert bench.run([*start, *store(2, MEMORY + 4)]) is Stop.RING_EMPTY
+    assert bench.get(MEMORY, 2) == [0, 2]
+
+
+def test_a_saved_predicate_is_restored_and_nonsense_is_none() -> None:
+    state = ContextState()
+    for mode in PredicateMode:
+        state.predicate = mode
+        other = ContextState()
+        other.restore_private(state.private())
+        assert other.predicate is mode
+    mark, flags, _, *rest = state.private()
+    state.restore_private((mark, flags, 0xFFFF_FFF9, *rest))
+    assert state.predicate is PredicateMode.NEVER
+
+
+@pytest.mark.parametrize(("result", "expected"), [(0, 0), (1, 7), (2, 0)])
+def test_a_predicated_register_store(result: int, expected: int) -> None:
+    """Mesa's queries write their result so, once it is there."""
+    bench = make_bench()
+    bench.host.registers |= {RESULT: result, 0x2600: 7}
+    assert bench.batch([STORE_REGISTER, 0x2600, MEMORY, 0]) is Stop.RING_EMPTY
+    assert bench.get(MEMORY) == [expected]
+
+
+def test_other_engines_have_no_predicate_for_a_register_store() -> None:
+    bench = make_bench("BCS")
+    bench.host.registers[0x22600] = 7
+    assert bench.batch([STORE_REGISTER, 0x22600, MEMORY, 0]) is Stop.RING_EMPTY
+    assert bench.get(MEMORY) == [7]

@@ -25,7 +25,6 @@ ARB_OFF = 0x08 << 23
 ARB_ON = ARB_OFF | 1
 USER_INTERRUPT = 0x02 << 23
 SECOND_LEVEL = 1 << 22
-SET_PREDICATE = 0x01 << 23
 
 
 @pytest.fixture
@@ -288,15 +287,3 @@ def test_a_page_fault_leaves_the_head_on_the_command(bench: CommandBench) -> Non
     assert hang.address == RING + 8
     assert hang.fault is not None
     assert hang.fault.write
-
-
-@pytest.mark.parametrize(
-    ("mode", "result", "expected"),
-    [(0, 0, 1), (1, 0, 0), (1, 1, 1), (2, 0, 1), (2, 1, 0), (3, 0, 0), (3, 1, 0)],
-)
-def test_set_predicate(bench: CommandBench, mode: int, result: int, expected: int) -> None:
-    bench.host.registers[0x23BC] = result
-    body = [SET_PREDICATE | mode, NOOP, *store(1), SET_PREDICATE, *store(2, DATA + 4)]
-    assert bench.batch(body) is Stop.RING_EMPTY
-    assert bench.get(DATA, 2) == [expected, 2]
-    assert bench.host.counters.predicated == ({} if expected else {"MI_STORE_DATA_IMM": 1})
