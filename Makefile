@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 KERNEL ?= 6.12
 TESTS ?=
-MEMORY ?= 2048
+MEMORY ?= 5120
 QUICK_TESTS := unit property protocol fuzz integration style
 export PYTHONUNBUFFERED := 1
 

@@ -17,7 +17,15 @@ from pathlib import Path
 from tests.guests import igt_plan, packages, store
 from tests.guests.boot import Guest, GuestFailure, Machine
 from tests.guests.igt_plan import Program
-from tests.guests.igt_results import Outcome, SubtestResult, parse_subtest, summary, table, to_json
+from tests.guests.igt_results import (
+    GOOD,
+    Outcome,
+    SubtestResult,
+    parse_subtest,
+    summary,
+    table,
+    to_json,
+)
 from tests.guests.images import Images, images
 from tests.guests.kernel_log import complaints
 from tests.guests.served import REPOSITORY, ServedGpu
@@ -120,6 +128,12 @@ class Run:
             yield result
 
 
+def save(results: Sequence[SubtestResult], about: dict[str, str], base: Path) -> None:
+    """Write what there is so far: an interrupted run keeps the results of finished programs."""
+    store.write_atomically(base.with_name(f"{base.name}.json"), to_json(results, about))
+    store.write_atomically(base.with_name(f"{base.name}.txt"), table(results))
+
+
 def main(arguments: list[str]) -> int:
     """Run the tests named (the plan by default), print and save the table; 0 if none failed."""
     parser = argparse.ArgumentParser(prog="igt", description=__doc__)
@@ -135,34 +149,36 @@ def main(arguments: list[str]) -> int:
     serve = ("--device-id", options.device_id) if options.device_id else ()
     names = options.tests or [program.name for program in igt_plan.PROGRAMS]
     started = time.monotonic()
+    now = datetime.datetime.now(datetime.UTC)
+    base = options.results / f"igt-{options.kernel}-{now:%Y%m%d-%H%M%S}"
     try:
         ready = images(options.kernel)
         machine = Machine(memory=options.memory)
         run = Run(ready, options.i915_options, serve, machine)
+        about = {
+            "kernel": ready.kernel.release,
+            "qemu": ready.qemu.version,
+            "accelerator": ready.accelerator,
+            "memory": f"{machine.memory} MiB",
+            "date": now.isoformat(timespec="seconds"),
+            "tests": " ".join(names),
+        }
         try:
             for name in names:
                 for result in run.program(selection(name)):
                     store.say(table([result]).splitlines()[0])
+                save(run.results, about, base)
         finally:
             run.drop_guest()
     except (SetupError, GuestFailure) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    now = datetime.datetime.now(datetime.UTC)
-    about = {
-        "kernel": ready.kernel.release,
-        "qemu": ready.qemu.version,
-        "accelerator": ready.accelerator,
-        "date": now.isoformat(timespec="seconds"),
-        "seconds": f"{time.monotonic() - started:.0f}",
-        "tests": " ".join(names),
-    }
-    base = f"igt-{options.kernel}-{now:%Y%m%d-%H%M%S}"
-    store.write_atomically(options.results / f"{base}.json", to_json(run.results, about))
-    store.write_atomically(options.results / f"{base}.txt", table(run.results))
-    store.say(f"{summary(run.results)}; {about['seconds']} s; saved as {base}.json and .txt")
-    good = {Outcome.PASS, Outcome.SKIP}
-    return 0 if run.results and all(r.outcome in good for r in run.results) else 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    seconds = time.monotonic() - started
+    store.say(f"{summary(run.results)}; {seconds:.0f} s; saved as {base.name}.json and .txt")
+    return 0 if run.results and all(r.outcome in GOOD for r in run.results) else 1
 
 
 if __name__ == "__main__":

@@ -65,6 +65,7 @@ PROGRAMS = (
     ),
     # The -S3 and -S4 subtests suspend the machine, which a guest without a resume path cannot.
     Program("gem_softpin", ("[a-mo-z]*", "noreloc", "noreloc-interruptible"), 300.0),
+    Program("api_intel_bb", ("blit-*", "object-*", "offset-control", "delta-check")),
     Program("gem_linear_blits", ("basic", "normal"), 300.0),
     Program(
         "gem_eio",
@@ -87,4 +88,10 @@ PROGRAMS = (
 BY_NAME = {program.name: program for program in PROGRAMS}
 
 # Short, and each of them proves something: what `make demo` and the system tests run.
-QUICK = ("gem_basic", "gem_exec_basic", "gem_exec_store", "gem_linear_blits@basic")
+QUICK = (
+    "gem_basic",
+    "gem_exec_basic",
+    "gem_exec_store",
+    "gem_linear_blits@basic",
+    "api_intel_bb@blit-noreloc-keep-cache",
+)

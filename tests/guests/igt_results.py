@@ -21,7 +21,10 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class SubtestResult:
-    """One subtest: outcome, seconds, why it skipped or failed, what the kernel complained of."""
+    """One subtest: outcome, seconds, why it skipped or failed, what the kernel complained of.
+
+    `output` is what the program printed, kept where it neither passed nor skipped.
+    """
 
     program: str
     subtest: str
@@ -30,8 +33,11 @@ class SubtestResult:
     reason: str = ""
     complaints: tuple[str, ...] = ()
     dynamic: tuple[str, ...] = ()
+    output: str = ""
 
 
+GOOD = frozenset({Outcome.PASS, Outcome.SKIP})
+_KEPT_OUTPUT = 20_000
 _EXIT_PASS, _EXIT_SKIP, _EXIT_TIMEOUT, _EXIT_KILLED = 0, 77, 124, 137
 _ENDED = re.compile(r"^Subtest (?P<name>[\w+.-]+): (?P<word>[A-Z]+)(?: \((?P<seconds>[0-9.]+)s\))?")
 _DYNAMIC = re.compile(r"^Dynamic subtest (?P<name>[\w+.-]+): (?P<word>[A-Z]+)")
@@ -60,10 +66,14 @@ def parse_subtest(program: str, subtest: str, status: int, output: str) -> Subte
         reason = _skip_reason(lines)
     elif outcome is not Outcome.PASS:
         reason = _failure_reason(lines, status)
-    return SubtestResult(program, subtest, outcome, seconds, reason, (), tuple(dynamic))
+    kept = "" if outcome in GOOD else output[-_KEPT_OUTPUT:]
+    return SubtestResult(program, subtest, outcome, seconds, reason, (), tuple(dynamic), kept)
 
 
 def _outcome(status: int, word: str) -> Outcome:
+    # A subtest whose child was killed fails with the child's signal in its exit status.
+    if word == "FAIL":
+        return Outcome.FAIL
     if status in (_EXIT_TIMEOUT, _EXIT_KILLED):
         return Outcome.TIMEOUT
     if status > 128 or word == "CRASH":

@@ -46,6 +46,11 @@ def test_a_failure_names_the_assertion() -> None:
     result = parse_subtest("gem_exec_store", "dword", 98, FAILED)
     assert result.outcome is Outcome.FAIL
     assert "store" in result.reason
+    assert result.output == FAILED
+
+
+def test_a_killed_child_is_a_failure_not_a_timeout() -> None:
+    assert parse_subtest("p", "dword", 137, FAILED).outcome is Outcome.FAIL
 
 
 @pytest.mark.parametrize(
