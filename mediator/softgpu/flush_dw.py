@@ -47,8 +47,8 @@ def _write(streamer: Streamer, operation: int, command: list[int]) -> None:
         raise IllegalCommand(f"MI_FLUSH_DW with post-sync operation {operation}")
     command += [0] * (_DWORDS - len(command))
     use_global = command[1] & _USE_GGTT
-    if streamer.refuse_global("MI_FLUSH_DW", use_global):
-        return
+    if streamer.refuse_global("MI_FLUSH_DW", use_global or command[0] & _STORE_INDEX):
+        return  # a status page is in the GGTT
     host = streamer.host
     if command[0] & _STORE_INDEX:
         page = host.status_page if use_global else host.context_page

@@ -44,7 +44,7 @@ def pipe_control(streamer: Streamer, command: list[int]) -> Outcome:
     if flags & (_POST_SYNC.mask | _REGISTER_WRITE):
         command += [0] * (_DWORDS - len(command))
         if flags & _REGISTER_WRITE:
-            _write_register(streamer, command)
+            streamer.write_register(command[2] & REGISTER_MASK, command[4])
         else:
             _write_memory(streamer, flags, command)
     if flags & _NOTIFY:
@@ -52,18 +52,11 @@ def pipe_control(streamer: Streamer, command: list[int]) -> Outcome:
     return None
 
 
-def _write_register(streamer: Streamer, command: list[int]) -> None:
-    """The immediate data into a register; batches without privilege may not."""
-    if streamer.privileged:
-        streamer.host.write_register(command[2] & REGISTER_MASK, command[4])
-    else:
-        streamer.host.counters.dropped["PIPE_CONTROL register"] += 1
-
-
 def _write_memory(streamer: Streamer, flags: int, command: list[int]) -> None:
-    use_global = flags & _USE_GGTT
-    if streamer.refuse_global("PIPE_CONTROL", use_global):
+    """The post-sync write; a status page is in the GGTT, so a user batch may not index one."""
+    if streamer.refuse_global("PIPE_CONTROL", flags & (_USE_GGTT | _STORE_INDEX)):
         return
+    use_global = flags & _USE_GGTT
     host = streamer.host
     operation = _POST_SYNC.get(flags)
     if operation == _WRITE_IMMEDIATE:
