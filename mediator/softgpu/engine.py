@@ -23,6 +23,7 @@ from mediator.softgpu import context
 from mediator.softgpu.address_space import PageFault, Ppgtt
 from mediator.softgpu.context_state import ContextState
 from mediator.softgpu.counters import CommandCounters
+from mediator.softgpu.engine_registers import note_status_pointer
 from mediator.softgpu.execlist import ContextStatus, Execlists, lrca
 from mediator.softgpu.interrupt import raise_engine_event
 from mediator.softgpu.streamer import Stop, Streamer
@@ -390,6 +391,7 @@ class Engine:
         """Save the running context into its image and unload it."""
         self._guarded(lambda running: context.save(self, running))
         self._account()
+        self._context_ticks = self.context_timestamp()
         self.context = None
 
     def _guarded(self, action: context.Action) -> None:
@@ -404,6 +406,7 @@ class Engine:
 
     def _report(self, status: ContextStatus) -> None:
         """Write a status buffer entry and its pointer, then raise the context switch interrupt."""
+        note_status_pointer(self)
         page, pointer = self.status_page, self.lists.write_pointer
         entry = _CSB_ENTRY.pack(status.event, status.context_id)
         try:

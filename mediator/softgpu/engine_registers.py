@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mediator.gen9 import registers as reg
 from mediator.gen9.engines import EngineFacts
-from mediator.gen9.execlist import CSB_ENTRIES
+from mediator.gen9.execlist import CSB_ENTRIES, CSB_RESET_POINTER
 from mmio_trap.register_map import Access, Register, register_array
 
 if TYPE_CHECKING:
@@ -134,6 +134,7 @@ def engine_rows(facts: EngineFacts) -> list[Register[SoftGpu]]:
             "CONTEXT_STATUS_PTR",
             reg.RING_CONTEXT_STATUS_PTR,
             masked,
+            reset=_status_pointer(CSB_RESET_POINTER, CSB_RESET_POINTER),
             read=_read_status_pointer,
             write=_write_status_pointer,
         ),
@@ -207,10 +208,11 @@ def _status_entry(engine: Engine, dword: int) -> int:
 
 
 def _read_status_pointer(engine: Engine) -> int:
-    lists = engine.lists
-    return reg.CONTEXT_STATUS_WRITE.put(
-        lists.write_pointer, reg.CONTEXT_STATUS_READ.put(lists.read_pointer)
-    )
+    return _status_pointer(engine.lists.write_pointer, engine.lists.read_pointer)
+
+
+def _status_pointer(write: int, read: int) -> int:
+    return reg.CONTEXT_STATUS_WRITE.put(write, reg.CONTEXT_STATUS_READ.put(read))
 
 
 def _write_status_pointer(engine: Engine, value: int) -> None:
@@ -218,6 +220,12 @@ def _write_status_pointer(engine: Engine, value: int) -> None:
     lists = engine.lists
     lists.write_pointer = min(reg.CONTEXT_STATUS_WRITE.get(value), CSB_ENTRIES - 1)
     lists.read_pointer = reg.CONTEXT_STATUS_READ.get(value)
+    note_status_pointer(engine)
+
+
+def note_status_pointer(engine: Engine) -> None:
+    """The pointers have moved: a MASKED write to one of them leaves the other where it is now."""
+    _store(engine, reg.RING_CONTEXT_STATUS_PTR, _read_status_pointer(engine))
 
 
 def _read_mi_mode(engine: Engine) -> int:

@@ -231,6 +231,36 @@ def test_context_timestamp_counts_active_time_only(bench: Bench) -> None:
     assert driver.ram.read_u32(context.image + 4 * 0x23) == 12_000
 
 
+def test_context_timestamp_stays_when_the_context_has_gone(bench: Bench) -> None:
+    driver = bench.driver
+    context = driver.create_context("rcs0")
+    page = spinner(bench, context, preemptible=True)
+    driver.emit(context, START)
+    driver.submit(context)
+    bench.run("rcs0")
+    bench.clock.now += 1_000_000
+    driver.ram.write_u32(page, MI_BATCH_BUFFER_END)
+    bench.run("rcs0")
+    assert bench.gpu.idle
+    bench.clock.now += 1_000_000
+    assert driver.read32(0x23A8) == 12_000
+
+
+def test_a_driver_that_reads_events_by_mmio_moves_its_pointer_alone(bench: Bench) -> None:
+    """i915 before 4.16 writes the read pointer after each look, by its mask."""
+    driver, pointer = bench.driver, 0x223A0
+    context = driver.create_context("bcs0")
+    for number in range(1, 5):
+        driver.emit(context, driver.breadcrumb("bcs0", number))
+        driver.submit(context)
+        bench.run("bcs0")
+        written = (2 * number - 1) % 6
+        assert driver.read32(pointer) & 7 == written
+        driver.write32(pointer, 0x700 << 16 | written << 8)
+        assert driver.read32(pointer) == written << 8 | written
+        assert driver.read32(0x22370 + 8 * written) == 0x18
+
+
 def test_indirect_and_per_context_batches_run_before_the_ring(bench: Bench) -> None:
     driver = bench.driver
     context = driver.create_context("rcs0")
@@ -367,9 +397,7 @@ def test_ring_mask_has_its_bits_where_the_bank_has_them(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("mask", [1 << 1, 1 << 0])
-def test_ring_that_resets_its_own_engine_ends_idle_and_works_again(
-    bench: Bench, mask: int
-) -> None:
+def test_ring_that_resets_its_own_engine_ends_idle_and_works_again(bench: Bench, mask: int) -> None:
     driver = bench.driver
     context = driver.create_context("rcs0")
     driver.emit(context, [0x22 << 23 | 1, 0x941C, mask, MI_NOOP])
