@@ -110,6 +110,7 @@ _MI_ROWS: Final = (
     _mi(0x1A, "MATH", BITS_7_0, 2),
     _mi(0x1B, "SEMAPHORE_SIGNAL", BITS_7_0, 2),
     _mi(0x1C, "SEMAPHORE_WAIT", BITS_7_0, 4),
+    _mi(0x1D, "FORCE_WAKEUP", BITS_7_0, 2),
     _mi(0x20, "STORE_DATA_IMM", BITS_9_0, 4),
     _mi(0x21, "STORE_DATA_INDEX", BITS_7_0, 3, privileged=True),
     _mi(0x22, "LOAD_REGISTER_IMM", BITS_7_0, 3),

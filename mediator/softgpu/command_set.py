@@ -41,6 +41,7 @@ HANDLERS: Final[Mapping[str, Handler]] = MappingProxyType(
         "MI_MATH": alu.math,
         "MI_SEMAPHORE_SIGNAL": mi_flow.no_effect,
         "MI_SEMAPHORE_WAIT": mi_flow.semaphore_wait,
+        "MI_FORCE_WAKEUP": mi_flow.no_effect,
         "MI_STORE_DATA_IMM": mi_memory.store_data_imm,
         "MI_STORE_DATA_INDEX": mi_memory.store_data_index,
         "MI_LOAD_REGISTER_IMM": mi_registers.load_register_imm,

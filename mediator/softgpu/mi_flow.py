@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from mediator.gen9.commands import REGISTER_MASK
 from mediator.gen9.field import Field
-from mediator.gen9.registers import MI_PREDICATE_RESULT_1
+from mediator.gen9.registers import MI_PREDICATE_RESULT_1, RING_BB_OFFSET
 from mediator.softgpu.context_state import BatchState, ContextState, PredicateMode
 from mediator.softgpu.mi_memory import USE_GGTT, operand_address
 from mediator.softgpu.outcome import IllegalCommand, Jump, Stop
@@ -40,6 +40,7 @@ _COMPARISONS: Final[tuple[Callable[[int, int], bool], ...]] = (
 _WAIT_REGISTER: Final = 1 << 16
 
 _BATCH_SECOND_LEVEL: Final = 1 << 22
+_BATCH_ADD_OFFSET: Final = 1 << 16
 _BATCH_PREDICATED: Final = 1 << 15
 _BATCH_PPGTT: Final = 1 << 8
 
@@ -105,7 +106,8 @@ def semaphore_wait(streamer: Streamer, command: list[int]) -> Outcome:
 def batch_buffer_start(streamer: Streamer, command: list[int]) -> Outcome:
     """MI_BATCH_BUFFER_START: call a batch from the ring, a second level from a first, or chain.
 
-    A batch without privilege starts none that has it: bit 8 clear is taken as set there.
+    A batch without privilege starts none that has it: bit 8 clear is taken as set there. There is
+    one place to return to for each level, no stack: what a second level starts takes its place.
     """
     header, context = command[0], streamer.context
     streamer.passive += 1
@@ -114,13 +116,14 @@ def batch_buffer_start(streamer: Streamer, command: list[int]) -> Outcome:
         if not gate & 1:
             return None
     target = operand_address(command[1], command[2])
+    if header & _BATCH_ADD_OFFSET:
+        offset = streamer.host.read_register(streamer.mmio_base + RING_BB_OFFSET)
+        target = operand_address(target + (offset & ~3), 0)
     ppgtt = bool(header & _BATCH_PPGTT)
     if not ppgtt and not streamer.privileged:
         streamer.host.counters.dropped["MI_BATCH_BUFFER_START privilege"] += 1
         ppgtt = True
-    if header & _BATCH_SECOND_LEVEL:
-        if context.second.active:
-            raise IllegalCommand("a second-level batch starts a second-level batch")
+    if header & _BATCH_SECOND_LEVEL and not context.second.active:
         if not context.batch.active:
             raise IllegalCommand("the ring starts a second-level batch")
         streamer.advance(len(command))

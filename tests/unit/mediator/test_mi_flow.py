@@ -166,6 +166,7 @@ def test_the_spinner_of_igt(bench: CommandBench) -> None:
         [0x14 << 23 | 2, 0, 0, 0],
         [0x19 << 23, 0],
         [0x1B << 23, 0],
+        [0x1D << 23, 0x3_0003],
         [0x2C << 23 | 2, 0, 0, 0],
         [0x2D << 23 | 2, 0, 0, 0],
     ],

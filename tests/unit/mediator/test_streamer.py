@@ -173,10 +173,31 @@ def test_a_chain_does_not_return(bench: CommandBench) -> None:
 
 
 def test_batches_nest_two_deep_only(bench: CommandBench) -> None:
+    """A second level that starts a second level does not come back to it."""
+    second, third = USER_BATCH + 0x4000, USER_BATCH + 0x5000
+    call = [USER_BATCH_START | SECOND_LEVEL, second, 0]
+    bench.put(second, [USER_BATCH_START | SECOND_LEVEL, third, 0, *store(9), BATCH_END])
+    bench.put(third, [*store(1), BATCH_END])
+    assert bench.batch([*call, *store(2, DATA + 4)]) is Stop.RING_EMPTY
+    assert bench.get(DATA, 2) == [1, 2]
+    assert make_bench().run([*call, 0]) is Stop.HUNG, "no second level without a first"
+
+
+def test_a_second_level_that_starts_itself_spins(bench: CommandBench) -> None:
     second = USER_BATCH + 0x4000
-    bench.put(second, [USER_BATCH_START | SECOND_LEVEL, second, 0])
-    assert bench.batch([USER_BATCH_START | SECOND_LEVEL, second, 0]) is Stop.HUNG
-    assert make_bench().run([USER_BATCH_START | SECOND_LEVEL, second, 0, 0]) is Stop.HUNG
+    call = [USER_BATCH_START | SECOND_LEVEL, second, 0]
+    bench.put(second, call)
+    assert bench.batch(call) is Stop.QUANTUM
+    assert bench.context.spinning
+
+
+@pytest.mark.parametrize("offset", [0x20, 0x23])
+def test_a_batch_starts_at_an_offset(bench: CommandBench, offset: int) -> None:
+    bench.host.registers[0x2158] = offset
+    bench.put(USER_BATCH, [BATCH_END])
+    bench.put(USER_BATCH + 0x20, [*store(5), BATCH_END])
+    assert bench.run([USER_BATCH_START | 1 << 16, USER_BATCH, 0, NOOP]) is Stop.RING_EMPTY
+    assert bench.get(DATA) == [5]
 
 
 def test_batch_end_in_the_ring_hangs(bench: CommandBench) -> None:
