@@ -111,38 +111,38 @@ _NOWHERE = _Range(1, 0, None, 0, 0)
 class _Gate:
     """Many users or one change. Entered by users; a change that waits lets no new user in."""
 
-    __slots__ = ("_changing", "_condition", "_users")
+    __slots__ = ("_condition", "_users", "changing")
 
     def __init__(self) -> None:
         self._condition = threading.Condition(threading.Lock())
         self._users = 0
-        self._changing = False
+        self.changing = False
 
     def __enter__(self) -> None:
         with self._condition:
-            while self._changing:
+            while self.changing:
                 self._condition.wait()
             self._users += 1
 
     def __exit__(self, *_: object) -> None:
         with self._condition:
             self._users -= 1
-            if self._changing and not self._users:
+            if self.changing and not self._users:
                 self._condition.notify_all()
 
     @contextmanager
     def change(self) -> Iterator[None]:
         with self._condition:
-            while self._changing:
+            while self.changing:
                 self._condition.wait()
-            self._changing = True
+            self.changing = True
             while self._users:
                 self._condition.wait()
         try:
             yield
         finally:
             with self._condition:
-                self._changing = False
+                self.changing = False
                 self._condition.notify_all()
 
 
@@ -252,6 +252,11 @@ class GuestMemory:
     def using(self) -> AbstractContextManager[None]:
         """While inside, the map does not change and what it names stays mapped."""
         return self._gate
+
+    @property
+    def change_waiting(self) -> bool:
+        """A map or unmap waits for those inside `using`: long work there should pause."""
+        return self._gate.changing
 
     def _remove(self, first: int, last: int) -> None:
         removed = self._ranges[first:last]

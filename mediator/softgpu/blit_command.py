@@ -20,15 +20,28 @@ _SWCTRL_BITS = 0xFFFF
 
 
 def blit(streamer: Streamer, command: list[int]) -> Outcome:
-    """A command that draws. One cut short by the host begins again in the next run."""
+    """A command that draws. One that is cut short goes on in the next run where it was."""
     host, context = streamer.host, streamer.context
+    if context.workaround:
+        raise IllegalCommand("a 2D command in a context work-around batch")
     control = host.read_register(streamer.mmio_base + RING_SWCTRL) & _SWCTRL_BITS
-    clip = Rectangle(*context.clip)
+    begun = False
+
+    def stop() -> bool:
+        """Draw one piece at least before a pause, so that pauses cannot keep it from its end."""
+        nonlocal begun
+        first, begun = not begun, True
+        return host.abandon or (not first and host.pause)
+
     try:
-        stats = execute_blit(command, host.ppgtt, control, lambda: host.abandon, clip)
+        with host.aside():
+            stats = execute_blit(
+                command, host.ppgtt, control, stop, Rectangle(*context.clip), context.drawn_rows
+            )
     except CommandError as error:
         raise IllegalCommand(str(error)) from error
-    return Stop.ATTENTION if stats.aborted else None
+    context.drawn_rows = stats.rows if stats.aborted else 0
+    return Stop.QUANTUM if stats.aborted else None
 
 
 def setup(streamer: Streamer, command: list[int]) -> Outcome:

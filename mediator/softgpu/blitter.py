@@ -71,6 +71,8 @@ class BlitStats:
     pixels: int = 0
     bytes_read: int = 0
     bytes_written: int = 0
+    rows: int = 0
+    """Rows that are done, those of earlier calls included."""
     aborted: bool = False
 
 
@@ -106,14 +108,16 @@ def execute_blit(
     control: int,
     abort: Abort,
     clip: Rectangle | None = None,
+    first_row: int = 0,
 ) -> BlitStats:
     """Execute one 2D command.
 
     ``command`` is the whole command in dwords, ``control`` the low half of BCS_SWCTRL, ``clip``
     what the last XY_SETUP command set (None from power-on: clipped commands then draw nothing).
-    ``abort`` is asked before each piece of at most 1 MiB, and True stops the command there. Raises
-    CommandError for what the hardware refuses and PageFault where an access fails; the rows before
-    have then been written. The caller is inside ``space.memory.using()``.
+    ``abort`` is asked before each piece of at most 1 MiB, and True stops the command there; to go
+    on, call again with ``first_row``, the ``rows`` of the call before. Raises CommandError for what
+    the hardware refuses and PageFault where an access fails; the rows before have then been
+    written. The caller is inside ``space.memory.using()``.
     """
     decode = _DECODERS.get(_opcode(command))
     if decode is None:
@@ -123,8 +127,11 @@ def execute_blit(
     if drawn.empty or not work.write_mask:
         return BlitStats()
     job = _job(work, drawn, space.mask)
+    _skip(job, first_row)
     done = hotpath.blit(space, job, abort)
-    return _stats(job, done, work.pixel_bytes)
+    stats = _stats(job, done, work.pixel_bytes)
+    stats.rows = first_row + done
+    return stats
 
 
 def _opcode(command: Sequence[int]) -> BlitOpcode:
@@ -266,6 +273,15 @@ def _job(work: _Work, drawn: Rectangle, mask: int) -> Blit:
         job.staged = True
         job.upwards = _upwards(job, job.source)
     return job
+
+
+def _skip(job: Blit, rows: int) -> None:
+    """Leave out the ``rows`` rows that come first in the order of drawing."""
+    rows = min(rows, job.height)
+    job.height -= rows
+    if not job.upwards:
+        job.y += rows
+        job.source_y += rows
 
 
 def _stats(job: Blit, rows: int, pixel_bytes: int) -> BlitStats:

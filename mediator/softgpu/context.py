@@ -186,7 +186,7 @@ def _run_indirect(engine: Engine, running: ContextState, pointer: int) -> None:
     if not length:
         return
     address = pointer & ~_INDIRECT_LINES_MASK
-    detour = ContextState(descriptor=running.descriptor)
+    detour = ContextState(descriptor=running.descriptor, workaround=True)
     detour.ring.start = address & _PAGE_MASK
     detour.ring.head = address & ~_PAGE_MASK
     detour.ring.tail = detour.ring.head + length
@@ -198,7 +198,7 @@ def _run_per_context(engine: Engine, running: ContextState, pointer: int) -> Non
     """The per-context batch: privileged, from the GGTT, ended by MI_BATCH_BUFFER_END."""
     if not pointer & _PER_CTX_VALID:
         return
-    detour = ContextState(descriptor=running.descriptor)
+    detour = ContextState(descriptor=running.descriptor, workaround=True)
     detour.ring.control = reg.RING_CTL_VALID
     detour.batch.address = pointer & _PAGE_MASK
     detour.batch.active = True

@@ -84,6 +84,10 @@ class ContextState:
     """The wait that the streamer stands at has raised its interrupt."""
     clip: tuple[int, int, int, int] = (0, 0, 0, 0)
     """Clip rectangle of 2D commands: left, top, right, bottom; 16 bits, signed."""
+    drawn_rows: int = 0
+    """Rows that the 2D command at which the streamer stands has drawn in earlier runs."""
+    workaround: bool = False
+    """An indirect or per-context batch, which runs while its context is being loaded."""
     spinning: bool = False
     """The last run came back because a batch jumps to itself without effect."""
 

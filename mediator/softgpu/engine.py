@@ -29,11 +29,13 @@ from mediator.softgpu.interrupt import raise_engine_event
 from mediator.softgpu.streamer import Stop, Streamer
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from mediator.softgpu.gpu import SoftGpu
 
 _LOG = logging.getLogger(__name__)
 
-QUANTUM = 2048
+QUANTUM = 512
 """Commands between two looks at the execution lists."""
 _SHORTEST_PAUSE_S = 20e-6
 _LONGEST_PAUSE_S = 1e-3
@@ -53,6 +55,8 @@ class EngineCounters:
     preemptions: int = 0
     lite_restores: int = 0
     hangs: int = 0
+    failures: int = 0
+    """Steps that ended in an error of this program."""
     resets: int = 0
     busy_ns: int = 0
     """Time with a context loaded, in nanoseconds."""
@@ -78,7 +82,7 @@ class Engine:
         self.abandon = False
         """Stop at the next command: the ring is stopped or about to be reset."""
         self.executing = False
-        self._runner: int | None = None
+        self.runner: int | None = None
         """The thread that executes commands now."""
         self.hung: str | None = None
         """Why the engine stands still until it is reset."""
@@ -133,11 +137,12 @@ class Engine:
     def halt(self) -> bool:
         """Stop the streamer between two commands; True when it stands. Lock as in `reset`.
 
-        A command of its own ring cannot wait for the engine: it stops after that command.
+        A command of a ring waits for no engine, be it its own: the other may wait for it.
         """
         self.abandon = True
         self.kick()
-        if self._runner == threading.get_ident():
+        caller = threading.get_ident()
+        if any(caller == engine.runner for engine in self.gpu.engines.values()):
             return False
         return self._changed.wait_for(lambda: not self.executing, _HALT_TIMEOUT_S)
 
@@ -173,16 +178,20 @@ class Engine:
                 if running is None:
                     return None
                 self.executing = True
-                self._runner = threading.get_ident()
-            stop = self._streamer.run(running, QUANTUM)
+                self.runner = threading.get_ident()
+            with gpu.turn:
+                stop = self._streamer.run(running, QUANTUM)
             with gpu.lock:
                 self.executing = False
-                self._runner = None
+                self.runner = None
                 self._changed.notify_all()
                 if self.context is not running:  # reset while it ran
                     self.abandon = False
                     return 0
-                return None if self.abandon else self._after(running, stop)
+                if self.abandon:
+                    self._may_switch = False  # it may stand anywhere
+                    return None
+                return self._after(running, stop)
 
     @property
     def idle(self) -> bool:
@@ -285,6 +294,15 @@ class Engine:
         self.ppgtt.flush()
         self.ggtt.flush()
 
+    @property
+    def pause(self) -> bool:
+        """A change of the guest's memory map waits for the engines."""
+        return self.gpu.memory.change_waiting
+
+    def aside(self) -> AbstractContextManager[None]:
+        """Inside, other engines may run Python."""
+        return self.gpu.turn.aside()
+
     def hang(
         self, reason: str, *, address: int, command: int | None, fault: PageFault | None
     ) -> None:
@@ -312,13 +330,27 @@ class Engine:
 
     def _run(self) -> None:
         while not self._exit:
-            pause = self.step()
+            try:
+                pause = self.step()
+            except Exception:  # noqa: BLE001 - our bug: this GPU alone pays for it
+                _LOG.exception("%s fails and stands still until it is reset", self.name)
+                self._fail()
+                pause = None
             if pause == 0:
                 continue
             with self.gpu.lock:
                 if not self._kicked:
                     self._changed.wait(pause)
                 self._kicked = False
+
+    def _fail(self) -> None:
+        """A step has ended with an exception: hang."""
+        with self.gpu.lock:
+            self.executing = False
+            self.runner = None
+            self.hung = "internal error"
+            self.totals.failures += 1
+            self._changed.notify_all()
 
     def _arbitrate(self) -> ContextState | None:
         """Decide which context runs now; None when there is none or the engine stands."""

@@ -20,6 +20,7 @@ from mediator.softgpu.engine import Engine
 from mediator.softgpu.engine_registers import engine_rows
 from mediator.softgpu.mmio_table import build_map
 from mediator.softgpu.power import PowerState
+from mediator.softgpu.turn import Turn
 from mmio_trap.guest_memory import GuestMemory
 from mmio_trap.irq import Interrupts
 from mmio_trap.register_map import RegisterFile
@@ -68,6 +69,7 @@ class SoftGpu:
         self.identity = identity
         self.clock = clock
         self.lock = threading.RLock()
+        self.turn = Turn()
         self.counters = GpuCounters()
         self._born_ns = clock()
         self.power = PowerState(sampled_at_ns=self._born_ns)
@@ -77,13 +79,20 @@ class SoftGpu:
 
     def start(self) -> None:
         """Let the engines run, each on its own thread."""
-        for engine in self.engines.values():
-            engine.start()
+        try:
+            for engine in self.engines.values():
+                engine.start()
+        except RuntimeError:  # no more threads
+            self.stop()
+            raise
 
     def stop(self) -> None:
-        """End the engines' threads."""
+        """End the engines' threads and let go of the guest's memory."""
+        for engine in self.engines.values():
+            engine.abandon = True  # all at once: each may take a moment
         for engine in self.engines.values():
             engine.stop()
+        self.flush_translations()
 
     def read(self, offset: int, count: int) -> bytes:
         """``count`` bytes of BAR0 at ``offset``."""
@@ -162,6 +171,7 @@ class SoftGpu:
             "contexts_completed": sum(e.totals.contexts_completed for e in engines),
             "preemptions": sum(e.totals.preemptions for e in engines),
             "hangs": sum(e.totals.hangs for e in engines),
+            "failures": sum(e.totals.failures for e in engines),
             "resets": sum(e.totals.resets for e in engines),
         }
 

@@ -20,7 +20,7 @@ class Stop(Enum):
     WAIT = auto()
     """At a wait whose condition does not hold; the next run looks again."""
     QUANTUM = auto()
-    """The budget is used up, or the context spins."""
+    """The budget is used up, the context spins, or the host wants a pause; anywhere."""
     HUNG = auto()
     """`CommandHost.hang` was told why; nothing runs until reset."""
 

@@ -28,6 +28,8 @@ from mediator.softgpu.outcome import Handler, IllegalCommand, Jump, Outcome, Sto
 from mediator.softgpu.predicate import ignores_predication, suppressed
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from mediator.softgpu.counters import CommandCounters
 
 __all__ = ["CommandHost", "Stop", "Streamer"]
@@ -75,6 +77,10 @@ class CommandHost(Protocol):
         """Return as soon as a command is complete, wherever that is."""
 
     @property
+    def pause(self) -> bool:
+        """Let go of the guest memory soon; the next run goes on from there."""
+
+    @property
     def ggtt(self) -> Ggtt:
         """The global address space."""
 
@@ -111,6 +117,9 @@ class CommandHost(Protocol):
 
     def flush_tlb(self) -> None:
         """Drop cached translations."""
+
+    def aside(self) -> AbstractContextManager[None]:
+        """Inside, other engines may run Python: for long work in C."""
 
     def hang(
         self, reason: str, *, address: int, command: int | None, fault: PageFault | None
@@ -188,7 +197,7 @@ class Streamer:
         self._loop_target = -1
         self._page = _NO_PAGE
         try:
-            return self._run()
+            return self._run(quantum)
         except PageFault as fault:
             return self._hang(f"page fault: {fault}", fault)
         except IllegalCommand as error:
@@ -197,12 +206,12 @@ class Streamer:
         finally:
             self._page = _NO_PAGE
 
-    def _run(self) -> Stop:
+    def _run(self, quantum: int) -> Stop:
         host = self.host
         while True:
             if host.abandon:
                 return Stop.ATTENTION
-            if self._budget <= 0:
+            if self._budget <= 0 or (host.pause and self._budget < quantum):
                 return Stop.QUANTUM
             self._budget -= 1
             if not self._seek():

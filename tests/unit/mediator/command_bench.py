@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 from mediator.gen9.engines import ENGINES
@@ -56,6 +57,7 @@ class FakeHost:
     engine_class: str = "RCS"
     attention: bool = False
     abandon: bool = False
+    pause: bool = False
     status_page: int = STATUS_PAGE
     context_page: int = CONTEXT_PAGE
     counters: CommandCounters = field(default_factory=CommandCounters)
@@ -96,6 +98,9 @@ class FakeHost:
 
     def flush_tlb(self) -> None:
         self.tlb_flushes += 1
+
+    def aside(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def hang(
         self, reason: str, *, address: int, command: int | None, fault: PageFault | None

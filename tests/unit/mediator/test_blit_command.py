@@ -80,15 +80,39 @@ def test_other_blits_are_skipped_and_counted(bench: CommandBench) -> None:
     assert bench.host.counters.skipped == {"XY_TEXT_BLT": 1}
 
 
-def test_a_blit_cut_short_begins_again(
+def test_a_blit_that_is_abandoned_goes_on_later(
     bench: CommandBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks = iter([False, True])
     monkeypatch.setattr(
         type(bench.host), "abandon", property(lambda _: next(looks, True), lambda *_: None)
     )
-    assert bench.run(fill(0x88)) is Stop.ATTENTION
+    assert bench.run(fill(0x88)) is Stop.QUANTUM
     assert bench.context.ring.head == 0
     looks = iter([False] * 100)
     assert bench.again() is Stop.RING_EMPTY
     assert bench.get(DATA) == [0x88]
+
+
+@pytest.mark.parametrize("up", [False, True])
+def test_a_blit_draws_each_row_once_however_often_it_pauses(bench: CommandBench, up: bool) -> None:
+    """4096 rows of 4 bytes, inverted in place or moved by a row onto themselves."""
+    rows, bench.host.pause = 4096, True
+    bench.put(DATA, range(rows + 1))
+    if up:
+        corners = [1 << 16, (rows + 1) << 16 | 1]
+        bench.ring([COPY, DEPTH_32 | 0xCC << 16 | 4, *corners, DATA, 0, 0, 4, DATA, 0])
+        expected = [0, *range(rows)]
+    else:
+        bench.ring([COLOR, DEPTH_32 | 0x55 << 16 | 4, 0, rows << 16 | 1, DATA, 0, 0])
+        expected = [*(~i & 0xFFFF_FFFF for i in range(rows)), rows]
+    stops = [bench.again() for _ in range(5)]
+    assert stops == [Stop.QUANTUM] * 4 + [Stop.RING_EMPTY]
+    assert bench.get(DATA, rows + 1) == expected
+
+
+def test_a_work_around_batch_draws_nothing(bench: CommandBench) -> None:
+    """It runs with the GPU's lock held."""
+    bench.context.workaround = True
+    assert bench.run(fill(1)) is Stop.HUNG
+    assert bench.get(DATA) == [0]
