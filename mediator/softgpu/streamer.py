@@ -234,7 +234,8 @@ class Streamer:
         """Carry out commands of the current page; None at its end or after a slice."""
         page, index, limit = self._page, self.index, self._limit
         entries = self._entries
-        left = _SLICE
+        # Under predication each command may change what becomes of the next.
+        left = longest = 1 if self.context.predicate else _SLICE
         try:
             while left and index < limit:
                 dw0 = page[index]
@@ -273,7 +274,7 @@ class Streamer:
             self._store_position()
             raise
         finally:
-            used = _SLICE - left
+            used = longest - left
             self._commands += used
             self._budget -= used
         self.index = index

@@ -99,6 +99,14 @@ def test_set_predicate(mode: int, register: int, result: int, expected: int) -> 
     assert bench.host.counters.predicated == ({} if expected else {"MI_STORE_DATA_IMM": 1})
 
 
+def test_predication_follows_the_result_at_each_command() -> None:
+    bench = make_bench()
+    bench.host.registers[RESULT] = 1
+    clear = [0x22 << 23 | 1, RESULT, 0]
+    assert bench.batch([SET_PREDICATE | 3, *store(1), *clear, *store(2)]) is Stop.RING_EMPTY
+    assert bench.get(MEMORY) == [1]
+
+
 def test_a_predicate_left_on_ends_with_its_batch() -> None:
     bench = make_bench()
     bench.put(USER_BATCH, [SET_PREDICATE | 15, *store(1), BATCH_END])
