@@ -318,7 +318,7 @@ class GuestMemory:
             fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
         except OSError as error:
             if self._require_seal:
-                message = "the file cannot be sealed against shrinking"
+                message = "the file cannot be sealed against shrinking (a memfd of QEMU's can)"
                 raise OSError(EPERM, message) from error
 
     def _discard(self, file: _File) -> None:

@@ -78,12 +78,11 @@ class _Unmasker:
         self._eventfd.close()
 
     def _watch(self) -> None:
-        poller = select.poll()
-        poller.register(self._eventfd.fd, select.POLLIN)
-        poller.register(self._stop, select.POLLIN)
-        while self._stop not in dict(poller.poll()):
-            with suppress(BlockingIOError):
-                os.eventfd_read(self._eventfd.fd)
+        """Edges, and no read: the client may read its eventfd first, and ours would block."""
+        with select.epoll() as poller:
+            poller.register(self._eventfd.fd, select.EPOLLIN | select.EPOLLET)
+            poller.register(self._stop, select.EPOLLIN)
+            while self._stop not in dict(poller.poll()):
                 self._unmask()
 
 

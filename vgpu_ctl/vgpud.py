@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
+import os
 import signal
 import sys
 from pathlib import Path
@@ -14,9 +16,26 @@ from mediator import hotpath
 from mediator.gen9.identity import IDENTITIES
 from mediator.softgpu.function import SoftGpuFunction
 from mmio_trap.vfio_user.server import Server
+from vgpu_ctl.log_limit import LogLimit
+
+_LOG = logging.getLogger(__name__)
 
 SWITCH_INTERVAL_S = 100e-6
 """How long an engine may keep the interpreter while a guest waits at the trap."""
+
+
+_LONGEST_PATH = 107
+"""Bytes in the path of a UNIX socket (sun_path, with its final zero, has 108)."""
+_ADVICE = {
+    errno.ENOENT: "its directory does not exist: create it first",
+    errno.ENOTDIR: "a part of its directory is a file",
+    errno.EACCES: "no permission: choose a directory you may write to",
+    errno.EPERM: "no permission: choose a directory you may write to",
+    errno.EROFS: "its file system is read-only: choose another directory",
+    errno.EADDRINUSE: "another server listens there: stop it, or choose another path",
+    errno.EEXIST: "something that is no socket is there: remove it, or choose another path",
+    errno.ENAMETOOLONG: "the path is too long: choose a shorter one",
+}
 
 
 @click.group()
@@ -24,10 +43,13 @@ SWITCH_INTERVAL_S = 100e-6
 @click.option("-v", "--verbose", is_flag=True, help="Log at DEBUG level.")
 def main(verbose: bool) -> None:
     """User-space vGPU mediator for stock QEMU."""
+    handler = logging.StreamHandler(sys.stderr)
+    if not verbose:
+        handler.addFilter(LogLimit())
     logging.basicConfig(
         level=logging.DEBUG if verbose else logging.INFO,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
+        handlers=[handler],
     )
 
 
@@ -46,7 +68,13 @@ def main(verbose: bool) -> None:
     show_default=True,
     help="PCI device id: 5912 Kaby Lake GT2, 1912 Skylake GT2.",
 )
-def serve(path: Path, device_id: str) -> None:
+@click.option(
+    "--allow-unsealed",
+    is_flag=True,
+    help="Accept guest memory in files that cannot be sealed against shrinking (hugetlbfs, "
+    "/dev/shm). Who truncates such a file kills vgpud.",
+)
+def serve(path: Path, device_id: str, allow_unsealed: bool) -> None:
     """Serve one software GPU, without mediation, in the foreground.
 
     Prints "ready PATH" once a client may connect and serves the next client after one leaves.
@@ -54,20 +82,36 @@ def serve(path: Path, device_id: str) -> None:
     """
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     if not hotpath.NATIVE:
-        logging.getLogger(__name__).warning(
-            "the compiled hot path is missing: using the slower Python twin"
-        )
+        _LOG.warning("the compiled hot path is missing: using the slower Python twin")
     function = SoftGpuFunction(IDENTITIES[int(device_id, 16)], on_detach=_print_summary)
-    server = Server(function, str(path))
+    server = Server(function, str(path), require_seal=not allow_unsealed)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: server.stop())
+    try:
+        _listen(server, path)
+        click.echo(f"ready {path}")
+        server.serve_forever()
+    except BrokenPipeError as error:
+        raise click.ClickException("standard output is closed: nobody reads it") from error
+    finally:
+        server.close()
+
+
+def _listen(server: Server, path: Path) -> None:
+    """Create the socket. Raises ClickException that names the path and says what to do."""
+    length = len(os.fsencode(path))
+    if length > _LONGEST_PATH:
+        reason = f"the path has {length} bytes, {_LONGEST_PATH} are allowed: choose a shorter one"
+        raise click.ClickException(f"cannot listen on {path}: {reason}")
     try:
         server.listen()
     except OSError as error:
-        raise click.ClickException(f"cannot listen on {path}: {error.strerror}") from error
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: server.stop())
-    click.echo(f"ready {path}")
-    server.serve_forever()
+        reason = _ADVICE.get(error.errno or 0, error.strerror or str(error))
+        raise click.ClickException(f"cannot listen on {path}: {reason}") from error
 
 
 def _print_summary(summary: dict[str, float]) -> None:
-    click.echo(f"served {json.dumps(summary)}")
+    try:
+        click.echo(f"served {json.dumps(summary)}")
+    except OSError as error:
+        _LOG.warning("standard output: %s", error)

@@ -6,6 +6,7 @@ the GPU's state with it; the next one finds a cold function.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Sequence
 
 from mediator.gen9.identity import Identity
@@ -60,11 +61,15 @@ class SoftGpuFunction:
 
     def detach(self) -> None:
         """Power the GPU off."""
-        if self.gpu is not None:
-            self.gpu.stop()
-            if self._on_detach is not None:
-                self._on_detach(self.gpu.summary())
-            self.gpu = None
+        gpu, self.gpu = self.gpu, None
+        if gpu is None:
+            return
+        gpu.stop()
+        summary = gpu.summary()
+        del gpu
+        gc.collect()  # a GPU and its engines know each other, and it is several MiB
+        if self._on_detach is not None:
+            self._on_detach(summary)
 
     def region_read(self, index: int, offset: int, count: int) -> bytes:
         """Read a region; regions without behaviour read 0."""

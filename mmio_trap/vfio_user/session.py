@@ -303,6 +303,7 @@ class Session:
                 bool(asked.flags & DmaFlag.WRITE),
             )
         except OSError as error:
+            _LOG.warning("DMA_MAP %#x+%#x refused: %s", asked.address, asked.size, error.strerror)
             raise _refusal("DMA_MAP", error) from error
         return self._reply(request)
 
