@@ -13,11 +13,8 @@ from typing import TYPE_CHECKING
 
 from mediator.gen9 import registers as reg
 from mediator.gen9.context_image import (
-    BATCH_BUFFER_END,
-    LAYOUTS,
     STATE_DWORDS,
     STATE_OFFSET,
-    Block,
     ContextControl,
     ImageIndex,
 )
@@ -32,7 +29,6 @@ from mediator.softgpu.execlist import lrca
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mediator.gen9.engines import EngineFacts
     from mediator.softgpu.engine import Engine
 
 Action = Callable[[ContextState], None]
@@ -45,10 +41,6 @@ _CACHE_LINE = 64
 _INDIRECT_LINES_MASK = 0x3F
 _PER_CTX_VALID = 1 << 0
 
-_FIRST_KEPT = ImageIndex.POWER_STATE
-"""From here on the image holds registers that the engine itself saves and restores."""
-_SAVED_ONLY = (ImageIndex.TIMESTAMP, ImageIndex.IPEHR)
-"""Saved for the reader of the image; the engine goes on with its own."""
 _HIDDEN_DWORDS = 5
 _HIDDEN_INDEX = 0x3F0
 """From here, after the last block, the state page keeps what no register shows (predication)."""
@@ -56,15 +48,6 @@ _HIDDEN_INDEX = 0x3F0
 
 class ContextError(ValueError):
     """A context image, or its work-around batch, that the engine cannot run."""
-
-
-def kept_registers(facts: EngineFacts) -> list[int]:
-    """BAR0 offsets of the registers that belong to a context of this engine."""
-    return [
-        register.address(facts.mmio_base)
-        for register in LAYOUTS[facts.engine_class].registers
-        if register.index >= _FIRST_KEPT and register.index not in _SAVED_ONLY
-    ]
 
 
 def restore(engine: Engine, running: ContextState) -> None:
@@ -90,7 +73,7 @@ def restore(engine: Engine, running: ContextState) -> None:
     else:
         engine.set_context_timestamp(image[ImageIndex.CTX_TIMESTAMP])
         _restore_batches(running, image)
-        _restore_registers(engine, image)
+        engine.register_image.restore(image, values)
     _run_indirect(engine, running, image[ImageIndex.INDIRECT_CTX])
     _run_per_context(engine, running, image[ImageIndex.BB_PER_CTX_PTR])
 
@@ -119,11 +102,8 @@ def save(engine: Engine, running: ContextState) -> None:
     put(ImageIndex.CONTEXT_CONTROL, _MASK_ALL | control)
     _save_batch(put, ImageIndex.BB_ADDR_UDW, running.batch)
     _save_batch(put, ImageIndex.SBB_ADDR_UDW, running.second)
-    layout = LAYOUTS[engine.facts.engine_class]
-    for block in layout.blocks:
-        if block.index >= ImageIndex.PDP0_LDW:
-            put(block.index, block.header, *_pairs(block, base, values))
-    put(layout.end, BATCH_BUFFER_END)
+    kept = engine.register_image
+    write(state + 4 * kept.first, kept.save(values)[kept.first : kept.end].tobytes())
     put(_HIDDEN_INDEX, *running.private())
 
 
@@ -155,29 +135,6 @@ def _save_batch(put: Callable[..., None], first: int, batch: BatchState) -> None
     put(first, batch.address >> 32)
     put(first + 2, batch.address & 0xFFFF_FFFC | int(batch.active))
     put(first + 4, reg.BB_STATE_PPGTT if batch.ppgtt else 0)
-
-
-def _restore_registers(engine: Engine, image: Sequence[int]) -> None:
-    """The registers after the page directory: by value, a masked one by its write-enable bits."""
-    values, base = engine.gpu.registers.values, engine.mmio_base
-    for register in LAYOUTS[engine.facts.engine_class].registers:
-        if register.index < _FIRST_KEPT or register.index in _SAVED_ONLY:
-            continue
-        value, at = image[register.index], register.address(base) >> 2
-        if register.masked:
-            enabled = value >> 16
-            value = (values[at] & ~enabled & 0xFFFF) | (value & enabled)
-        values[at] = value
-
-
-def _pairs(block: Block, base: int, values: Sequence[int]) -> list[int]:
-    """Offset and value of each register of ``block``, as the image holds them."""
-    dwords: list[int] = []
-    for register in block.registers:
-        address = register.address(base)
-        value = values[address >> 2]
-        dwords += (address, _MASK_ALL | value if register.masked else value)
-    return dwords
 
 
 def _run_indirect(engine: Engine, running: ContextState, pointer: int) -> None:

@@ -26,6 +26,7 @@ from mediator.softgpu.counters import CommandCounters
 from mediator.softgpu.engine_registers import note_status_pointer
 from mediator.softgpu.execlist import ContextStatus, Execlists, lrca
 from mediator.softgpu.interrupt import raise_engine_event
+from mediator.softgpu.register_image import RegisterImage
 from mediator.softgpu.streamer import Stop, Streamer
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ class Engine:
         self._pause_s = _SHORTEST_PAUSE_S
         self._loaded_at_ns = 0
         self._context_ticks = 0
-        self._kept_registers = context.kept_registers(facts)
+        self.register_image = RegisterImage(facts)
         self._streamer = Streamer(self)
         self._changed = threading.Condition(gpu.lock)
         self._kicked = False
@@ -209,7 +210,7 @@ class Engine:
     def reset_context_registers(self) -> None:
         """Registers of the context take their reset values: nothing of another context stays."""
         values, rows = self.gpu.registers.values, self.gpu.registers.map.by_offset
-        for offset in self._kept_registers:
+        for offset in self.register_image.offsets:
             values[offset >> 2] = rows[offset].reset
 
     def run_workaround(self, detour: ContextState) -> None:
