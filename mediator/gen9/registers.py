@@ -109,6 +109,8 @@ RESET_CTL_CAT_ERROR = 1 << 2
 EIR_INSTRUCTION_ERROR = 1 << 0
 GFX_RUN_LIST_ENABLE = 1 << 15
 RING_CTL_VALID = 1 << 0
+RING_CTL_WAIT_SEMAPHORE = 1 << 10
+"""The ring stands at a semaphore wait: i915's performance counters sample it."""
 RING_CTL_PAGES = Field(20, 12)
 """Ring size in 4 KiB pages, minus 1."""
 RING_HEAD_OFFSET = Field(20, 2)

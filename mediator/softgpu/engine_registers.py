@@ -177,7 +177,10 @@ def _read_start(engine: Engine) -> int:
 
 def _read_control(engine: Engine) -> int:
     running = engine.context
-    return _stored(engine, reg.RING_CTL) if running is None else running.ring.control
+    if running is None:
+        return _stored(engine, reg.RING_CTL)
+    waits = reg.RING_CTL_WAIT_SEMAPHORE if running.wait_reported else 0
+    return running.ring.control | waits
 
 
 def _batch_address(engine: Engine, *, second: bool) -> int:

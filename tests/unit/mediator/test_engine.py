@@ -184,6 +184,29 @@ def test_semaphore_in_the_ring_is_preempted_and_resumed(bench: Bench) -> None:
     assert driver.seqno("rcs0") == 1
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_ring_control_shows_a_semaphore_wait(bench: Bench, engine: str) -> None:
+    """What i915's performance counters sample; IGT perf_pmu semaphore-wait relies on it."""
+    driver, control = bench.driver, ENGINE_BASES[engine] + 0x3C
+    context = driver.create_context(engine)
+    flag = driver.status_pages[engine] + 0xC8
+    driver.ram.write_u32(flag, 1)
+    address = driver.read32(ENGINE_BASES[engine] + 0x80) + 0xC8
+    wait = [MI_SEMAPHORE_WAIT_GGTT_POLL_EQ, 0, address, 0]
+    page = spinner(bench, context, preemptible=True)
+    driver.emit(context, [*wait, *START])
+    driver.submit(context)
+    bench.run(engine)
+    assert driver.read32(control) & 1 << 10
+    driver.ram.write_u32(flag, 0)
+    bench.run(engine)
+    assert driver.read32(control) & 1 << 10 == 0
+    assert driver.read32(control) & 1
+    driver.ram.write_u32(page, MI_BATCH_BUFFER_END)
+    bench.run(engine)
+    assert bench.gpu.idle
+
+
 def test_general_purpose_registers_belong_to_the_context(bench: Bench) -> None:
     driver = bench.driver
     gpr0 = 0x22600
