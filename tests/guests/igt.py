@@ -81,6 +81,17 @@ def run_subtest(guest: Guest, program: str, subtest: str, seconds: float) -> Sub
     )
 
 
+def excused(result: SubtestResult) -> SubtestResult:
+    """The result, or DEFECT where the subtest is known to fail on any machine."""
+    if result.outcome in GOOD:
+        return result
+    test = f"{result.program}@{result.subtest}"
+    for pattern, reason in igt_plan.DEFECTS.items():
+        if fnmatch.fnmatchcase(test, pattern):
+            return replace(result, outcome=Outcome.DEFECT, reason=f"{reason} ({result.reason})")
+    return result
+
+
 @dataclass
 class Run:
     """A run over programs: a guest and its GPU, started when needed and replaced when lost."""
@@ -124,6 +135,7 @@ class Run:
                 )
             if result.outcome not in _KEEP_GUEST:
                 self.drop_guest()
+            result = excused(result)
             self.results.append(result)
             yield result
 

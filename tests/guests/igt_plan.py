@@ -63,8 +63,8 @@ PROGRAMS = (
         ),
         180.0,
     ),
-    # The -S3 and -S4 subtests suspend the machine, which a guest without a resume path cannot.
-    Program("gem_softpin", ("[a-mo-z]*", "noreloc", "noreloc-interruptible"), 300.0),
+    # Left out: -S4, which needs swap space.
+    Program("gem_softpin", ("[a-mo-z]*", "noreloc", "noreloc-interruptible", "noreloc-S3"), 300.0),
     Program("api_intel_bb", ("blit-*", "object-*", "offset-control", "delta-check")),
     Program("gem_linear_blits", ("basic", "normal"), 300.0),
     Program(
@@ -83,8 +83,18 @@ PROGRAMS = (
         ),
         180.0,
     ),
-    Program("gem_reset_stats", ("params*", "*-default", "*-render", "*-blt", "shared-*"), 180.0),
+    Program("gem_reset_stats", ("params*", "*-default", "shared-*"), 180.0),
 )
+# What fails in IGT 2.5 on any machine, read from its source; shown as "defect", with the reason.
+DEFECTS = {
+    "gem_reset_stats@reset-stats-*": (
+        "waiting for the GPU ends every spinner (gem_quiescent_gpu), and so the hang it waits for"
+    ),
+    "gem_reset_stats@close-pending-fork-*": (
+        "passes; then IGT's exit handler aborts over the child that the test killed and left"
+    ),
+    "gem_sync@legacy-*": "runs on the second BSD ring also where the GPU has one video engine",
+}
 BY_NAME = {program.name: program for program in PROGRAMS}
 
 # Short, and each of them proves something: what `make demo` and the system tests run.

@@ -9,13 +9,18 @@ from enum import Enum
 
 
 class Outcome(Enum):
-    """What became of a subtest; INCOMPLETE: the guest itself was lost."""
+    """What became of a subtest.
+
+    DEFECT: it fails on any machine for a known fault of IGT itself (`igt_plan.DEFECTS`);
+    INCOMPLETE: the guest itself was lost.
+    """
 
     PASS = "pass"
     SKIP = "skip"
     FAIL = "fail"
     TIMEOUT = "timeout"
     CRASH = "crash"
+    DEFECT = "defect"
     INCOMPLETE = "incomplete"
 
 
@@ -36,7 +41,7 @@ class SubtestResult:
     output: str = ""
 
 
-GOOD = frozenset({Outcome.PASS, Outcome.SKIP})
+GOOD = frozenset({Outcome.PASS, Outcome.SKIP, Outcome.DEFECT})
 _KEPT_OUTPUT = 20_000
 _EXIT_PASS, _EXIT_SKIP, _EXIT_TIMEOUT, _EXIT_KILLED = 0, 77, 124, 137
 _ENDED = re.compile(r"^Subtest (?P<name>[\w+.-]+): (?P<word>[A-Z]+)(?: \((?P<seconds>[0-9.]+)s\))?")

@@ -1,7 +1,10 @@
 """What a test name selects."""
 
-from tests.guests.igt import chosen, selection
+import pytest
+
+from tests.guests.igt import chosen, excused, selection
 from tests.guests.igt_plan import BY_NAME, PROGRAMS, QUICK
+from tests.guests.igt_results import Outcome, SubtestResult
 
 
 def test_a_program_stands_for_its_sample() -> None:
@@ -24,3 +27,21 @@ def test_a_program_outside_the_plan_runs_whole() -> None:
 def test_names_are_unique_and_quick_is_planned() -> None:
     assert len(BY_NAME) == len(PROGRAMS)
     assert all(test.partition("@")[0] in BY_NAME for test in QUICK)
+
+
+@pytest.mark.parametrize(
+    ("subtest", "outcome", "expected"),
+    [
+        ("reset-stats-default", Outcome.FAIL, Outcome.DEFECT),
+        ("close-pending-fork-default", Outcome.CRASH, Outcome.DEFECT),
+        ("reset-stats-default", Outcome.PASS, Outcome.PASS),
+        ("ban-default", Outcome.FAIL, Outcome.FAIL),
+    ],
+)
+def test_only_known_defects_of_igt_are_excused(
+    subtest: str, outcome: Outcome, expected: Outcome
+) -> None:
+    result = SubtestResult("gem_reset_stats", subtest, outcome, 1.0, reason="said so")
+    found = excused(result)
+    assert found.outcome is expected
+    assert "said so" in found.reason
