@@ -10,7 +10,7 @@ from tests.guests.igt_results import Outcome, SubtestResult
 def test_a_program_stands_for_its_sample() -> None:
     program = selection("gem_softpin")
     assert program is BY_NAME["gem_softpin"]
-    picked = chosen(program, ["softpin", "noreloc", "noreloc-S3", "evict-hang"])
+    picked = chosen(program, ["softpin", "noreloc", "noreloc-S4", "evict-hang"])
     assert picked == ["softpin", "noreloc", "evict-hang"]
 
 
