@@ -140,6 +140,16 @@ GEN8_GTCR = 0x4274
 GFX_FLSH_CNTL = 0x101008
 FENCE_BASE = 0x100000
 FENCE_COUNT = 32
+FENCE_BYTES = 8
+FENCE_VALID = 1 << 0
+FENCE_TILED_Y = 1 << 1
+FENCE_START = Field(31, 12)
+"""First page, in the low dword."""
+FENCE_END = Field(31, 12)
+"""Last page, in the high dword."""
+FENCE_PITCH = Field(11, 0)
+"""Pitch minus 1 in units of `FENCE_PITCH_UNIT`, in the high dword."""
+FENCE_PITCH_UNIT = 128
 GEN8_PRIVATE_PAT_LO = 0x40E0
 GEN8_PRIVATE_PAT_HI = 0x40E4
 GAMW_ECO_DEV_RW_IA = 0x4080

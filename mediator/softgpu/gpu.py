@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from mediator.gen9 import registers as reg
 from mediator.gen9.engines import ENGINES, EngineFacts
 from mediator.gen9.identity import KABY_LAKE_GT2, Identity
+from mediator.softgpu import fences
 from mediator.softgpu.address_space import Ggtt, PageFault
 from mediator.softgpu.engine import Engine
 from mediator.softgpu.engine_registers import engine_rows
+from mediator.softgpu.fences import Fence
 from mediator.softgpu.mmio_table import build_map
 from mediator.softgpu.power import PowerState
 from mediator.softgpu.turn import Turn
@@ -72,6 +74,8 @@ class SoftGpu:
         self.turn = Turn()
         self.counters = GpuCounters()
         self._born_ns = clock()
+        self.fences: dict[int, Fence] = {}
+        """By number; those that are on."""
         self.power = PowerState(sampled_at_ns=self._born_ns)
         self.ggtt = Ggtt(memory, GGTT_SIZE)
         self.registers: RegisterFile[SoftGpu] = RegisterFile(_REGISTER_MAP, self)
@@ -116,15 +120,20 @@ class SoftGpu:
         """``count`` bytes of GGTT space through BAR2; all ones where nothing is mapped."""
         self.counters.aperture_accesses += 1
         try:
-            return self.ggtt.read(offset, count)
+            if not self.fences:
+                return self.ggtt.read(offset, count)
+            return b"".join(self.ggtt.read(*run) for run in fences.runs(self, offset, count))
         except PageFault:
             return b"\xff" * count
 
     def write_aperture(self, offset: int, data: bytes) -> None:
         """Write ``data`` into GGTT space through BAR2; dropped where nothing is mapped."""
         self.counters.aperture_accesses += 1
+        at = 0
         try:
-            self.ggtt.write(offset, data)
+            for address, length in fences.runs(self, offset, len(data)):
+                self.ggtt.write(address, data[at : at + length])
+                at += length
         except PageFault:
             return
 

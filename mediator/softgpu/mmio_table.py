@@ -18,6 +18,7 @@ from mediator.gen9 import registers as reg
 from mediator.gen9.engines import ENGINES
 from mediator.softgpu import power
 from mediator.softgpu.display_power import read_power_wells
+from mediator.softgpu.fences import write_fence
 from mediator.softgpu.fuses import read_fuse
 from mediator.softgpu.interrupt import read_master, write_bank, write_master
 from mediator.softgpu.invalidation import write_flush_control, write_tlb_invalidate
@@ -147,7 +148,14 @@ def _translation() -> list[Register[SoftGpu]]:
         Register("VTCR", reg.GEN8_VTCR, RW, write=invalidate, source=source),
         Register("GTCR", reg.GEN8_GTCR, RW, write=invalidate, source=source),
         Register("GFX_FLSH_CNTL", reg.GFX_FLSH_CNTL, WO, write=write_flush_control, source=source),
-        *register_array("FENCE", reg.FENCE_BASE, 2 * reg.FENCE_COUNT, access=RW, source=source),
+        *register_array(
+            "FENCE",
+            reg.FENCE_BASE,
+            2 * reg.FENCE_COUNT,
+            access=RW,
+            write=write_fence,
+            source=source,
+        ),
         *_rows(
             source,
             RW,

@@ -8,6 +8,7 @@ from typing import Any
 from mediator.gen9.engines import ENGINES, EngineFacts
 from mediator.gen9.identity import KABY_LAKE_GT2, Identity
 from mediator.softgpu.engine_registers import engine_rows
+from mediator.softgpu.fences import Fence
 from mediator.softgpu.mmio_table import build_map
 from mediator.softgpu.power import PowerState
 from mmio_trap.register_map import Register, RegisterFile
@@ -51,6 +52,7 @@ class RegisterGpu:
         self.now = 1_000_000_000
         self.idle = True
         self.flushes = 0
+        self.fences: dict[int, Fence] = {}
         self.power = PowerState()
         self.counters = _Counters()
         self.interrupts = _Line()
