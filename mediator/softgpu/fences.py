@@ -1,7 +1,7 @@
 """Fences: ranges of the aperture through which the processor sees a tiled surface as a linear one.
 
-Source: PRM SKL vol 5 "Tiling" and FENCE registers; Linux i915 gt/intel_ggtt_fencing.c. Gen9 swaps no
-address bits. Only BAR2 passes through fences: the engines name the tiling in their commands.
+Source: PRM SKL vol 5 "Tiling" and FENCE registers; Linux i915 gt/intel_ggtt_fencing.c. Gen9 swaps
+no address bits. Only BAR2 passes through fences: the engines name the tiling in their commands.
 """
 
 from __future__ import annotations
