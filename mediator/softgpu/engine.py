@@ -42,7 +42,9 @@ _SHORTEST_PAUSE_S = 20e-6
 _LONGEST_PAUSE_S = 1e-3
 _HALT_TIMEOUT_S = 0.5
 """A command stops within milliseconds of `abandon`; past this the engine is taken as lost."""
-_WORKAROUND_QUANTA = 8
+_WORKAROUND_QUANTA = 4
+_WORKAROUND_QUANTUM = 64
+"""A work-around batch runs with the GPU's lock held, so it must be short (i915: 40 commands)."""
 _CSB_ENTRY = struct.Struct("<II")
 
 
@@ -221,7 +223,7 @@ class Engine:
         waiting, self.attention = self.attention, False
         try:
             for _ in range(_WORKAROUND_QUANTA):
-                stop = self._streamer.run(detour, QUANTUM)
+                stop = self._streamer.run(detour, _WORKAROUND_QUANTUM)
                 if stop is not Stop.QUANTUM:
                     break
         finally:

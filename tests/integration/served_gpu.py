@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import select
 import signal
-import struct
 import subprocess
 import sys
 import threading
@@ -180,8 +179,3 @@ def vgpud(path: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
         with suppress(ProcessLookupError):
             process.send_signal(signal.SIGKILL)
         process.communicate()
-
-
-def write_all(guest: Guest, at: int, dwords: Sequence[int]) -> None:
-    """Dwords into guest RAM at ``at``."""
-    guest.ram.write(at, struct.pack(f"<{len(dwords)}I", *dwords))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from mediator.gen9.context_image import ImageIndex
 from mediator.softgpu.gpu import GSM_OFFSET, REGISTERS_SIZE
 from mediator.softgpu.pci import BAR0_SIZE
 from mmio_trap.vfio_user.client import ClientRam
@@ -40,6 +41,9 @@ from tests.integration.served_gpu import (
 
 START = [MI_BATCH_BUFFER_START_PPGTT, BATCH, 0, MI_NOOP]
 SECOND_LEVEL = 1 << 22
+MI_BATCH_BUFFER_START = 0x31 << 23 | 1
+MI_MATH = 0x1A << 23
+LOAD_0 = 0x081 << 20 | 0x20 << 10
 INTX = 0
 VALID_LEGACY_64B = 1 | 3 << 3 | 1 << 8
 FUZZ_S = 3.0
@@ -61,11 +65,6 @@ def guest(served: Served) -> Iterator[Guest]:
 def no_error_of_ours(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     yield
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
-
-
-def put(driver: GpuDriver, context: Context, index: int, value: int) -> None:
-    """A dword of the context's image."""
-    driver.ram.write_u32(context.image + 4 * index, value)
 
 
 def self_referring(driver: GpuDriver, context: Context) -> None:
@@ -91,25 +90,37 @@ def ends_with_the_address_space(driver: GpuDriver, context: Context) -> None:
     driver.emit(context, [MI_BATCH_BUFFER_START_PPGTT, last & 0xFFFFFFFF, last >> 32, MI_NOOP])
 
 
+def ring_of(*dwords: int) -> Callable[[GpuDriver, Context], None]:
+    return lambda driver, context: driver.emit(context, dwords)
+
+
+def image_with(values: dict[int, int]) -> Callable[[GpuDriver, Context], None]:
+    """Work in the ring, and these dwords in the context's image."""
+
+    def trick(driver: GpuDriver, context: Context) -> None:
+        driver.emit(context, START)
+        for index, value in values.items():
+            driver.ram.write_u32(context.image + 4 * index, value)
+
+    return trick
+
+
+HEAD, TAIL, RING, CONTROL, ROOT_HIGH, ROOT_LOW = 0x05, 0x07, 0x09, 0x0B, 0x31, 0x33
 TRICKS: dict[str, Callable[[GpuDriver, Context], None]] = {
-    "batch nowhere": lambda d, c: d.emit(c, START),
+    "batch nowhere": ring_of(*START),
     "tables are their own": self_referring,
     "batch jumps to nothing": batch_of(MI_BATCH_BUFFER_START_PPGTT, 0x7000, 0x1234),
     "chains to itself a level down": batch_of(MI_BATCH_BUFFER_START_PPGTT | SECOND_LEVEL, BATCH, 0),
     "runs off its page": batch_of(MI_NOOP),
     "end of the address space": ends_with_the_address_space,
-    "illegal command": lambda d, c: d.emit(c, [0x7F << 23, 0xFFFFFFFF]),
-    "ring off": lambda d, c: put(d, c, 0x0B, 0),
-    "ring nowhere": lambda d, c: (d.emit(c, START), put(d, c, 0x09, 0xFFFFF000))[0],
-    "huge ring over the end": lambda d, c: (
-        put(d, c, 0x09, 0xFFFFF000),
-        put(d, c, 0x0B, 0x1FF << 12 | 1),
-        put(d, c, 0x07, 0x1FF000),
-    )[0],
-    "tail outside": lambda d, c: put(d, c, 0x07, 0x1FFFF8),
-    "head outside": lambda d, c: (put(d, c, 0x05, 0xFFFFFFFC), d.emit(c, START))[0],
-    "tables beyond the bus": lambda d, c: (put(d, c, 0x31, 0xFFFF), d.emit(c, START))[0],
-    "tables in no memory": lambda d, c: (put(d, c, 0x33, RAM_SIZE), d.emit(c, START))[0],
+    "illegal command": ring_of(0x7F << 23, 0xFFFFFFFF),
+    "ring off": image_with({CONTROL: 0}),
+    "ring nowhere": image_with({RING: 0xFFFFF000}),
+    "huge ring over the end": image_with({RING: 0xFFFFF000, CONTROL: 0x1FF001, TAIL: 0x1FF000}),
+    "tail outside": image_with({TAIL: 0x1FFFF8}),
+    "head outside": image_with({HEAD: 0xFFFFFFFC}),
+    "tables beyond the bus": image_with({ROOT_HIGH: 0xFFFF}),
+    "tables in no memory": image_with({ROOT_LOW: RAM_SIZE}),
 }
 ENDLESS = ["tables are their own", "chains to itself a level down"]
 """Busy until reset. Tables that are their own read as no-operations all over the space."""
@@ -135,6 +146,22 @@ def test_a_bad_context_hangs_its_engine_until_reset(
     driver.initialise()
     guest.request(engine, 6)
     guest.wait_seqno(engine, 6)
+
+
+def test_an_endless_work_around_batch(served: Served, guest: Guest) -> None:
+    """It runs with the lock held: the door must open again soon, and the engine hangs."""
+    driver = guest.driver
+    page = driver.ram.allocate()
+    address = driver.ggtt_map(page)
+    arithmetic = [MI_MATH | 253, *[LOAD_0] * 254]
+    driver.ram.write_u32(page, *arithmetic * 4, MI_BATCH_BUFFER_START, address, 0)
+    context = driver.create_context("rcs0")
+    driver.ram.write_u32(context.image + 4 * ImageIndex.BB_PER_CTX_PTR, address | 1)
+    guest.emit_and_submit(context, [MI_NOOP, MI_NOOP])
+    begin = time.monotonic()
+    driver.read32(0x2358)
+    assert time.monotonic() - begin < 2
+    wait_until(lambda: served.gpu.engines["rcs0"].hung is not None, "the hang")
 
 
 @pytest.mark.parametrize("lrca", [0, 0x1000, 0xFFFFF000, 0x7000_0000, 0xC0000 | 0x5000])

@@ -16,7 +16,8 @@ def wait_for(turn: Turn, waiting: int) -> None:
 
 
 def test_turns_are_given_in_the_order_of_asking() -> None:
-    turn, taken = Turn(), []
+    turn = Turn()
+    taken: list[int] = []
 
     def work(number: int) -> None:
         for _ in range(2):
@@ -39,7 +40,8 @@ def test_turns_are_given_in_the_order_of_asking() -> None:
 
 
 def test_aside_lets_others_in_and_comes_back() -> None:
-    turn, seen = Turn(), []
+    turn = Turn()
+    seen: list[str] = []
 
     def other() -> None:
         with turn:
