@@ -22,7 +22,6 @@ _PRIVATE: Final = struct.Struct("<5I")
 _PRIVATE_FIELDS: Final = struct.Struct("<III4h")
 _PREDICATE_BITS: Final = 0xF
 _ARBITRATION_OFF: Final = 1 << 0
-_WAIT_REPORTED: Final = 1 << 1
 
 
 class PredicateMode(IntEnum):
@@ -81,7 +80,7 @@ class ContextState:
     """CTX_CONTROL: a wait does not let another context run."""
     predicate: PredicateMode = PredicateMode.NEVER
     wait_reported: bool = False
-    """The wait that the streamer stands at has raised its interrupt."""
+    """The wait that the streamer stands at has raised its interrupt since the context was loaded."""
     clip: tuple[int, int, int, int] = (0, 0, 0, 0)
     """Clip rectangle of 2D commands: left, top, right, bottom; 16 bits, signed."""
     drawn_rows: int = 0
@@ -94,8 +93,6 @@ class ContextState:
     def private(self) -> tuple[int, ...]:
         """State that no register shows, as five dwords for a context image."""
         flags = 0 if self.arbitration else _ARBITRATION_OFF
-        if self.wait_reported:
-            flags |= _WAIT_REPORTED
         return _PRIVATE.unpack(
             _PRIVATE_FIELDS.pack(_PRIVATE_MARK, flags, self.predicate, *self.clip)
         )
@@ -106,6 +103,5 @@ class ContextState:
             return
         _, flags, predicate, *clip = _PRIVATE_FIELDS.unpack(_PRIVATE.pack(*words))
         self.arbitration = not flags & _ARBITRATION_OFF
-        self.wait_reported = bool(flags & _WAIT_REPORTED)
         self.predicate = PredicateMode.of(predicate & _PREDICATE_BITS)
         self.clip = (clip[0], clip[1], clip[2], clip[3])

@@ -183,7 +183,7 @@ def test_only_the_render_engine_has_mi_predicate() -> None:
 
 
 def test_hidden_state_survives_a_context_image() -> None:
-    state = ContextState(arbitration=False, wait_reported=True, clip=(-1, 2, 30000, -4))
+    state = ContextState(arbitration=False, clip=(-1, 2, 30000, -4))
     state.predicate = PredicateMode.ALWAYS
     words = state.private()
     other = ContextState()
@@ -192,6 +192,12 @@ def test_hidden_state_survives_a_context_image() -> None:
     fresh = ContextState()
     fresh.restore_private((0, 1, 2, 3, 4))
     assert fresh == ContextState()
+
+
+def test_a_wait_is_reported_anew_after_each_load() -> None:
+    other = ContextState()
+    other.restore_private(ContextState(wait_reported=True).private())
+    assert not other.wait_reported
 
 
 def test_the_hang_names_the_place_in_a_batch(bench: CommandBench) -> None:
