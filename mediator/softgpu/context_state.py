@@ -80,7 +80,7 @@ class ContextState:
     """CTX_CONTROL: a wait does not let another context run."""
     predicate: PredicateMode = PredicateMode.NEVER
     wait_reported: bool = False
-    """The wait that the streamer stands at has raised its interrupt since the context was loaded."""
+    """The wait at which the streamer stands has raised its interrupt since the last load."""
     clip: tuple[int, int, int, int] = (0, 0, 0, 0)
     """Clip rectangle of 2D commands: left, top, right, bottom; 16 bits, signed."""
     drawn_rows: int = 0
