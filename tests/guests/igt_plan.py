@@ -105,3 +105,13 @@ QUICK = (
     "gem_linear_blits@basic",
     "api_intel_bb@blit-noreloc-keep-cache",
 )
+# Preemption, semaphores, hangs and resets: minutes in all; the system tests run these too.
+RULES = (
+    "gem_exec_fence@submit",
+    "gem_exec_async",
+    "gem_busy@semaphore",
+    "gem_busy@hang",
+    "gem_wait@await",
+    "gem_ctx_exec@basic-close-race",
+    "gem_eio@throttle",
+)

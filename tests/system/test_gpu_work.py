@@ -1,5 +1,7 @@
 """Programs in an unmodified guest use the software GPU: IGT, OpenCL and Vulkan."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from tests.guests import igt_plan
@@ -15,10 +17,10 @@ pytestmark = pytest.mark.system
 MUST_PASS = {"gem_exec_basic@basic", "gem_exec_store@basic", "gem_exec_store@pages"}
 
 
-def test_quick_igt_programs(guest: Guest) -> None:
-    guest.load_i915()
+def run_igt(guest: Guest, tests: Sequence[str]) -> set[str]:
+    """Run the tests' subtests; check that each passes or skips quietly; the names that passed."""
     passed = set()
-    for test in igt_plan.QUICK:
+    for test in tests:
         program = selection(test)
         for subtest in chosen(program, list_subtests(guest, program.name)):
             result = run_subtest(guest, program.name, subtest, program.seconds)
@@ -27,9 +29,20 @@ def test_quick_igt_programs(guest: Guest) -> None:
             assert result.complaints == (), name
             if result.outcome is Outcome.PASS:
                 passed.add(name)
-    assert passed >= MUST_PASS
+    return passed
+
+
+def test_quick_igt_programs(guest: Guest) -> None:
+    guest.load_i915()
+    assert run_igt(guest, igt_plan.QUICK) >= MUST_PASS
     guest.power_off()
     assert console_complaints(guest.console()) == []
+
+
+def test_preemption_semaphores_and_resets(guest: Guest) -> None:
+    guest.load_i915()
+    passed = run_igt(guest, igt_plan.RULES)
+    assert passed >= {test for test in igt_plan.RULES if "@" in test}
 
 
 def test_opencl_and_vulkan_name_the_device(guest: Guest) -> None:

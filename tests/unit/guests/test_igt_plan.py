@@ -3,7 +3,7 @@
 import pytest
 
 from tests.guests.igt import chosen, excused, selection
-from tests.guests.igt_plan import BY_NAME, PROGRAMS, QUICK
+from tests.guests.igt_plan import BY_NAME, PROGRAMS, QUICK, RULES
 from tests.guests.igt_results import Outcome, SubtestResult
 
 
@@ -26,7 +26,7 @@ def test_a_program_outside_the_plan_runs_whole() -> None:
 
 def test_names_are_unique_and_quick_is_planned() -> None:
     assert len(BY_NAME) == len(PROGRAMS)
-    assert all(test.partition("@")[0] in BY_NAME for test in QUICK)
+    assert all(test.partition("@")[0] in BY_NAME for test in (*QUICK, *RULES))
 
 
 @pytest.mark.parametrize(
