@@ -1,7 +1,7 @@
 """Loops over guest data: C through cffi, each routine with a Python twin.
 
-The package's `blit`, `compare_exchange` and `translate` are C's where the extension is built and
-`reference`'s otherwise; ``NATIVE`` says which, and the log says so once.
+The package's `blit`, `compare_exchange`, `store_run` and `translate` are C's where the extension
+is built and `reference`'s otherwise; ``NATIVE`` says which, and the log says so once.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 import logging
 
 try:
-    from mediator.hotpath.native import blit, compare_exchange, translate
+    from mediator.hotpath.native import blit, compare_exchange, store_run, translate
 
     NATIVE = True
 except ImportError as _reason:
-    from mediator.hotpath.reference import blit, compare_exchange, translate
+    from mediator.hotpath.reference import blit, compare_exchange, store_run, translate
 
     NATIVE = False
     logging.getLogger(__name__).warning(
@@ -22,4 +22,4 @@ except ImportError as _reason:
         _reason,
     )
 
-__all__ = ["NATIVE", "blit", "compare_exchange", "translate"]
+__all__ = ["NATIVE", "blit", "compare_exchange", "store_run", "translate"]

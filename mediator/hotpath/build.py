@@ -23,7 +23,7 @@ def _builder() -> FFI:
     ffi.set_source(
         "mediator.hotpath._hotpath",
         '#include "hotpath.h"',
-        sources=[f"mediator/hotpath/{name}.c" for name in ("walk", "blit", "atomic")],
+        sources=[f"mediator/hotpath/{name}.c" for name in ("walk", "blit", "stores", "atomic")],
         depends=[f"mediator/hotpath/{name}.h" for name in ("hotpath", "interface")],
         include_dirs=["mediator/hotpath"],
         extra_compile_args=_FLAGS,

@@ -68,6 +68,11 @@ int64_t hp_blit(const struct hp_memory *memory, const struct hp_space *space,
 		const struct hp_blit *job, uint8_t *scratch, size_t scratch_size,
 		struct hp_fault *fault);
 
+/* Carry out MI_STORE_DATA_IMM commands of `header` (one dword each) that all write the GPU page
+ * `page`, which is at `target`; stops before the first other command. The number done. */
+size_t hp_store_run(const uint32_t *commands, size_t dwords, uint32_t header, uint64_t mask,
+		    uint64_t page, uint32_t *target, size_t target_dwords);
+
 /* Compare and exchange `size` (4, 8, 16) bytes at guest physical `address`: 1 exchanged, 0 not,
  * or a negative hp_fault_kind. `expected` becomes what was found. */
 int hp_compare_exchange(const struct hp_memory *memory, uint64_t address, size_t size,

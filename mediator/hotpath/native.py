@@ -70,6 +70,25 @@ def compare_exchange(
     return int.from_bytes(ffi.buffer(found, size), "little")
 
 
+def store_run(commands: memoryview, header: int, mask: int, page: int, target: memoryview) -> int:
+    """Carry out the MI_STORE_DATA_IMM commands of ``header`` that stand first in ``commands``.
+
+    Each writes one dword into the GPU page at ``page``, which is ``target`` (1024 dwords);
+    addresses are taken modulo ``mask`` + 1. Stops before the first other command, or one that
+    writes another page. Returns the number done.
+    """
+    pins: _Pins = []
+    try:
+        source = ffi.from_buffer("uint32_t[]", commands)
+        pins.append(source)
+        place = ffi.from_buffer("uint32_t[]", target, require_writable=True)
+        pins.append(place)
+        done: int = lib.hp_store_run(source, len(commands), header, mask, page, place, len(target))
+        return done
+    finally:
+        _release(pins)
+
+
 def blit(space: Space, job: Blit, abort: Abort = never) -> int:
     """Do ``job`` row by row, run by run; the rows done.
 

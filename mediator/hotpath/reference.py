@@ -48,6 +48,7 @@ _OFFSET_MASK = PAGE_SIZE - 1
 _PD_SHIFT, _PT_SHIFT = LEVEL_SHIFTS[2:]
 _PAGES_64K_STEP = 1 << (PAGE_64K_SHIFT - PAGE_SHIFT)
 _ALL_BITS = 0xFFFF_FFFF
+_STORE_DWORDS = 4
 
 
 def walk_ggtt(entries: memoryview, address: int) -> tuple[int, bool]:
@@ -106,6 +107,24 @@ def compare_exchange(
     found = int.from_bytes(memory.read(address, size), "little")
     memory.write(address, (desired if found == expected else found).to_bytes(size, "little"))
     return found
+
+
+def store_run(commands: memoryview, header: int, mask: int, page: int, target: memoryview) -> int:
+    """Carry out the MI_STORE_DATA_IMM commands of ``header`` that stand first in ``commands``.
+
+    Each writes one dword into the GPU page at ``page``, which is ``target`` (1024 dwords);
+    addresses are taken modulo ``mask`` + 1. Stops before the first other command, or one that
+    writes another page. Returns the number done.
+    """
+    done = 0
+    for at in range(0, len(commands) - _STORE_DWORDS + 1, _STORE_DWORDS):
+        found, low, high, data = commands[at : at + _STORE_DWORDS].tolist()
+        address = (low & ~3 | high << 32) & mask
+        if found != header or address & ~_OFFSET_MASK != page:
+            break
+        target[(address & _OFFSET_MASK) >> 2] = data
+        done += 1
+    return done
 
 
 def blit(space: Space, job: Blit, abort: Abort = never) -> int:

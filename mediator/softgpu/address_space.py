@@ -186,6 +186,24 @@ class AddressSpace:
         except GuestAddressError:
             raise PageFault(address, True, _OUTSIDE) from None
 
+    def store_run(self, commands: memoryview, header: int, address: int) -> int:
+        """Carry out the MI_STORE_DATA_IMM commands that stand first in ``commands``.
+
+        Those of ``header`` that write the page of ``address``, in a row. Returns the number done;
+        0 also where the page cannot be written: the command on its own says why.
+        """
+        page = address & self.mask & ~_OFFSET_MASK
+        try:
+            physical, writable = self.translate(page, write=True)
+            if not writable:
+                return 0
+            return self.memory.change_page(
+                physical,
+                lambda target: hotpath.store_run(commands, header, self.mask, page, target),
+            )
+        except (PageFault, GuestAddressError):
+            return 0
+
     def _walk(self, address: int) -> tuple[int, bool]:
         raise NotImplementedError
 

@@ -21,7 +21,10 @@ from mediator.softgpu import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mediator.softgpu.outcome import Handler
+    from mediator.softgpu.outcome import Handler, Run
+
+RUNS: Final[Mapping[str, Run]] = MappingProxyType({"MI_STORE_DATA_IMM": mi_memory.store_run})
+"""Commands of which many in a row are worth doing at once."""
 
 HANDLERS: Final[Mapping[str, Handler]] = MappingProxyType(
     {

@@ -20,6 +20,8 @@ USE_GGTT: Final = 1 << 22
 _ADDRESS: Final = 0xFFFF_FFFF_FFFC
 
 _STORE_QWORD: Final = 1 << 21
+_LENGTH: Final = 0x3FF
+_STORE_DWORD_LENGTH: Final = 2
 _INDEX_PER_PROCESS: Final = 1 << 21
 _STATUS_OFFSET: Final = 0xFFC
 _COPY_DESTINATION_GGTT: Final = 1 << 21
@@ -63,6 +65,21 @@ def store_data_imm(streamer: Streamer, command: list[int]) -> Outcome:
     else:
         raise IllegalCommand("MI_STORE_DATA_IMM of a qword in 4 dwords")
     return None
+
+
+def store_run(streamer: Streamer, commands: memoryview) -> int:
+    """Commands like the MI_STORE_DATA_IMM at the start of ``commands``, in a row; how many done.
+
+    Dwords into one page only: what ends the run is carried out on its own.
+    """
+    header, low, high = commands[:3].tolist()
+    use_global = header & USE_GGTT
+    if header & (_STORE_QWORD | _LENGTH) != _STORE_DWORD_LENGTH:
+        return 0
+    if use_global and not streamer.privileged:
+        return 0
+    space = streamer.space(use_global=use_global)
+    return space.store_run(commands, header, (low | high << 32) & _ADDRESS)
 
 
 def store_data_index(streamer: Streamer, command: list[int]) -> Outcome:

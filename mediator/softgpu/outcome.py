@@ -40,6 +40,9 @@ class IllegalCommand(Exception):
 Outcome = Stop | Jump | None
 """None: go on with the next command."""
 
+Run = Callable[["Streamer", memoryview], int]
+"""Carries out commands like the first of those given, in a row; returns how many."""
+
 Handler = Callable[["Streamer", list[int]], Outcome]
 """Carries out one command, given with all its dwords.
 

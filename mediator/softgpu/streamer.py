@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Final, Protocol
 from mediator.gen9.commands import decode
 from mediator.gen9.privilege import user_registers
 from mediator.softgpu.address_space import AddressSpace, Ggtt, PageFault
-from mediator.softgpu.command_set import HANDLERS
+from mediator.softgpu.command_set import HANDLERS, RUNS
 from mediator.softgpu.context_state import (
     RING_OFFSET_MASK,
     RING_WRAP_UNIT,
     BatchState,
     ContextState,
 )
-from mediator.softgpu.outcome import Handler, IllegalCommand, Jump, Outcome, Stop
+from mediator.softgpu.outcome import Handler, IllegalCommand, Jump, Outcome, Run, Stop
 from mediator.softgpu.predicate import ignores_predication, suppressed
 
 if TYPE_CHECKING:
@@ -45,11 +45,13 @@ _RING_PAGES_MASK: Final = 0x1FF
 _TAIL_MASK: Final = RING_OFFSET_MASK & ~7
 _ADDRESS_MASK: Final = (1 << 48) - 1
 _WRAPS_MASK: Final = 0xFFFF_FFFF & ~(RING_WRAP_UNIT - 1)
+_RUN_DWORDS: Final = 32
+"""So many dwords must follow before a run of one command is looked for."""
 _CACHED_HEADERS: Final = 1 << 16
 
 _NO_PAGE: Final = memoryview(b"").cast("I")
 
-_Entry = tuple[Handler | None, int, int, int, str, defaultdict[str, int]]
+_Entry = tuple[Handler | None, int, int, int, str, defaultdict[str, int], Run | None]
 """Handler (None: pass over), length mask, length bias, fewest dwords, name, where it counts."""
 
 
@@ -249,7 +251,7 @@ class Streamer:
                 entry = entries.get(dw0 >> 16)
                 if entry is None:
                     entry = self._entry(dw0)
-                handler, mask, bias, minimum, name, counts = entry
+                handler, mask, bias, minimum, name, counts, run = entry
                 length = (dw0 & mask) + bias
                 if length < minimum:
                     raise IllegalCommand(f"{name} of {length} dwords, needs {minimum}")
@@ -270,6 +272,11 @@ class Streamer:
                         return outcome
                 counts[name] += 1
                 index = end
+                if run is not None and end + _RUN_DWORDS <= limit and page[end] == dw0:
+                    done = run(self, page[end:limit])
+                    counts[name] += done
+                    self._commands += done
+                    index += done * length
         except (PageFault, IllegalCommand):
             self._store_position()
             raise
@@ -289,7 +296,7 @@ class Streamer:
             self.index = index + 1
             self._store_position()
             return None
-        handler, mask, bias, minimum, name, counts = self._entry(dw0)
+        handler, mask, bias, minimum, name, counts, _run = self._entry(dw0)
         length = max((dw0 & mask) + bias, minimum)
         if handler is not None and ignores_predication(name):
             counts[name] += 1
@@ -334,7 +341,8 @@ class Streamer:
         counts = counters.skipped if handler is None else counters.executed
         if row.privileged and not self.privileged:
             handler, counts = None, counters.dropped
-        entry = (handler, row.rule.mask, row.rule.bias, row.minimum, row.name, counts)
+        run = None if handler is None else RUNS.get(row.name)
+        entry = (handler, row.rule.mask, row.rule.bias, row.minimum, row.name, counts, run)
         if len(self._entries) < _CACHED_HEADERS:
             self._entries[dw0 >> 16] = entry
         return entry
