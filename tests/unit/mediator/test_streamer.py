@@ -231,7 +231,7 @@ def test_a_predicated_batch_start(bench: CommandBench, gate: int, expected: int)
 
 
 def test_the_quantum_ends_a_run_and_the_next_goes_on(bench: CommandBench) -> None:
-    bench.ring([d for i in range(300) for d in store(i, DATA + 4 * i)])
+    bench.ring([d for i in range(300) for d in (*store(i, DATA + 4 * i), ARB_CHECK)])
     runs = 0
     while (stop := bench.again(quantum=50)) is Stop.QUANTUM:
         runs += 1
