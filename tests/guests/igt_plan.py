@@ -33,7 +33,11 @@ PROGRAMS = (
         300.0,
     ),
     Program("gem_exec_parallel", ("engines", "basic", "contexts", "fds"), 300.0),
-    Program("gem_sync", ("basic-*", "default", "idle", "store", "switch", "wakeup", "preempt")),
+    Program(
+        "gem_sync",
+        ("basic-*", "default", "idle", "store", "switch", "wakeup", "preempt"),
+        300.0,
+    ),
     Program("gem_wait"),
     Program("gem_busy"),
     Program("gem_ringfill", ("legacy-basic", "engines-basic", "engines-child", "basic-all"), 300.0),
