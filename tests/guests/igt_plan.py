@@ -23,8 +23,8 @@ PROGRAMS = (
     Program("gem_exec_basic"),
     Program("gem_exec_store"),
     Program("gem_exec_nop", ("basic-series", "basic-parallel", "headless", "preempt")),
-    # Left out: long-history and expired-history, which build up histories for minutes under TCG, and
-    # submit67, which needs tens of thousands of time slices.
+    # Left out: long-history and expired-history, which build up histories for minutes under TCG,
+    # and submit67, which needs tens of thousands of time slices.
     Program("gem_exec_fence", ("[!les]*", "syncobj-*", "submit", "submit3", "submit-chain")),
     Program("gem_exec_async"),
     Program(
