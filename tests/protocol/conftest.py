@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -77,6 +78,12 @@ class Rig:
         self.device.close()
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _collected() -> None:
+    """Earlier tests' garbage holds descriptors: it must not go while a test counts them."""
+    gc.collect()
+
+
 @pytest.fixture
 def rig() -> Iterator[Rig]:
     """A session past its version exchange; no descriptor may be left at the end."""
@@ -84,7 +91,7 @@ def rig() -> Iterator[Rig]:
     made = Rig(MemoryDevice())
     yield made
     made.close()
-    assert open_fds() == before
+    assert open_fds() <= before
 
 
 @pytest.fixture

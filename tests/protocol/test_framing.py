@@ -26,7 +26,7 @@ def parser() -> Iterator[MessageParser]:
     made = MessageParser()
     yield made
     made.close()
-    assert open_fds() == before
+    assert open_fds() <= before
 
 
 @pytest.fixture
@@ -210,4 +210,4 @@ def test_fds_before_a_broken_header_are_closed(parser: MessageParser, fd: int) -
 def test_fds_with_a_command_that_takes_none_are_closed(rig: Rig, eventfds: list[int]) -> None:
     before = open_fds()
     rig.raw(pack_message(0, Command.DEVICE_RESET), eventfds)
-    assert open_fds() == before
+    assert open_fds() <= before
