@@ -6,7 +6,6 @@ gets its end of a socket pair, so no path is shared, and it dies with the proces
 
 import base64
 import contextlib
-import ctypes
 import json
 import os
 import selectors
@@ -22,12 +21,12 @@ from types import TracebackType
 from typing import Self
 
 from tests.guests.images import Images
+from tests.guests.lifetime import die_with_parent
 
 # QEMU holds its big lock while the device's server answers; a late reply ends the connection.
 MESSAGE_TIMEOUT_MS = 30_000
 BOOT_SECONDS = 240.0
 POWER_OFF_SECONDS = 60.0
-_PR_SET_PDEATHSIG = 1
 # Boots faster under TCG than `max`, and is the kind of CPU that a Gen9 GPU sits beside.
 # The features taken away are those that TCG lacks and would warn of.
 # Without the hypervisor bit i915 copies from the aperture 16 bytes at a time, not single bytes
@@ -116,10 +115,6 @@ def command_line(
     return arguments
 
 
-def _die_with_parent() -> None:
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
 @dataclass
 class Guest:
     """A running guest; use as a context manager: QEMU has ended when the block is left.
@@ -169,7 +164,7 @@ class Guest:
                 stderr=errors,
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,
-                preexec_fn=_die_with_parent,
+                preexec_fn=die_with_parent,
             )
         try:
             line = self._line(started + timeout)

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.guests.lifetime import die_with_parent
 from tests.guests.setup_error import SetupError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -60,6 +61,7 @@ class ServedGpu:
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
+                preexec_fn=die_with_parent,
             )
         try:
             self._wait_ready()
