@@ -39,7 +39,9 @@ _LOG = logging.getLogger(__name__)
 QUANTUM = 512
 """Commands between two looks at the execution lists."""
 _SHORTEST_PAUSE_S = 20e-6
-_LONGEST_PAUSE_S = 1e-3
+_LONGEST_WAIT_S = 1e-3
+_LONGEST_SPIN_S = 4e-3
+"""Pauses double up to here; a submission ends them. A wait is looked at more often than a loop."""
 _HALT_TIMEOUT_S = 0.5
 """A command stops within milliseconds of `abandon`; past this the engine is taken as lost."""
 _WORKAROUND_QUANTA = 4
@@ -384,7 +386,7 @@ class Engine:
             return None
         if stop is Stop.QUANTUM:
             self._may_switch = False
-            return self._back_off() if running.spinning else self._go_on()
+            return self._back_off(_LONGEST_SPIN_S) if running.spinning else self._go_on()
         if stop is Stop.WAIT:
             self._may_switch = running.arbitration
             if self.lists.pending and self._may_switch:
@@ -394,7 +396,7 @@ class Engine:
                 self._report(self.lists.yield_element())
                 self._load()
                 return 0
-            return self._back_off()
+            return self._back_off(_LONGEST_WAIT_S)
         self._may_switch = True
         if stop is Stop.RING_EMPTY and not self.lists.is_lite_restore():
             self._complete()
@@ -459,7 +461,7 @@ class Engine:
         self._pause_s = _SHORTEST_PAUSE_S
         return 0
 
-    def _back_off(self) -> float:
-        pause = self._pause_s
-        self._pause_s = min(2 * pause, _LONGEST_PAUSE_S)
+    def _back_off(self, longest: float) -> float:
+        pause = min(self._pause_s, longest)
+        self._pause_s = min(2 * pause, longest)
         return pause
