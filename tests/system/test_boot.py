@@ -1,5 +1,7 @@
 """An unmodified guest brings the software GPU up, takes it down again, and complains of nothing."""
 
+import contextlib
+
 import pytest
 
 from tests.guests.boot import GPU_ADDRESS, Guest, GuestFailure
@@ -55,8 +57,10 @@ def test_the_next_guest_is_served(guest: Guest, gpu: ServedGpu) -> None:
 
 
 def test_a_guest_outlives_its_server(guest: Guest, gpu: ServedGpu) -> None:
+    """Some kernels refuse a GPU that reads all ones, others bind and then find it dead."""
     gpu.stop()
-    with pytest.raises(GuestFailure, match="i915 does not drive the GPU"):
+    with contextlib.suppress(GuestFailure):
         guest.load_i915()
+    assert guest.run("gem_exec_basic --run-subtest basic", 120).status != 0
     assert guest.check("uname -s").strip() == "Linux"
     guest.power_off()
