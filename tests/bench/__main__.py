@@ -66,7 +66,10 @@ def main(names: list[str]) -> int:
         figures = BENCHMARKS[name]()
         report[name] = figures
         for row, values in figures.items():
-            cells = "  ".join(f"{key} {value:,}" for key, value in values.items())
+            cells = "  ".join(
+                f"{key} {value:,.4g}" if abs(value) < 1000 else f"{key} {value:,.0f}"
+                for key, value in values.items()
+            )
             print(f"  {row:24} {cells}", flush=True)
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")

@@ -20,7 +20,6 @@ import sys
 import time
 from collections.abc import Callable
 
-from mediator import hotpath
 from mediator.softgpu.address_space import Ppgtt
 from mediator.softgpu.blitter import execute_blit
 from mmio_trap.guest_memory import GuestMemory
@@ -103,21 +102,18 @@ def _compare(size: int, ours: Callable[[], object], theirs: Callable[[], object]
     return [size / seconds for seconds in best]
 
 
-def _row(operation: str, pages: str, size: int, best: list[float]) -> dict[str, object]:
+def _row(best: list[float]) -> dict[str, float]:
     return {
-        "operation": operation,
-        "pages": pages,
-        "bytes": size,
         "blit_gb_per_s": round(best[0] / 1e9, 3),
         "memory_gb_per_s": round(best[1] / 1e9, 3),
         "ratio": round(best[0] / best[1], 3),
     }
 
 
-def measure() -> dict[str, object]:
+def measure() -> dict[str, dict[str, float]]:
     """Rows of bandwidths and ratios, and by page layout the smallest copy ratio from 1 MiB up."""
     ram = _Ram()
-    rows: list[dict[str, object]] = []
+    rows: dict[str, dict[str, float]] = {}
     smallest: dict[str, float] = {}
     for pages in ("contiguous", "scattered"):
         space = ram.space(scattered=pages == "scattered")
@@ -135,33 +131,14 @@ def measure() -> dict[str, object]:
                     lambda: execute_blit(fill, space, 0, _never),  # noqa: B023
                     lambda: ctypes.memset(ram.host, 0x5A, size),  # noqa: B023
                 )
-            rows.append(_row("copy", pages, size, copied))
-            rows.append(_row("fill", pages, size, filled))
+            rows[f"copy {pages} {size // KIB} KiB"] = _row(copied)
+            rows[f"fill {pages} {size // KIB} KiB"] = _row(filled)
             if size >= MIB:
                 ratio = round(copied[0] / copied[1], 3)
                 smallest[pages] = min(smallest.get(pages, ratio), ratio)
-    return {
-        "native": hotpath.NATIVE,
-        "rows": rows,
-        "smallest_copy_ratio_from_1_mib": smallest,
-    }
-
-
-def main() -> None:
-    """Print the table, then the same as JSON."""
-    result = measure()
-    out = sys.stdout
-    out.write(f"C hot path: {result['native']}\n")
-    out.write(f"{'':6}{'pages':12}{'KiB':>8}{'blit GB/s':>12}{'memory GB/s':>13}{'ratio':>8}\n")
-    rows = result["rows"]
-    assert isinstance(rows, list)
-    for row in rows:
-        out.write(
-            f"{row['operation']:6}{row['pages']:12}{row['bytes'] // KIB:8}"
-            f"{row['blit_gb_per_s']:12.2f}{row['memory_gb_per_s']:13.2f}{row['ratio']:8.2f}\n"
-        )
-    out.write(json.dumps(result) + "\n")
+    return {**rows, "smallest copy ratio from 1 MiB": smallest}
 
 
 if __name__ == "__main__":
-    main()
+    json.dump(measure(), sys.stdout, indent=2)
+    print()
