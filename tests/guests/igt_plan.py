@@ -33,9 +33,9 @@ PROGRAMS = (
         300.0,
     ),
     Program("gem_exec_parallel", ("engines", "basic", "contexts", "fds"), 300.0),
-    # Left out: switch (65,536 requests in 30 s), idle (4,096 times idle in 20 s an engine) and preempt
-    # (8,192 preemptions in 30 s), for which a guest under TCG is too slow, and most of those that
-    # run for 20 s an engine.
+    # Left out: switch (65,536 requests in 30 s), idle (4,096 times idle in 20 s an engine) and
+    # preempt (8,192 preemptions in 30 s), for which a guest under TCG is too slow, and most of
+    # those that run for 20 s an engine.
     Program("gem_sync", ("basic-*", "default", "store", "wakeup"), 300.0),
     Program("gem_wait"),
     Program("gem_busy"),
