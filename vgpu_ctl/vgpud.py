@@ -82,7 +82,10 @@ def serve(path: Path, device_id: str, allow_unsealed: bool) -> None:
     """
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     if not hotpath.NATIVE:
-        _LOG.warning("the compiled hot path is missing: using the slower Python twin")
+        _LOG.warning(
+            "the C hot path is not built: the slower Python twin is used, and MI_ATOMIC is not "
+            "atomic against the guest's processors"
+        )
     function = SoftGpuFunction(IDENTITIES[int(device_id, 16)], on_detach=_print_summary)
     server = Server(function, str(path), require_seal=not allow_unsealed)
     for number in (signal.SIGTERM, signal.SIGINT):

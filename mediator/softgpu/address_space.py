@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import mmap
 import threading
+from abc import ABC, abstractmethod
 
 from mediator import hotpath
 from mediator.gen9.pte import (
@@ -34,7 +35,7 @@ _OFFSET_MASK = PAGE_SIZE - 1
 _OUTSIDE = FAULT_REASONS[FaultKind.PAGE_NOT_IN_MEMORY]
 
 
-class AddressSpace:
+class AddressSpace(ABC):
     """What the GPU's engines address. Addresses are in bytes and wrap at the space's end.
 
     Every access raises PageFault where a page is absent or is not memory of the guest; bytes
@@ -204,8 +205,9 @@ class AddressSpace:
         except (PageFault, GuestAddressError):
             return 0
 
+    @abstractmethod
     def _walk(self, address: int) -> tuple[int, bool]:
-        raise NotImplementedError
+        """(guest physical address, writable) by the tables. Raises PageFault."""
 
     def _fill(self, address: int, write: bool) -> tuple[int, bool]:
         """Walk the tables for the page of ``address`` and cache what they say."""

@@ -46,11 +46,8 @@ class RegisterImage:
         self._plain: _Places = tuple(plain)
         self._masked: _Places = tuple(masked)
         self._loaded: _Places = tuple(place for place in plain if place[0] not in _SAVED_ONLY)
-
-    @property
-    def offsets(self) -> list[int]:
+        self.offsets = tuple(4 * at for _, at in (*self._loaded, *self._masked))
         """BAR0 offsets of the registers that belong to a context."""
-        return [4 * at for _, at in (*self._loaded, *self._masked)]
 
     def save(self, values: Sequence[int]) -> array[int]:
         """The register state page with the values of the register file in place."""

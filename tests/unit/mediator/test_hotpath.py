@@ -91,18 +91,21 @@ def test_atomics_of_two_threads_do_not_lose_one_another() -> None:
     assert ggtt.read_u32(0) == 4000
 
 
-def test_the_twin_steps_in_without_the_extension() -> None:
+def test_the_twin_steps_in_without_the_extension_and_the_daemon_says_so_once() -> None:
     program = (
-        "import sys, logging; logging.basicConfig()\n"
+        "import contextlib, sys, click\n"
         "sys.modules['mediator.hotpath._hotpath'] = None\n"
         "import mediator.hotpath as h\n"
         "print(h.NATIVE, h.blit.__module__)\n"
+        "from vgpu_ctl.vgpud import main\n"
+        "with contextlib.suppress(click.ClickException):\n"
+        "    main(['serve', '--socket', '/nowhere/gpu'], standalone_mode=False)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == ["False", "mediator.hotpath.reference"]
-    assert done.stderr.count("C hot path not built") == 1
+    assert done.stderr.count("C hot path is not built") == 1
 
 
 def test_a_fault_kept_in_a_cycle_can_be_collected(side: ModuleType) -> None:
