@@ -27,6 +27,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from errno import EACCES, EEXIST, EINVAL, ENOENT, ENOSPC, EPERM
+from typing import Protocol
 
 PAGE_SHIFT = 12
 PAGE_SIZE = 1 << PAGE_SHIFT
@@ -53,6 +54,25 @@ class GuestAddressError(LookupError):
         self.address = address
         self.length = length
         self.write = write
+
+
+class MemoryWatcher(Protocol):
+    """Who follows a map, so that a device behind an IOMMU reaches what the guest offers.
+
+    Called while the map changes and nobody is inside `using`; it must not change the map itself.
+    Only ranges with a file behind them are told. Addresses and sizes are bytes, multiples of 4096.
+    """
+
+    def mapped(
+        self, address: int, size: int, fd: int, fd_offset: int, readable: bool, writable: bool
+    ) -> None:
+        """A range is about to be added; ``fd`` is open for the length of the call.
+
+        An OSError refuses it: the map stays as it was and its caller gets the error.
+        """
+
+    def unmapped(self, address: int, size: int) -> None:
+        """A range that was mapped like this is about to be removed. Raises nothing."""
 
 
 class _File:
@@ -161,6 +181,7 @@ class GuestMemory:
         self._idle: list[_File] = []
         self._last = _NOWHERE
         self._gate = _Gate()
+        self._watcher: MemoryWatcher | None = None
         self._dirty_high: set[int] = set()
         self.generation = 0
         """Grows by one whenever the map changes."""
@@ -175,6 +196,11 @@ class GuestMemory:
         ``LOGGED_PAGES`` long and zero on demand. Who writes guest memory by ``table`` sets the
         page's byte to 1 after its write.
         """
+
+    def set_watcher(self, watcher: MemoryWatcher | None) -> None:
+        """Tell ``watcher`` of every change from now on; ranges already mapped are not repeated."""
+        with self._gate.change():
+            self._watcher = watcher
 
     # Changing the map
 
@@ -192,7 +218,8 @@ class GuestMemory:
         All three are multiples of 4096. ``fd`` stays the caller's; None makes a range that is
         accepted and cannot be accessed. Raises OSError: EINVAL (zero, unaligned, wrapping, past
         the file's end, not a file), EEXIST (overlap), EACCES (writable range of a read-only file),
-        ENOSPC (more than 65535 ranges), EPERM (not sealed), or what mmap says.
+        ENOSPC (more than 65535 ranges), EPERM (not sealed), what mmap says, or what the watcher
+        says.
         """
         end = address + size
         if address < 0 or size <= 0 or fd_offset < 0 or (address | size | fd_offset) % PAGE_SIZE:
@@ -208,6 +235,12 @@ class GuestMemory:
             if index < len(self._starts) and self._starts[index] < end:
                 raise OSError(EEXIST, f"range {address:#x}+{size:#x} overlaps one after it")
             file = None if fd is None else self._file(fd, fd_offset + size, writable)
+            if fd is not None and file is not None and self._watcher is not None:
+                try:
+                    self._watcher.mapped(address, size, fd, fd_offset, readable, writable)
+                except OSError:
+                    self._let_idle(file)
+                    raise
             flags = readable * _READABLE | writable * _WRITABLE
             added = _Range(address, end, file, fd_offset, flags)
             self._starts.insert(index, address)
@@ -260,6 +293,10 @@ class GuestMemory:
 
     def _remove(self, first: int, last: int) -> None:
         removed = self._ranges[first:last]
+        if self._watcher is not None:
+            for going in removed:
+                if going.file is not None:
+                    self._watcher.unmapped(going.start, going.end - going.start)
         del self._starts[first:last]
         del self._ranges[first:last]
         self._splice_table(first, last, array("Q"))
@@ -270,8 +307,12 @@ class GuestMemory:
             if file is None:
                 continue
             file.ranges -= 1
-            if not file.ranges:
-                self._idle.append(file)
+            self._let_idle(file)
+
+    def _let_idle(self, file: _File) -> None:
+        """Keep ``file`` for a while if it has lost its last range."""
+        if not file.ranges:
+            self._idle.append(file)
         while len(self._idle) > IDLE_FILES:
             self._discard(self._idle.pop(0))
 

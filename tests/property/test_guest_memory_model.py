@@ -33,6 +33,16 @@ class GuestMemoryMachine(RuleBasedStateMachine):
         self.ranges: dict[int, int] = {}
         self.dirty: set[int] = set()
         self.memory.start_recording()
+        self.memory.set_watcher(self)
+        self.watched: dict[int, int] = {}
+
+    def mapped(
+        self, address: int, size: int, fd: int, fd_offset: int, readable: bool, writable: bool
+    ) -> None:
+        self.watched[address // PAGE_SIZE] = size // PAGE_SIZE
+
+    def unmapped(self, address: int, size: int) -> None:
+        assert self.watched.pop(address // PAGE_SIZE) == size // PAGE_SIZE
 
     def teardown(self) -> None:
         self.memory.close()
@@ -155,6 +165,11 @@ class GuestMemoryMachine(RuleBasedStateMachine):
         table = self.memory.table.tolist()
         rows = [(table[i] // PAGE_SIZE, table[i + 1] // PAGE_SIZE) for i in range(0, len(table), 4)]
         assert rows == [(start, start + self.ranges[start]) for start in sorted(self.ranges)]
+
+    @invariant()
+    def watched_are_those_with_a_file(self) -> None:
+        backed = {start: n for start, n in self.ranges.items() if self.pages[start][1] is not None}
+        assert self.watched == backed
 
     def places(self, address: int, length: int, *, write: bool) -> list[tuple[int, int]] | None:
         """(file, offset) of each byte, None when one is refused."""
