@@ -32,6 +32,8 @@ from mmio_trap.guest_memory import GuestAddressError, GuestMemory
 __all__ = ["AddressSpace", "Ggtt", "PageFault", "Ppgtt"]
 
 _OFFSET_MASK = PAGE_SIZE - 1
+_MANY_EDITS = 32
+"""An edit of more GGTT entries drops every cached translation rather than theirs alone."""
 _OUTSIDE = FAULT_REASONS[FaultKind.PAGE_NOT_IN_MEMORY]
 
 
@@ -61,6 +63,11 @@ class AddressSpace(ABC):
     def root(self) -> int:
         """Guest physical address of the PML4; 0 for the GGTT."""
         return 0
+
+    def attach(self, memory: GuestMemory) -> None:
+        """Reach ``memory`` from now on. Nobody uses the space meanwhile."""
+        self.memory = memory
+        self.flush()
 
     def flush(self) -> None:
         """Forget every cached translation. Any thread may call it."""
@@ -285,8 +292,8 @@ class Ggtt(AddressSpace):
         found = bytes(self._bytes[offset : offset + count])
         return found.ljust(count, b"\0")
 
-    def write_entry(self, offset: int, data: bytes) -> None:
-        """Write ``data`` at byte ``offset`` of the table, of any size and alignment.
+    def write_entry(self, offset: int, data: bytes | memoryview) -> None:
+        """Write ``data`` (bytes) at byte ``offset`` of the table, of any size and alignment.
 
         The new translation holds at once; what lies past the table's end is dropped.
         """
@@ -301,6 +308,9 @@ class Ggtt(AddressSpace):
             else:
                 self._bytes[offset : offset + len(data)] = data
             self._edits += 1
+            if last - first > _MANY_EDITS:
+                self.flush()
+                return
             for number in range(first, last + 1):
                 self._walks.pop(number, None)
                 self._pages.pop(number, None)

@@ -149,6 +149,13 @@ class Engine:
         caller = threading.get_ident()
         if any(caller == engine.runner for engine in self.gpu.engines.values()):
             return False
+        return self.wait_until_stopped()
+
+    def wait_until_stopped(self) -> bool:
+        """Wait until no command executes; False when one still does after half a second.
+
+        Lock as in `reset`. For after a reset, which leaves a command on its way to its end.
+        """
         return self._changed.wait_for(lambda: not self.executing, _HALT_TIMEOUT_S)
 
     def resume(self) -> None:
@@ -177,8 +184,11 @@ class Engine:
         `kick`.
         """
         gpu = self.gpu
-        with gpu.memory.using():
+        memory = gpu.memory
+        with memory.using():
             with gpu.lock:
+                if gpu.memory is not memory:  # another was attached before this thread got in
+                    return 0
                 running = self._arbitrate()
                 if running is None:
                     return None

@@ -98,6 +98,23 @@ class SoftGpu:
             engine.stop()
         self.flush_translations()
 
+    def attach_memory(self, memory: GuestMemory) -> None:
+        """Let the GGTT and the engines reach ``memory`` in place of what they reached so far.
+
+        Raises RuntimeError, with nothing changed, while an engine has a context or waits for one.
+        """
+        engines = self.engines.values()
+        with self.lock:
+            for engine in engines:
+                engine.wait_until_stopped()
+            busy = [engine.name for engine in engines if engine.executing or not engine.idle]
+            if busy:
+                raise RuntimeError(f"memory cannot be switched under {', '.join(busy)}: busy")
+            self.memory = memory
+            self.ggtt.attach(memory)
+            for engine in engines:
+                engine.ppgtt.attach(memory)
+
     def read(self, offset: int, count: int) -> bytes:
         """``count`` bytes of BAR0 at ``offset``."""
         if offset + count <= REGISTERS_SIZE:
@@ -160,7 +177,7 @@ class SoftGpu:
         values[reg.GEN8_FAULT_TLB_DATA0 >> 2] = page & 0xFFFF_FFFF
         values[reg.GEN8_FAULT_TLB_DATA1 >> 2] = page >> 32 & 0xF
         values[reg.GEN8_RING_FAULT_REG >> 2] = (
-            reg.RING_FAULT_VALID | facts.fault_id << reg.RING_FAULT_ENGINE_SHIFT
+            reg.RING_FAULT_ENGINE.put(facts.fault_id) | reg.RING_FAULT_VALID
         )
 
     def summary(self) -> Summary:
