@@ -12,6 +12,8 @@ from pathlib import Path
 from cffi import FFI  # type: ignore[import-untyped]  # cffi ships no types
 
 _HERE = Path(__file__).parent
+_SOURCES = ("walk", "blit", "stores", "atomic", "shadow")
+_HEADERS = ("hotpath", "interface", "page_table")
 _FLAGS = ["-std=c11", "-O3", "-Wall", "-Wextra", "-Werror"]
 if platform.machine() in {"x86_64", "AMD64"}:
     _FLAGS.append("-mcx16")  # MI_ATOMIC on 16 bytes
@@ -23,8 +25,8 @@ def _builder() -> FFI:
     ffi.set_source(
         "mediator.hotpath._hotpath",
         '#include "hotpath.h"',
-        sources=[f"mediator/hotpath/{name}.c" for name in ("walk", "blit", "stores", "atomic")],
-        depends=[f"mediator/hotpath/{name}.h" for name in ("hotpath", "interface")],
+        sources=[f"mediator/hotpath/{name}.c" for name in _SOURCES],
+        depends=[f"mediator/hotpath/{name}.h" for name in _HEADERS],
         include_dirs=["mediator/hotpath"],
         extra_compile_args=_FLAGS,
         optional=True,  # without a compiler the Python twin does the work

@@ -6,7 +6,8 @@ enum hp_fault_kind {
 	HP_BEYOND_39_BITS = -2,
 	HP_TABLE_NOT_IN_MEMORY = -3,
 	HP_PAGE_NOT_IN_MEMORY = -4,
-	HP_BAD_ARGUMENT = -5
+	HP_BAD_ARGUMENT = -5,
+	HP_TABLES_FULL = -6
 };
 
 enum hp_tiling { HP_LINEAR = 0, HP_TILE_X = 1, HP_TILE_Y = 2 };
@@ -77,3 +78,27 @@ size_t hp_store_run(const uint32_t *commands, size_t dwords, uint32_t header, ui
  * or a negative hp_fault_kind. `expected` becomes what was found. */
 int hp_compare_exchange(const struct hp_memory *memory, uint64_t address, size_t size,
 			uint8_t *expected, const uint8_t *desired);
+
+/* interface.ShadowTables: `tables` and `copies` are pages of 512 entries, `slots` of each. */
+struct hp_shadow {
+	uint64_t *tables;
+	uint64_t *copies;
+	uint64_t *nodes;
+	size_t slots;
+	uint32_t *index;
+	size_t index_size;
+	uint64_t *counts;
+	uint64_t iova;
+	uint64_t window_base;
+	uint64_t window_size;
+	uint64_t multiplier;
+	uint32_t rescan;
+};
+
+/* Bring the shadow of the tables under guest physical `pml4` up to date: the slot of the shadow
+ * PML4, or a negative hp_fault_kind. */
+int64_t hp_shadow_sync(const struct hp_memory *memory, const struct hp_shadow *shadow,
+		       uint64_t pml4);
+
+/* Free every slot that the shadows of the PML4s at `roots` do not reach. */
+void hp_shadow_keep(const struct hp_shadow *shadow, const uint64_t *roots, size_t count);

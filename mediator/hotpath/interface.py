@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
@@ -18,6 +19,9 @@ class FaultKind(IntEnum):
     TABLE_NOT_IN_MEMORY = 3
     PAGE_NOT_IN_MEMORY = 4
 
+
+TABLES_FULL = -6
+"""What the C routine answers for `TablesFull`."""
 
 FAULT_REASONS = {
     FaultKind.NOT_PRESENT: "page not present",
@@ -116,3 +120,80 @@ class Blit:
     def band_rows(self) -> int:
         """Rows of a piece between two questions whether to stop."""
         return max(1, min(BAND_ROWS, BAND_BYTES // max(1, self.width)))
+
+
+class ShadowLevel(IntEnum):
+    """What a shadow table stands for. A page of the guest may be used at several levels at once."""
+
+    PML4 = 0
+    PDP = 1
+    PD = 2
+    PT = 3
+    PT_64K = 4
+
+
+class ShadowNode(IntEnum):
+    """Columns of `ShadowTables.nodes`."""
+
+    KEY = 0
+    """In use: guest physical address | level << 1 | 1. Free: (next free slot + 1) << 1."""
+    EPOCH = 1
+    """The last pass that came by."""
+    WORDS = 2
+
+
+class ShadowCount(IntEnum):
+    """Rows of `ShadowTables.counts`; EPOCH, REFUSED, TRANSLATED and VISITED only grow."""
+
+    EPOCH = 0
+    """Passes made."""
+    USED = 1
+    """Slots ever taken; those from here on are zero."""
+    REFUSED = 2
+    """Entries for a page past the window or beyond 39 bits."""
+    TRANSLATED = 3
+    """Entries translated."""
+    VISITED = 4
+    """Tables compared."""
+    FREE = 5
+    """First of the free slots + 1, 0 for none; one row for each level from PML4 to PT."""
+    WORDS = 9
+
+
+class TablesFull(Exception):
+    """No slot is left for another shadow table. What is in the tables stays valid."""
+
+
+@dataclass(slots=True)
+class ShadowTables:
+    """The shadow page tables of one vGPU, each a page of 512 entries, and what is known of them.
+
+    A slot is the shadow of one guest page used at one level. Entry i of its table is always the
+    translation of entry i of its copy: a page of the guest moves to ``window_base`` + address,
+    a table becomes the slot of its own shadow (``iova`` + 4096 * slot), bits 11:0 stay as they
+    are; what is absent, refused or a table outside guest memory becomes 0. Nobody but the mediator
+    writes any of this.
+    """
+
+    tables: memoryview
+    """Qwords; the GPU walks them while they change."""
+    copies: memoryview
+    """Qwords: the guest's tables as last seen. Of a 64K page table only every 16th entry."""
+    nodes: memoryview
+    """Qwords: a `ShadowNode` row for each slot."""
+    index: memoryview
+    """Dwords: hash table of (slot + 1) by key, open addressing; a power of two, twice the slots."""
+    counts: array[int]
+    """Qwords, `ShadowCount`."""
+    iova: int
+    window_base: int
+    window_size: int
+    multiplier: int
+    """Of the hash: odd, 64 bits, not to be known by the guest."""
+    rescan: bool = False
+    """Translate every entry on every pass rather than those that changed: to measure against."""
+
+    @property
+    def slots(self) -> int:
+        """Shadow tables there is room for."""
+        return len(self.tables) // 512

@@ -1,22 +1,27 @@
 """The hot path in C: packs Python's objects into the C structures and faults into exceptions.
 
-Same names, arguments and results as `reference`. The caller is inside ``memory.using()``: C holds
-host addresses of the guest's memory.
+Same names, arguments and results as `reference` and `reference_shadow`. The caller is inside
+``memory.using()``: C holds host addresses of the guest's memory.
 """
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Collection
 from typing import Any
 
 from mediator.hotpath._hotpath import ffi, lib
 from mediator.hotpath.interface import (
     FAULT_REASONS,
+    TABLES_FULL,
     Abort,
     Blit,
     FaultKind,
     PageFault,
+    ShadowTables,
     Space,
     Surface,
+    TablesFull,
     never,
 )
 from mmio_trap.guest_memory import PAGE_SHIFT, GuestAddressError, GuestMemory
@@ -89,6 +94,35 @@ def store_run(commands: memoryview, header: int, mask: int, page: int, target: m
         _release(pins)
 
 
+def shadow_sync(memory: GuestMemory, shadow: ShadowTables, pml4: int) -> int:
+    """Bring the shadow of the tables under guest physical ``pml4`` up to date: its PML4's slot.
+
+    Raises PageFault when the PML4 is not in guest memory, TablesFull.
+    """
+    pins: _Pins = []
+    try:
+        packed = _shadow(shadow, pins)
+        slot: int = lib.hp_shadow_sync(_memory(memory, pins), packed, pml4)
+    finally:
+        _release(pins)
+    if slot == TABLES_FULL:
+        raise TablesFull
+    if slot < 0:
+        raise PageFault(0, False, FAULT_REASONS[FaultKind(-slot)])
+    return slot
+
+
+def shadow_keep(shadow: ShadowTables, roots: Collection[int]) -> None:
+    """Free every slot that the shadows of the PML4s at guest physical ``roots`` do not reach."""
+    pins: _Pins = []
+    try:
+        given = ffi.from_buffer("uint64_t[]", array("Q", roots))
+        pins.append(given)
+        lib.hp_shadow_keep(_shadow(shadow, pins), given, len(roots))
+    finally:
+        _release(pins)
+
+
 def blit(space: Space, job: Blit, abort: Abort = never) -> int:
     """Do ``job`` row by row, run by run; the rows done.
 
@@ -152,6 +186,28 @@ def _space(space: Space, pins: _Pins) -> Any:
     table = ffi.from_buffer("uint64_t[]", entries)
     pins.append(table)
     return ffi.new("struct hp_space *", (table, len(entries), 0, space.mask))
+
+
+def _shadow(shadow: ShadowTables, pins: _Pins) -> Any:
+    """``struct hp_shadow``, valid until ``pins`` are released."""
+    buffers = []
+    for words, kind in (
+        (shadow.tables, "uint64_t[]"),
+        (shadow.copies, "uint64_t[]"),
+        (shadow.nodes, "uint64_t[]"),
+        (shadow.index, "uint32_t[]"),
+        (shadow.counts, "uint64_t[]"),
+    ):
+        buffer = ffi.from_buffer(kind, words, require_writable=True)
+        pins.append(buffer)
+        buffers.append(buffer)
+    tables, copies, nodes, index, counts = buffers
+    sizes = shadow.slots, index, len(shadow.index), counts
+    window = shadow.iova, shadow.window_base, shadow.window_size
+    return ffi.new(
+        "struct hp_shadow *",
+        (tables, copies, nodes, *sizes, *window, shadow.multiplier, shadow.rescan),
+    )
 
 
 def _release(pins: _Pins) -> None:

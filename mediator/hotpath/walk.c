@@ -1,16 +1,6 @@
-/* Page walks: twin of reference.translate. Bit positions are those of gen9/pte.py. */
+/* Page walks: twin of reference.translate. */
 #include "hotpath.h"
-
-#define PRESENT (UINT64_C(1) << 0)
-#define WRITABLE (UINT64_C(1) << 1)
-#define LARGE_PAGE (UINT64_C(1) << 7)
-#define PAGES_64K (UINT64_C(1) << 11)
-#define ADDRESS_MASK UINT64_C(0x0000007ffffff000)
-#define BEYOND_MASK UINT64_C(0x00003f8000000000)
-
-enum { PML4_SHIFT = 39, PDP_SHIFT = 30, PD_SHIFT = 21, PT_SHIFT = 12 };
-enum { INDEX_BITS = 9, INDEX_MASK = (1 << INDEX_BITS) - 1 };
-enum { STEP_64K = 16, SHIFT_64K = 16 };
+#include "page_table.h"
 
 static int in_range(const uint64_t *range, uint64_t address)
 {

@@ -1,2 +1,4 @@
-"""How a vGPU uses the GPU's DMA space: by shadow page tables, or directly. Start at `addressing.py`.
+"""How a vGPU uses the GPU's DMA space: shadow page tables, or directly.
+
+Start at `addressing.py`.
 """

@@ -1,0 +1,147 @@
+"""A guest's PPGTT tables, shadowed for a GPU that sees guest memory through a window.
+
+The guest's tables lie in RAM that cannot be write-protected from outside QEMU, so nothing is known
+of its edits: each submission compares the tables it uses with their last copy (relaxed shadowing;
+the loop is `mediator/hotpath/shadow.c`, its rules are told in `reference_shadow.py`).
+"""
+
+from __future__ import annotations
+
+import mmap
+import secrets
+from array import array
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from mediator import hotpath
+from mediator.errors import GuestError, Reason
+from mediator.gen9.pte import ENTRY_SIZE, PAGE_SIZE
+from mediator.hotpath.interface import (
+    PageFault,
+    ShadowCount,
+    ShadowNode,
+    ShadowTables,
+    TablesFull,
+)
+from mediator.physical.memory import Slab
+from mediator.physical.partition import DMA_SIZE, Window
+from mmio_trap.guest_memory import GuestMemory
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowFigures:
+    """What shadowing has done so far."""
+
+    passes: int
+    visited: int
+    """Tables of the guest compared."""
+    translated: int
+    """Entries translated."""
+    refused: int
+    """Entries for a page past the window or beyond 39 bits; the GPU finds nothing there."""
+
+
+class PageTableShadow:
+    """The shadow tables of one vGPU, in ``slab`` after its GGTT part.
+
+    ``rescan`` translates every entry on every pass, for benchmarks. Not thread-safe: the vGPU's
+    lock guards it.
+    """
+
+    def __init__(
+        self, slab: Slab, window: Window, memory: GuestMemory, *, rescan: bool = False
+    ) -> None:
+        if window.base + window.size > DMA_SIZE:
+            raise ValueError(f"{window} reaches past the DMA space of {DMA_SIZE:#x} bytes")
+        self._slab = slab
+        self._window = window
+        self._memory = memory
+        self._rescan = rescan
+        self._kept: frozenset[int] = frozenset()
+        self._counts = array("Q", [0] * ShadowCount.WORDS)
+        self._shadow: ShadowTables | None = None
+
+    @property
+    def figures(self) -> ShadowFigures:
+        """Counters; they only grow."""
+        counts = self._counts
+        return ShadowFigures(
+            counts[ShadowCount.EPOCH],
+            counts[ShadowCount.VISITED],
+            counts[ShadowCount.TRANSLATED],
+            counts[ShadowCount.REFUSED],
+        )
+
+    def sync(self, pml4: int) -> int:
+        """I/O virtual address of a PML4 that says now what the guest's at ``pml4`` says.
+
+        ``pml4`` is a guest physical address; bits 11:0 are ignored. The caller is inside
+        ``memory.using()`` or is the thread that changes the memory map. Raises GuestError:
+        PAGE_TABLE when the PML4 is not in guest memory, TOO_LARGE when the tables in use and
+        these do not fit together.
+        """
+        try:
+            return self._sync(pml4)
+        except TablesFull:
+            self._make_room()
+        try:
+            return self._sync(pml4)
+        except TablesFull:
+            room = (self._slab.size - self._slab.ggtt_size) // PAGE_SIZE
+            raise GuestError(
+                Reason.TOO_LARGE, f"the page tables under {pml4:#x} need more than {room} pages"
+            ) from None
+
+    def keep(self, pml4s: Iterable[int]) -> None:
+        """The GPU uses the tables of ``pml4s``: their shadows stay when room is made."""
+        self._kept = frozenset(pml4s)
+
+    def forget(self) -> None:
+        """Drop every copy and scrub every table; the GPU uses none of them."""
+        self._kept = frozenset()
+        if self._shadow is not None:
+            self._shadow = None
+            for row in (ShadowCount.USED, *range(ShadowCount.FREE, ShadowCount.WORDS)):
+                self._counts[row] = 0
+            self._slab.scrub(self._slab.ggtt_size, self._slab.size - self._slab.ggtt_size)
+
+    def _sync(self, pml4: int) -> int:
+        shadow = self._shadow
+        if shadow is None:
+            shadow = self._shadow = self._empty()
+        try:
+            slot = hotpath.shadow_sync(self._memory, shadow, pml4)
+        except PageFault as fault:
+            text = f"page directory pointer {pml4:#x}: {fault.reason}"
+            raise GuestError(Reason.PAGE_TABLE, text) from None
+        return shadow.iova + slot * PAGE_SIZE
+
+    def _make_room(self) -> None:
+        """Give up every table that is not in use."""
+        if self._kept and self._shadow is not None:
+            hotpath.shadow_keep(self._shadow, self._kept)
+        else:
+            self.forget()
+
+    def _empty(self) -> ShadowTables:
+        """No tables yet. Memory is taken where it is touched."""
+        slab = self._slab
+        slots = (slab.size - slab.ggtt_size) // PAGE_SIZE
+        first = slab.ggtt_size // ENTRY_SIZE
+        index_size = 2 << (slots - 1).bit_length()
+        return ShadowTables(
+            tables=slab.u64[first : first + slots * (PAGE_SIZE // ENTRY_SIZE)],
+            copies=_zeros(slots * PAGE_SIZE).cast("Q"),
+            nodes=_zeros(slots * ShadowNode.WORDS * ENTRY_SIZE).cast("Q"),
+            index=_zeros(4 * index_size).cast("I"),
+            counts=self._counts,
+            iova=slab.iova + slab.ggtt_size,
+            window_base=self._window.base,
+            window_size=self._window.size,
+            multiplier=secrets.randbits(64) | 1,
+            rescan=self._rescan,
+        )
+
+
+def _zeros(size: int) -> memoryview:
+    return memoryview(mmap.mmap(-1, size))
