@@ -210,7 +210,7 @@ RENDER_MASKED_REGISTERS: dict[int, str] = {
 """Chicken registers that a render context keeps (BAR0 offsets, MASKED)."""
 
 RENDER_PREDICATE_REGISTERS: tuple[int, ...] = tuple(range(0x2400, 0x241C, 4))
-"""MI_PREDICATE SRC0, SRC1, DATA and RESULT of the render engine (rows: engine_registers.py)."""
+"""MI_PREDICATE SRC0, SRC1, DATA and RESULT of the render engine."""
 
 
 def _wide(offset: int, name: str) -> dict[int, str]:

@@ -1,9 +1,9 @@
 """Register offsets and fields of the Gen9 GPU that more than one file names.
 
 ``RING_*``, ``CTX_*`` and ``MI_PREDICATE_*`` offsets are relative to an engine's ``mmio_base``; all
-others are BAR0 offsets. Registers with no behaviour and one reader stand in `softgpu/mmio_table.py`
-alone. Source: PRM SKL vol 2c "Command Reference: Registers"; names as in Linux i915
-gt/intel_engine_regs.h and gt/intel_gt_regs.h.
+others are BAR0 offsets. Registers with no behaviour stand in `register_facts.py` alone. Source: PRM
+SKL vol 2c "Command Reference: Registers"; names as in Linux i915 gt/intel_engine_regs.h and
+gt/intel_gt_regs.h.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from mediator.gen9.field import Field
 REGISTER_BLOCK_SIZE = 2 << 20
 """Bytes of BAR0 that are registers."""
 
-# -- engine registers, relative to the engine's base (rows: softgpu/engine_registers.py) ----------
+# -- engine registers, relative to the engine's base (rows: engine_register_facts.py) ----------
 
 RING_EXCC = 0x028
 RING_TAIL = 0x030
@@ -137,6 +137,8 @@ GEN8_M2TCR = 0x4268
 GEN8_BTCR = 0x426C
 GEN8_VTCR = 0x4270
 GEN8_GTCR = 0x4274
+TLB_CONTROLS = (GEN8_RTCR, GEN8_M1TCR, GEN8_M2TCR, GEN8_BTCR, GEN8_VTCR, GEN8_GTCR)
+"""A 1 written drops cached translations; it reads 0 again when that is done."""
 GFX_FLSH_CNTL = 0x101008
 FENCE_BASE = 0x100000
 FENCE_COUNT = 32
@@ -189,6 +191,8 @@ RC_CONTROL_RC6_ENABLE = 1 << 18
 GEN6_RC_STATE = 0xA094
 GEN6_GT_CORE_STATUS = 0x138060
 GT_CORE_STATUS_RCN = Field(2, 0)
+PWRGT_STATUS = 0xA2A0
+"""Which power domains are up."""
 GEN6_GT_GFX_RC6_LOCKED = 0x138104
 GEN6_GT_GFX_RC6 = 0x138108
 """Time in RC6 in units of 1.28 us."""

@@ -1,23 +1,25 @@
-"""The registers that each engine has: rows at its base, and the handlers that need the engine.
+"""The registers that each engine has: the rows of Gen9 with the handlers that need the engine.
 
-Source: PRM SKL vol 2c "Command Reference: Registers"; offsets in `gen9/registers.py`.
+The rows stand in `gen9/engine_register_facts.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
 
 from mediator.gen9 import registers as reg
+from mediator.gen9.engine_register_facts import engine_register_rows
 from mediator.gen9.engines import EngineFacts
-from mediator.gen9.execlist import CSB_ENTRIES, CSB_RESET_POINTER
-from mmio_trap.register_map import Access, Register, register_array
+from mediator.gen9.execlist import CSB_ENTRIES
+from mmio_trap.register_map import Register
 
 if TYPE_CHECKING:
     from mediator.softgpu.engine import Engine
     from mediator.softgpu.gpu import SoftGpu
 
-_ALL_MASKED = 0xFFFF_FFFF
 _PAGE_DIRECTORY_DWORDS = 8
 
 Reader = Callable[["Engine"], int]
@@ -26,130 +28,24 @@ Writer = Callable[["Engine", int], None]
 
 def engine_rows(facts: EngineFacts) -> list[Register[SoftGpu]]:
     """Rows of the engine's own registers, at absolute BAR0 offsets."""
-    name, base = facts.name, facts.mmio_base
-
-    def row(
-        label: str,
-        offset: int,
-        access: Access,
-        *,
-        reset: int = 0,
-        read: Reader | None = None,
-        write: Writer | None = None,
-    ) -> Register[SoftGpu]:
-        return Register(
-            f"{name.upper()}_{label}",
-            base + offset,
-            access,
-            reset,
-            None if read is None else lambda gpu, _row: read(gpu.engines[name]),
-            None if write is None else lambda gpu, _row, value: write(gpu.engines[name], value),
-            source="PRM SKL vol 2c",
-        )
-
-    def array(label: str, offset: int, count: int, **rest: Any) -> list[Register[SoftGpu]]:
-        return register_array(
-            f"{name.upper()}_{label}", base + offset, count, source="PRM SKL vol 2c", **rest
-        )
-
-    rw, ro, wo, w1c, masked = Access.RW, Access.RO, Access.WO, Access.W1C, Access.MASKED
     return [
-        row("EXCC", reg.RING_EXCC, masked),
-        row("TAIL", reg.RING_TAIL, rw, read=_read_tail),
-        row("HEAD", reg.RING_HEAD, rw, read=_read_head),
-        row("START", reg.RING_START, rw, read=_read_start),
-        row("CTL", reg.RING_CTL, rw, read=_read_control),
-        row("SYNC_0", reg.RING_SYNC_0, rw),
-        row("SYNC_1", reg.RING_SYNC_1, rw),
-        row("SYNC_2", reg.RING_SYNC_2, rw),
-        row("MAX_IDLE", reg.RING_MAX_IDLE, rw),
-        row("PSMI_CTL", reg.RING_PSMI_CTL, masked),
-        row("ACTHD_UDW", reg.RING_ACTHD_UDW, ro, read=lambda e: e.active_head() >> 32),
-        row("DMA_FADD_UDW", reg.RING_DMA_FADD_UDW, ro, read=lambda e: e.active_head() >> 32),
-        row("IPEIR", reg.RING_IPEIR, ro),
-        row("IPEHR", reg.RING_IPEHR, rw),
-        row("INSTDONE", reg.RING_INSTDONE, ro, reset=0xFFFF_FFFE),
-        row("INSTPS", reg.RING_INSTPS, ro),
-        row("ACTHD", reg.RING_ACTHD, ro, read=lambda e: e.active_head() & 0xFFFF_FFFF),
-        row("DMA_FADD", reg.RING_DMA_FADD, ro, read=lambda e: e.active_head() & 0xFFFF_FFFF),
-        row("HWS_PGA", reg.RING_HWS_PGA, rw),
-        row("NOPID", reg.RING_NOPID, rw),
-        row("HWSTAM", reg.RING_HWSTAM, rw, reset=_ALL_MASKED),
-        row("MI_MODE", reg.RING_MI_MODE, masked, read=_read_mi_mode, write=_write_mi_mode),
-        row("IMR", reg.RING_IMR, rw, reset=_ALL_MASKED),
-        row("EIR", reg.RING_EIR, w1c),
-        row("EMR", reg.RING_EMR, rw, reset=_ALL_MASKED),
-        row("ESR", reg.RING_ESR, ro),
-        row("INSTPM", reg.RING_INSTPM, masked),
-        row("R_PWR_CLK_STATE", reg.RING_R_PWR_CLK_STATE, rw),
-        row("CMD_CCTL", reg.RING_CMD_CCTL, rw),
-        row("RESET_CTL", reg.RING_RESET_CTL, masked, write=_write_reset_ctl),
-        row("BB_STATE", reg.RING_BB_STATE, ro, read=_read_bb_state),
-        row("SBB_ADDR", reg.RING_SBB_ADDR, ro, read=lambda e: _batch_address(e, second=True)),
-        row("SBB_STATE", reg.RING_SBB_STATE, ro),
-        row("SBB_ADDR_UDW", reg.RING_SBB_ADDR_UDW, ro),
-        row("BB_ADDR", reg.RING_BB_ADDR, ro, read=lambda e: _batch_address(e, second=False)),
-        row("BB_START_ADDR", reg.RING_BB_START_ADDR, rw),
-        row("BB_START_ADDR_UDW", reg.RING_BB_START_ADDR_UDW, rw),
-        row("BB_ADDR_DIFF", reg.RING_BB_ADDR_DIFF, rw),
-        row("BB_OFFSET", reg.RING_BB_OFFSET, rw),
-        row("BB_ADDR_UDW", reg.RING_BB_ADDR_UDW, ro, read=_read_bb_addr_udw),
-        row("PR_CTR_CTL", reg.RING_PR_CTR_CTL, rw),
-        row("PR_CTR_THRSH", reg.RING_PR_CTR_THRSH, rw),
-        row("CCID", reg.RING_CCID, rw),
-        row("BB_PER_CTX_PTR", reg.RING_BB_PER_CTX_PTR, rw),
-        row("INDIRECT_CTX", reg.RING_INDIRECT_CTX, rw),
-        row("INDIRECT_CTX_OFFSET", reg.RING_INDIRECT_CTX_OFFSET, rw),
-        row("ECOSKPD", reg.RING_ECOSKPD, masked),
-        row("SWCTRL", reg.RING_SWCTRL, masked),
-        row("PP_DIR_DCLV", reg.RING_PP_DIR_DCLV, rw),
-        row("PP_DIR_BASE", reg.RING_PP_DIR_BASE, rw),
-        row("SEMA_WAIT_POLL", reg.RING_SEMA_WAIT_POLL, rw),
-        row("ELSP", reg.RING_ELSP, wo, write=lambda e, value: e.submit(value)),
-        row("EXECLIST_STATUS_LO", reg.RING_EXECLIST_STATUS_LO, ro, read=lambda e: _status(e)[0]),
-        row("EXECLIST_STATUS_HI", reg.RING_EXECLIST_STATUS_HI, ro, read=lambda e: _status(e)[1]),
-        row("CONTEXT_CONTROL", reg.RING_CONTEXT_CONTROL, masked),
-        *[
-            row(
-                f"PDP[{dword}]",
-                reg.RING_PDP0_LDW + 4 * dword,
-                rw,
-                write=lambda e, _value: e.load_page_directory(),
-            )
-            for dword in range(_PAGE_DIRECTORY_DWORDS)
-        ],
-        row("MODE", reg.RING_MODE, masked),
-        row("TIMESTAMP", reg.RING_TIMESTAMP, ro, read=lambda e: e.timestamp() & 0xFFFF_FFFF),
-        row("TIMESTAMP_UDW", reg.RING_TIMESTAMP_UDW, ro, read=lambda e: e.timestamp() >> 32),
-        *[
-            row(
-                f"CONTEXT_STATUS[{index}]",
-                reg.RING_CONTEXT_STATUS_BUFFER + 4 * index,
-                ro,
-                read=lambda e, index=index: _status_entry(e, index),  # type: ignore[misc]
-            )
-            for index in range(2 * CSB_ENTRIES)
-        ],
-        row(
-            "CONTEXT_STATUS_PTR",
-            reg.RING_CONTEXT_STATUS_PTR,
-            masked,
-            reset=_status_pointer(CSB_RESET_POINTER, CSB_RESET_POINTER),
-            read=_read_status_pointer,
-            write=_write_status_pointer,
-        ),
-        row("CTX_TIMESTAMP", reg.RING_CTX_TIMESTAMP, ro, read=lambda e: e.context_timestamp()),
-        row("MI_PREDICATE_RESULT_2", reg.RING_MI_PREDICATE_RESULT_2, rw),
-        *array("MI_PREDICATE", reg.MI_PREDICATE_SRC0, 8, access=rw),
-        *array(
-            "FORCE_TO_NONPRIV",
-            reg.RING_FORCE_TO_NONPRIV,
-            reg.RING_FORCE_TO_NONPRIV_COUNT,
-            access=rw,
-            reset=base + reg.RING_NOPID,
-        ),
-        *array("GPR", reg.RING_CS_GPR, 2 * reg.RING_CS_GPR_COUNT, access=rw),
+        replace(
+            row,
+            read=_reader(facts.name, _READERS.get(row.offset - facts.mmio_base)),
+            write=_writer(facts.name, _WRITERS.get(row.offset - facts.mmio_base)),
+        )
+        for row in engine_register_rows(facts)
     ]
+
+
+def _reader(name: str, read: Reader | None) -> Callable[[SoftGpu, Register[SoftGpu]], int] | None:
+    return None if read is None else lambda gpu, _row: read(gpu.engines[name])
+
+
+def _writer(
+    name: str, write: Writer | None
+) -> Callable[[SoftGpu, Register[SoftGpu], int], None] | None:
+    return None if write is None else lambda gpu, _row, value: write(gpu.engines[name], value)
 
 
 def _stored(engine: Engine, offset: int) -> int:
@@ -257,3 +153,41 @@ def _write_reset_ctl(engine: Engine, value: int) -> None:
         if not _stored(engine, reg.RING_MI_MODE) & reg.MI_MODE_STOP_RING:
             engine.resume()
     _store(engine, reg.RING_RESET_CTL, value)
+
+
+_READERS: dict[int, Reader] = {
+    reg.RING_TAIL: _read_tail,
+    reg.RING_HEAD: _read_head,
+    reg.RING_START: _read_start,
+    reg.RING_CTL: _read_control,
+    reg.RING_ACTHD_UDW: lambda e: e.active_head() >> 32,
+    reg.RING_DMA_FADD_UDW: lambda e: e.active_head() >> 32,
+    reg.RING_ACTHD: lambda e: e.active_head() & 0xFFFF_FFFF,
+    reg.RING_DMA_FADD: lambda e: e.active_head() & 0xFFFF_FFFF,
+    reg.RING_MI_MODE: _read_mi_mode,
+    reg.RING_BB_STATE: _read_bb_state,
+    reg.RING_SBB_ADDR: lambda e: _batch_address(e, second=True),
+    reg.RING_BB_ADDR: lambda e: _batch_address(e, second=False),
+    reg.RING_BB_ADDR_UDW: _read_bb_addr_udw,
+    reg.RING_EXECLIST_STATUS_LO: lambda e: _status(e)[0],
+    reg.RING_EXECLIST_STATUS_HI: lambda e: _status(e)[1],
+    reg.RING_TIMESTAMP: lambda e: e.timestamp() & 0xFFFF_FFFF,
+    reg.RING_TIMESTAMP_UDW: lambda e: e.timestamp() >> 32,
+    reg.RING_CTX_TIMESTAMP: lambda e: e.context_timestamp(),
+    **{
+        reg.RING_CONTEXT_STATUS_BUFFER + 4 * dword: partial(_status_entry, dword=dword)
+        for dword in range(2 * CSB_ENTRIES)
+    },
+    reg.RING_CONTEXT_STATUS_PTR: _read_status_pointer,
+}
+"""Handlers by offset from the engine's base."""
+_WRITERS: dict[int, Writer] = {
+    reg.RING_MI_MODE: _write_mi_mode,
+    reg.RING_RESET_CTL: _write_reset_ctl,
+    reg.RING_ELSP: lambda e, value: e.submit(value),
+    **dict.fromkeys(
+        range(reg.RING_PDP0_LDW, reg.RING_PDP0_LDW + 4 * _PAGE_DIRECTORY_DWORDS, 4),
+        lambda e, _value: e.load_page_directory(),
+    ),
+    reg.RING_CONTEXT_STATUS_PTR: _write_status_pointer,
+}
