@@ -10,8 +10,8 @@ import gc
 from collections.abc import Callable, Sequence
 
 from mediator.gen9.identity import Identity
+from mediator.gen9.pci import BAR0_SIZE, BAR4_SIZE, CONFIG_SIZE, build_config_space
 from mediator.softgpu.gpu import APERTURE_SIZE, SoftGpu, Summary
-from mediator.softgpu.pci import BAR0_SIZE, BAR4_SIZE, CONFIG_SIZE, build_config_space
 from mmio_trap.device import Region, RegionIndex
 from mmio_trap.guest_memory import GuestMemory
 from mmio_trap.irq import Interrupts

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from mediator.gen9.context_image import ImageIndex
+from mediator.gen9.pci import BAR0_SIZE
 from mediator.softgpu.gpu import GSM_OFFSET, REGISTERS_SIZE
-from mediator.softgpu.pci import BAR0_SIZE
 from mmio_trap.vfio_user.client import ClientRam
 from mmio_trap.vfio_user.protocol import SetIrqsFlag
 from tests.gpu_driver import (

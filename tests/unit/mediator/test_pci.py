@@ -1,11 +1,11 @@
-"""The software GPU's configuration space as the PCI core and i915 read it."""
+"""The configuration space of a Gen9 GPU as the PCI core and i915 read it."""
 
 from __future__ import annotations
 
 import pytest
 
 from mediator.gen9.identity import IDENTITIES, KABY_LAKE_GT2, Identity
-from mediator.softgpu.pci import BAR0_SIZE, BAR2_SIZE, BAR4_SIZE, build_config_space
+from mediator.gen9.pci import BAR0_SIZE, BAR2_SIZE, BAR4_SIZE, GGMS_4MB, build_config_space
 from mmio_trap.config_space import ConfigSpace
 
 
@@ -55,6 +55,13 @@ def test_graphics_memory_registers(config: ConfigSpace) -> None:
     assert config.value(0x50, 2) == gmch
     assert config.value(0x5C, 4) == 0
     assert config.value(0xFC, 4) == 0
+
+
+def test_a_guest_of_the_mediator_finds_half_of_the_entries() -> None:
+    config = build_config_space(KABY_LAKE_GT2, GGMS_4MB)
+    assert config.value(0x50, 2) == 2 << 6
+    config.reset()
+    assert config.value(0x50, 2) == 2 << 6
 
 
 def test_reset_forgets_what_was_written(config: ConfigSpace) -> None:

@@ -1,4 +1,4 @@
-"""The PCI configuration space of the software GPU.
+"""The PCI configuration space of a Gen9 GPU's function, native or virtual.
 
 Layout as on Skylake and Kaby Lake processors (function 00:02.0): Intel 6th/7th generation
 processor datasheet vol 2, "Processor Graphics Registers". No stolen memory and no OpRegion: GMS and
@@ -30,6 +30,8 @@ CAPABILITY_PM_AT = 0xD0
 
 GMCH_CONTROL = 0x50
 GMCH_CONTROL_GGMS_SHIFT = 6
+GGMS_4MB = 2
+"""4 MiB of GGTT entries: a GGTT of 2 GiB."""
 GGMS_8MB = 3
 """8 MiB of GGTT entries: a GGTT of 4 GiB."""
 BDSM = 0x5C
@@ -41,8 +43,11 @@ _CAPID0_BODY = bytes([0x01]) + bytes(8)
 """CAPID0: version 1, no feature disabled."""
 
 
-def build_config_space(identity: Identity) -> ConfigSpace:
-    """The cold configuration space of ``identity``'s function."""
+def build_config_space(identity: Identity, ggms: int = GGMS_8MB) -> ConfigSpace:
+    """The cold configuration space of ``identity``'s function.
+
+    ``ggms`` (0..3) says how many GGTT entries the driver finds: `GGMS_8MB` all, `GGMS_4MB` half.
+    """
     config = ConfigSpace(
         VENDOR_INTEL,
         identity.device_id,
@@ -58,7 +63,7 @@ def build_config_space(identity: Identity) -> ConfigSpace:
     config.add_vendor(_CAPID0_BODY, at=CAPABILITY_VENDOR_AT)
     config.add_msi(1, wide=False, at=CAPABILITY_MSI_AT)
     config.add_power_management(at=CAPABILITY_PM_AT)
-    config.define(GMCH_CONTROL, GGMS_8MB << GMCH_CONTROL_GGMS_SHIFT, 2)
+    config.define(GMCH_CONTROL, ggms << GMCH_CONTROL_GGMS_SHIFT, 2)
     config.define(BDSM, 0, 4)
     config.define(BGSM, 0, 4)
     config.define(ASLS, 0, 4, writable=0xFFFF_FFFF)
