@@ -213,6 +213,23 @@ class ConfigSpace:
         """Return every byte to its reset value; ``on_write`` is not called."""
         self._image[:] = self._cold
 
+    def snapshot(self) -> bytes:
+        """The whole image as it is now."""
+        return bytes(self._image)
+
+    def load(self, image: bytes) -> None:
+        """Take over the writable bits of a `snapshot` of a function like this one.
+
+        Raises ValueError when its size or one of its read-only bits differs.
+        """
+        if len(image) != self.size:
+            raise ValueError(f"a configuration space of {len(image)} bytes, not {self.size}")
+        for at, byte in enumerate(image):
+            changeable = self._writable[at] | self._w1c[at]
+            if (byte ^ self._cold[at]) & ~changeable & 0xFF:
+                raise ValueError(f"configuration byte {at:#x} is {byte:#04x}: another function")
+        self._image[:] = image
+
     def poke(self, offset: int, value: int, width: int) -> None:
         """The device sets its own field: no mask applies, the reset value stays."""
         self._image[offset : offset + width] = value.to_bytes(width, "little")

@@ -40,10 +40,11 @@ class Slab:
         self.address = ctypes.addressof(ctypes.c_char.from_buffer(self.bytes))
         """Host address of the first byte, for C."""
 
-    def entries(self) -> bytes:
-        """The GGTT entries that map its GGTT part, from its first page on."""
-        first = self.iova | 1
-        values = (first + PAGE * n for n in range(self.ggtt_size // PAGE))
+    def entries(self, offset: int = 0, pages: int | None = None) -> bytes:
+        """The GGTT entries that map ``pages`` pages (its GGTT part, without) from ``offset`` on."""
+        first = self.iova + offset | 1
+        count = self.ggtt_size // PAGE if pages is None else pages
+        values = (first + PAGE * n for n in range(count))
         return b"".join(value.to_bytes(8, "little") for value in values)
 
     def scrub(self, offset: int = 0, size: int | None = None) -> None:

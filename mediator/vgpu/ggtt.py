@@ -145,6 +145,10 @@ class VirtualGgtt:
         """The 512 entries that the hardware should have for chunk ``n``."""
         return self._shadow[n * CHUNK_SIZE : (n + 1) * CHUNK_SIZE]
 
+    def hardware_entries(self, page: int, count: int) -> bytes:
+        """The entries that the hardware should have for ``count`` pages from ``page`` on."""
+        return self._shadow[page * ENTRY_SIZE : (page + count) * ENTRY_SIZE]
+
     def read(self, address: int, length: int) -> bytes:
         """``length`` bytes of GGTT space. Raises GgttFault."""
         pieces = [self._read(*piece) for piece in _pieces(address, length)]

@@ -9,7 +9,7 @@ from typing import Protocol
 class RegisterUse(Enum):
     """What a privileged command of a guest may do with a register."""
 
-    PASS = "pass"
+    PASS = "pass"  # noqa: S105 - no password
     """The command reaches the hardware's register: part of the context, or harmless to read."""
     VIRTUAL = "virtual"
     """The register is the control block's: reads give its value, writes go to it."""
@@ -34,6 +34,12 @@ class AuditView(Protocol):
 
     def register_write(self, offset: int, value: int) -> RegisterUse:
         """How a command may write ``value`` to BAR0 ``offset``; for VIRTUAL it is written now."""
+
+    def register_target(self, offset: int) -> RegisterUse:
+        """How a command may write BAR0 ``offset`` a value known only when it runs.
+
+        Nothing is written now; what is not PASS is left out.
+        """
 
     def place_batch(self, size: int) -> tuple[int, memoryview]:
         """Room for ``size`` bytes (rounded up to pages) of shadow batch.

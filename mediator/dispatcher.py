@@ -1,0 +1,531 @@
+"""The dispatcher: the one thread that shares a physical GPU among vGPUs.
+
+One vGPU at a time has the whole GPU (gVirt). While it has, its submissions go to the hardware's
+ports at once and the hardware's context status events become its own, one for one. When its slice
+ends and another has work, the mediator's idle context preempts every busy engine; the interrupted
+contexts stay in their shadows and go on in the vGPU's next slice, and their guest sees nothing of
+it. What does not give way in time is taken off by an engine reset, and only its guest hears of it.
+
+Lock order: a vGPU's ``memory.using()``, its ``lock``, then the dispatcher's ``lock``. A trap
+thread has no need of ``using()``: it is the thread that changes the memory map.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from mediator.gen9 import registers as reg
+from mediator.gen9.execlist import Event
+from mediator.gen9.interrupts import EngineInterrupt
+from mediator.vgpu.execlist import NO_SLOT
+from mediator.vgpu.mmio_table import SWITCHED, hardware_value
+
+if TYPE_CHECKING:
+    from mediator.physical.host import HostGpu
+    from mediator.vgpu.execlist import Element
+    from mediator.vgpu.vgpu import Vgpu
+    from scheduler.policy import Policy, Slice
+
+_LOG = logging.getLogger(__name__)
+
+WATCHDOG_NS = 250_000_000
+"""What a vGPU may take to give way after its slice, in nanoseconds. A guest that waits for its
+turn must not wait so long that its own driver gives up: i915 does so after 640 ms."""
+
+_ACKNOWLEDGES = Event.IDLE_TO_ACTIVE | Event.PREEMPTED
+_CONTEXT_SWITCH = 1 << EngineInterrupt.CONTEXT_SWITCH
+_ERROR = 1 << EngineInterrupt.MASTER_ERROR
+_LONGEST_POLL_MS = 1000
+_EMPTY_CHUNK = bytes(4096)
+
+
+class Load(Enum):
+    """What an engine of the hardware has been given."""
+
+    NOTHING = 0
+    GUEST = 1
+    """A list that the guest waits to see acknowledged."""
+    RESUMED = 2
+    """The rest of a list that the guest has seen acknowledged."""
+    IDLE = 3
+    """The mediator's own idle context."""
+
+
+@dataclass
+class Port:
+    """One engine of the hardware as the dispatcher uses it."""
+
+    running: Load = Load.NOTHING
+    waiting: Load = Load.NOTHING
+    """Submitted, not acknowledged."""
+
+    @property
+    def free(self) -> bool:
+        """Nothing runs and nothing is submitted."""
+        return self.running is Load.NOTHING and self.waiting is Load.NOTHING
+
+    @property
+    def has_guest(self) -> bool:
+        """A guest's context runs on it."""
+        return self.running in (Load.GUEST, Load.RESUMED)
+
+
+class Dispatcher:
+    """Shares ``host`` among the vGPUs that submit to it, as ``policy`` says."""
+
+    def __init__(
+        self,
+        host: HostGpu,
+        policy: Policy,
+        *,
+        watchdog_ns: int = WATCHDOG_NS,
+        clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self.host = host
+        self.policy = policy
+        self.clock = clock
+        self.lock = threading.RLock()
+        self.current: Vgpu | None = None
+        """Whose world the hardware is in; stays when it has nothing to do."""
+        self.switches = 0
+        self._watchdog_ns = watchdog_ns
+        self._vgpus: dict[int, Vgpu] = {}
+        self._ports = {name: Port() for name in host.engines}
+        self._ending = False
+        """The current vGPU is being taken off the hardware."""
+        self._deadline_ns = 0
+        """End of the slice, or while it is ending, of the patience."""
+        self._busy_since: int | None = None
+        self._installed: set[int] = set()
+        """Chunks of private GGTT entries that the last such world put on the hardware."""
+        self._installed_by: Vgpu | None = None
+        self._left = threading.Condition(self.lock)
+        self._switched: dict[int, int] = {}
+        """Switched registers as the hardware has them."""
+        self._wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._exit = False
+        self._thread: threading.Thread | None = None
+
+    # -- life cycle -------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to dispatch, on a thread of its own."""
+        self._thread = threading.Thread(target=self._run, name="dispatcher", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._exit = True
+        self.wake()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def add(self, vgpu: Vgpu) -> None:
+        """A vGPU's client has come."""
+        with self.lock:
+            self._vgpus[vgpu.index] = vgpu
+            self.policy.add(vgpu.index, vgpu.weight, self.clock())
+
+    def remove(self, vgpu: Vgpu) -> None:
+        """A vGPU's client has gone: nothing of it stays on the hardware. Its lock is held."""
+        with self.lock:
+            self.withdraw(vgpu)
+            if self._vgpus.pop(vgpu.index, None) is not None:
+                self.policy.remove(vgpu.index)
+            self._forget_world(vgpu)
+        self.wake()
+
+    def withdraw(self, vgpu: Vgpu) -> None:
+        """Take a vGPU off the hardware at once, its work lost; its lock is held."""
+        with self.lock:
+            if self.current is not vgpu:
+                return
+            for name in self._ports:
+                self.reset_engine(vgpu, name)
+            self._leave(vgpu)
+            self._forget_world(vgpu)
+
+    def expel(self, vgpu: Vgpu, timeout_s: float) -> None:
+        """Take a parked vGPU off the hardware, its contexts kept. Raises TimeoutError."""
+        with vgpu.memory.using(), vgpu.lock, self.lock:
+            if self.current is vgpu and not self._ending:
+                self._begin_end(vgpu, self.clock())
+        self.wake()
+        with self.lock:
+            if not self._left.wait_for(lambda: self.current is not vgpu, timeout_s):
+                raise TimeoutError(f"{vgpu.name} did not leave the hardware in {timeout_s} s")
+
+    # -- what virtual engines ask; the vGPU's lock is held ----------------------------------------
+
+    def submit(self, vgpu: Vgpu, name: str) -> None:
+        """Engine ``name`` of ``vgpu`` has a new pending list."""
+        with self.lock:
+            now = self.clock()
+            self.policy.arrive(vgpu.index, now)
+            if self.current is None and not self._others_wait(vgpu):
+                chosen = self.policy.pick({vgpu.index}, now)
+                if chosen is not None:
+                    self._enter(vgpu, chosen, now)
+            elif self.current is vgpu and not self._ending:
+                self._note_busy(now)
+                self._feed(vgpu, name)
+            if self.current is not vgpu or self._others_wait(vgpu):
+                self.wake()
+
+    def runs(self, vgpu: Vgpu, name: str) -> bool:
+        """Whether the hardware's engine has a context of ``vgpu`` now."""
+        return self.current is vgpu and self._ports[name].has_guest
+
+    def stands(self, vgpu: Vgpu, name: str) -> bool:
+        """Whether the engine executes nothing of ``vgpu``."""
+        if not self.runs(vgpu, name):
+            return True
+        mode = self.host.engines[name].read(reg.RING_MI_MODE)
+        return bool(mode & reg.MI_MODE_IDLE)
+
+    def stop_engine(self, vgpu: Vgpu, name: str) -> None:
+        """Hold the ring of an engine."""
+        with self.lock:
+            if self.current is vgpu and not self._ending:
+                self.host.engines[name].stop()
+
+    def resume_engine(self, vgpu: Vgpu, name: str) -> None:
+        """Let the ring of an engine go on."""
+        with self.lock:
+            if self.current is vgpu:
+                self.host.engines[name].resume()
+                if not self._ending:
+                    self._feed(vgpu, name)
+        self.wake()
+
+    def reset_engine(self, vgpu: Vgpu, name: str) -> None:
+        """Drop what ``vgpu`` has on an engine."""
+        with self.lock:
+            if self.current is not vgpu:
+                return
+            port = self._ports[name]
+            if not port.free or vgpu.engines[name].state.stopped:
+                self._reset_hardware(vgpu, name)
+            self._settle(vgpu)
+
+    def note_switched(self, vgpu: Vgpu, offset: int, value: int) -> None:
+        """A switched register of ``vgpu`` has a new virtual value."""
+        with self.lock:
+            if self.current is vgpu:
+                self._put_register(offset, hardware_value(offset, value))
+
+    def note_mask(self, vgpu: Vgpu, name: str, mask: int) -> None:
+        """RING_IMR of a virtual engine has changed."""
+        with self.lock:
+            if self.current is vgpu:
+                self.host.engines[name].set_user_mask(mask)
+
+    def install(self, vgpu: Vgpu, page: int, entries: bytes) -> None:
+        """GGTT entries of a guest with a private GGTT have changed."""
+        with self.lock:
+            if self.current is vgpu:
+                last = page + len(entries) // 8 - 1
+                self._installed.update(range(page >> 9, (last >> 9) + 1))
+                self.host.write_ggtt(page, entries)
+
+    # -- worlds -----------------------------------------------------------------------------------
+
+    def _enter(self, vgpu: Vgpu, granted: Slice, now: int) -> None:
+        """Put the hardware, whose engines are free, into the world of ``vgpu``."""
+        assert self.current is None, "one world at a time"
+        self.current, self._ending = vgpu, False
+        self._deadline_ns = now + granted.length_ns
+        self.switches += 1
+        vgpu.counters.world_switches += 1
+        vgpu.addressing.activate()
+        if vgpu.private_ggtt:
+            self._install_world(vgpu)
+        for offset in SWITCHED:
+            self._put_register(offset, hardware_value(offset, vgpu.registers.values[offset >> 2]))
+        for name, engine in vgpu.engines.items():
+            imr = vgpu.registers.values[(engine.facts.mmio_base + reg.RING_IMR) >> 2]
+            self.host.engines[name].set_user_mask(imr)
+        self._note_busy(now)
+        for name in self._ports:
+            self._feed(vgpu, name)
+
+    def _leave(self, vgpu: Vgpu) -> None:
+        """The hardware's engines are free: nobody's world."""
+        if self.current is not vgpu:
+            return
+        self._charge(vgpu)
+        for name, engine in vgpu.engines.items():
+            if engine.state.stopped:
+                self.host.engines[name].resume()
+        self.current, self._ending = None, False
+        self._left.notify_all()
+
+    def _forget_world(self, vgpu: Vgpu) -> None:
+        """Scrub the private GGTT entries that the hardware still has from ``vgpu``."""
+        if self._installed_by is vgpu:
+            for chunk in self._installed:
+                self.host.write_ggtt(chunk << 9, _EMPTY_CHUNK)
+            self._installed, self._installed_by = set(), None
+
+    def _install_world(self, vgpu: Vgpu) -> None:
+        touched = set(vgpu.ggtt.touched)
+        for chunk in self._installed | touched:
+            self.host.write_ggtt(chunk << 9, vgpu.ggtt.hardware_chunk(chunk))
+        self._installed, self._installed_by = touched, vgpu
+        self.host.flush_ggtt()
+
+    def _put_register(self, offset: int, value: int) -> None:
+        if self._switched.get(offset) != value:
+            self._switched[offset] = value
+            self.host.gpu.write32(offset, value)
+
+    def _begin_end(self, vgpu: Vgpu, now: int) -> None:
+        """The slice is over: have every engine give way."""
+        self._ending = True
+        self._deadline_ns = now + self._watchdog_ns
+        for name in self._ports:
+            self._drive_out(vgpu, name)
+        self._settle(vgpu)
+
+    def _drive_out(self, vgpu: Vgpu, name: str) -> None:
+        """Have the idle context preempt what runs; later, while a submission is unanswered."""
+        port, engine = self._ports[name], self.host.engines[name]
+        if not port.has_guest or port.waiting is not Load.NOTHING:
+            return
+        if engine.hung():
+            vgpu.engines[name].lose("page fault or illegal command")
+            self._reset_hardware(vgpu, name)
+            return
+        port.waiting = Load.IDLE
+        engine.submit_idle()
+        if vgpu.engines[name].state.stopped:
+            engine.resume()
+
+    def _settle(self, vgpu: Vgpu) -> None:
+        """While it is ending: once every engine is free, leave."""
+        if self._ending and all(port.free for port in self._ports.values()):
+            self._leave(vgpu)
+            self.wake()
+
+    def _reset_hardware(self, vgpu: Vgpu, name: str) -> None:
+        engine = self.host.engines[name]
+        if not engine.reset():
+            _LOG.error("%s of the physical GPU does not answer its reset", name)
+        base = engine.facts.mmio_base
+        for offset in SWITCHED:  # an engine's own registers are cold now
+            if base <= offset < base + 0x800 and offset in self._switched:
+                del self._switched[offset]
+                self._put_register(
+                    offset, hardware_value(offset, vgpu.registers.values[offset >> 2])
+                )
+        self._ports[name] = Port()
+
+    # -- engines of the current world -------------------------------------------------------------
+
+    def _feed(self, vgpu: Vgpu, name: str) -> None:
+        """Give the hardware what the virtual engine has for it."""
+        engine, port = vgpu.engines[name], self._ports[name]
+        state = engine.state
+        if port.waiting is not Load.NOTHING or state.hung or state.stopped:
+            return
+        lists = state.lists
+        if port.running is Load.NOTHING:
+            if lists.active:
+                elements, load = lists.rest, Load.RESUMED
+            elif lists.pending:
+                elements, load = lists.pending, Load.GUEST
+            else:
+                return
+        elif port.has_guest and lists.pending:
+            elements, load = lists.pending, Load.GUEST
+        else:
+            return
+        if any(element.slot == NO_SLOT for element in elements):
+            engine.build_missing(elements)
+        if elements[0].refused:
+            if port.running is Load.NOTHING:
+                if load is Load.GUEST:
+                    engine.promoted()
+                engine.fail(elements[0].refused)
+            return
+        self._submit(vgpu, name, elements)
+        port.waiting = load
+
+    def _submit(self, vgpu: Vgpu, name: str, elements: list[Element]) -> None:
+        now = self.clock()
+        descriptors = [0, 0]
+        workloads = vgpu.engines[name].workloads
+        for place, element in enumerate(elements[:2]):
+            if element.refused:
+                break
+            descriptors[place] = workloads.descriptor(element)
+            if element.submitted_ns:
+                vgpu.counters.waits.add(now - element.submitted_ns)
+                element.submitted_ns = 0
+        self.host.engines[name].submit(*descriptors)
+
+    def _status_events(self, vgpu: Vgpu, name: str) -> None:
+        port, engine = self._ports[name], vgpu.engines[name]
+        for event, _context in self.host.engines[name].events():
+            if event & _ACKNOWLEDGES:
+                load, port.waiting = port.waiting, Load.NOTHING
+                if load is Load.GUEST:
+                    if event & Event.PREEMPTED:
+                        engine.preempted(lite=bool(event & Event.LITE_RESTORE))
+                    else:
+                        engine.promoted()
+                port.running = load
+            elif port.running is Load.IDLE:
+                port.running = Load.NOTHING
+            elif port.has_guest:
+                engine.ended(waits=bool(event & Event.WAIT_SEMAPHORE))
+                if event & Event.ACTIVE_TO_IDLE:
+                    port.running = Load.NOTHING
+        if self._ending:
+            self._drive_out(vgpu, name)
+            self._settle(vgpu)
+        else:
+            self._feed(vgpu, name)
+
+    # -- accounting -------------------------------------------------------------------------------
+
+    def _note_busy(self, now: int) -> None:
+        if self._busy_since is None:
+            self._busy_since = now
+
+    def _charge(self, vgpu: Vgpu) -> None:
+        """Account what the current vGPU used since it was last charged."""
+        now = self.clock()
+        if self._busy_since is not None:
+            used = now - self._busy_since
+            vgpu.counters.gpu_ns += used
+            self.policy.charge(vgpu.index, used, now)
+            self._busy_since = None
+        if any(port.has_guest or port.waiting is not Load.NOTHING for port in self._ports.values()):
+            self._busy_since = now
+
+    # -- the thread -------------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """Have the thread look again whose turn it is."""
+        os.eventfd_write(self._wake_fd, 1)
+
+    def _run(self) -> None:
+        poller = select.poll()
+        poller.register(self.host.gpu.interrupt_fd, select.POLLIN)
+        poller.register(self._wake_fd, select.POLLIN)
+        while not self._exit:
+            for fd, _ in poller.poll(self._patience_ms()):
+                try:
+                    os.eventfd_read(fd)
+                except BlockingIOError:
+                    continue
+            try:
+                self._turn()
+            except Exception:  # noqa: BLE001 - our bug; the others' work must go on
+                _LOG.exception("the dispatcher failed; the current vGPU is reset")
+                self._expel()
+
+    def _patience_ms(self) -> float:
+        if self.current is None or not (self._ending or self._others_wait(self.current)):
+            return _LONGEST_POLL_MS
+        left = self._deadline_ns - self.clock()
+        return min(max(left / 1e6, 0.0), _LONGEST_POLL_MS)
+
+    def _others_wait(self, vgpu: Vgpu) -> bool:
+        return any(v is not vgpu and v.has_work for v in list(self._vgpus.values()))
+
+    def _turn(self) -> None:
+        """Serve the hardware's interrupts, then see whose turn it is."""
+        vgpu = self.current
+        if vgpu is None:
+            with self.lock:
+                if self.current is None:
+                    self.host.take_interrupts()
+        else:
+            with vgpu.memory.using(), vgpu.lock, self.lock:
+                if self.current is vgpu:
+                    self._serve(vgpu)
+                    self._consider(vgpu)
+        if self.current is None:
+            self._choose()
+
+    def _serve(self, vgpu: Vgpu) -> None:
+        for name, events in self.host.take_interrupts().items():
+            if events & ~_CONTEXT_SWITCH & ~_ERROR:
+                vgpu.engines[name].raise_events(events & ~_CONTEXT_SWITCH & ~_ERROR)
+            if events & _CONTEXT_SWITCH:
+                self._status_events(vgpu, name)
+            if events & _ERROR and self.current is vgpu and self._ports[name].has_guest:
+                vgpu.engines[name].note_error()
+        if self.current is vgpu and not vgpu.has_work:
+            busy = any(port.has_guest for port in self._ports.values())
+            if not busy and self._busy_since is not None:
+                self._charge(vgpu)
+
+    def _consider(self, vgpu: Vgpu) -> None:
+        """Does the current vGPU keep the hardware?"""
+        if self.current is not vgpu:
+            return
+        now = self.clock()
+        if self._ending:
+            if now >= self._deadline_ns:
+                self._take_off(vgpu)
+            return
+        if not self._others_wait(vgpu):
+            return
+        if vgpu.has_work and now < self._deadline_ns:
+            return
+        self._charge(vgpu)
+        ready = {v.index for v in self._vgpus.values() if v.has_work}
+        chosen = self.policy.pick(ready, now)
+        if chosen is not None and chosen.vgpu == vgpu.index:
+            self._deadline_ns = now + chosen.length_ns
+        else:
+            self._begin_end(vgpu, now)
+
+    def _take_off(self, vgpu: Vgpu) -> None:
+        """The watchdog: reset the engines that did not give way."""
+        for name, port in self._ports.items():
+            if port.free:
+                continue
+            _LOG.warning("%s: %s did not give way and is reset", vgpu.name, name)
+            vgpu.engines[name].lose("did not give way after its slice")
+            self._reset_hardware(vgpu, name)
+        self._settle(vgpu)
+
+    def _choose(self) -> None:
+        """Nobody has the hardware: who gets it?"""
+        now = self.clock()
+        with self.lock:
+            ready = {v.index for v in self._vgpus.values() if v.has_work}
+            chosen = self.policy.pick(ready, now) if ready else None
+            vgpu = None if chosen is None else self._vgpus.get(chosen.vgpu)
+        if chosen is None or vgpu is None:
+            return
+        with vgpu.memory.using(), vgpu.lock, self.lock:
+            if self.current is None and vgpu.index in self._vgpus and vgpu.has_work:
+                self._enter(vgpu, chosen, self.clock())
+
+    def _expel(self) -> None:
+        """After a failure of ours: the current vGPU loses what it had on the hardware."""
+        vgpu = self.current
+        if vgpu is None:
+            return
+        with vgpu.memory.using(), vgpu.lock, self.lock:
+            if self.current is not vgpu:
+                return
+            for name in self._ports:
+                if not self._ports[name].free:
+                    vgpu.engines[name].state.hung = "internal error"
+                    self._reset_hardware(vgpu, name)
+            self._leave(vgpu)

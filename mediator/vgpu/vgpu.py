@@ -1,0 +1,397 @@
+"""One virtual GPU as a PCI function: the control block, its lock and its life.
+
+A guest's access comes in by `region_read` and `region_write`, finds its register's row in
+`mmio_table.py`, and a submission goes on to `engine.py`. The lock is taken here, at the door, and
+by the dispatcher for what comes back; never inside a handler.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mediator.errors import Reason
+from mediator.gen9 import registers as reg
+from mediator.gen9.engines import ENGINES
+from mediator.gen9.identity import Identity
+from mediator.gen9.pci import (
+    BAR0_SIZE,
+    BAR4_SIZE,
+    CONFIG_SIZE,
+    GGMS_4MB,
+    build_config_space,
+)
+from mediator.physical.partition import APERTURE_SIZE, PAGE, SLAB_SIZE
+from mediator.vgpu import fences
+from mediator.vgpu.engine import VirtualEngine
+from mediator.vgpu.execlist import NO_SLOT
+from mediator.vgpu.fences import Fence
+from mediator.vgpu.ggtt import GgttFault, VirtualGgtt
+from mediator.vgpu.interrupt import update_line
+from mediator.vgpu.metrics import VgpuCounters
+from mediator.vgpu.mmio_table import REGISTER_MAP
+from mediator.vgpu.state import VgpuState, decode, encode
+from mediator.vgpu.vgpu_type import VgpuType
+from mediator.workload.workload import SLOT_PAGES, SLOTS
+from mmio_trap.device import Region, RegionIndex
+from mmio_trap.guest_memory import GuestMemory
+from mmio_trap.irq import Interrupts
+from mmio_trap.register_map import RegisterFile
+
+if TYPE_CHECKING:
+    from mediator.dispatcher import Dispatcher
+    from mediator.physical.memory import Slab
+    from mediator.translation.addressing import Addressing
+
+_LOG = logging.getLogger(__name__)
+
+REGISTERS_SIZE = 2 << 20
+"""Bytes of BAR0 that are registers."""
+GSM_OFFSET = 8 << 20
+"""BAR0 offset of the GGTT entries."""
+_REGIONS = (
+    Region(BAR0_SIZE),
+    Region(),
+    Region(APERTURE_SIZE),
+    Region(),
+    Region(BAR4_SIZE),
+    Region(),
+    Region(),
+    Region(CONFIG_SIZE),
+    Region(),
+)
+_IRQ_COUNTS = (1, 1, 0, 1, 1)
+_FAULT_REGISTERS = (
+    reg.GEN8_FAULT_TLB_DATA0,
+    reg.GEN8_FAULT_TLB_DATA1,
+    reg.GEN8_RING_FAULT_REG,
+)
+
+
+@dataclass(frozen=True)
+class VgpuPlan:
+    """What is decided about a vGPU before any client comes."""
+
+    index: int
+    type: VgpuType
+    identity: Identity
+    part: tuple[range, ...]
+    """GGTT addresses that are its own; the low slice comes first."""
+    private_ggtt: bool
+    weight: int
+
+    @property
+    def name(self) -> str:
+        """What logs and sockets call it."""
+        return f"vgpu{self.index}"
+
+
+class Vgpu:
+    """Implements `mmio_trap.device.PciDevice` for one virtual GPU."""
+
+    def __init__(
+        self,
+        plan: VgpuPlan,
+        dispatcher: Dispatcher,
+        slab: Slab,
+        addressing: Callable[[GuestMemory], Addressing],
+        on_detach: Callable[[Vgpu], None] | None = None,
+        clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        """``addressing`` makes the way into DMA space for a client's memory; it has ``slab``."""
+        self.plan = plan
+        self.index = plan.index
+        self.name = plan.name
+        self.identity = plan.identity
+        self.type = plan.type
+        self.private_ggtt = plan.private_ggtt
+        self.weight = plan.weight
+        self.dispatcher = dispatcher
+        self.slab = slab
+        self.clock = clock
+        self.lock = threading.RLock()
+        self.counters = VgpuCounters()
+        self.config = build_config_space(plan.identity, ggms=GGMS_4MB)
+        self.parked = False
+        """It gets no turn on the hardware."""
+        self._make_addressing = addressing
+        self._on_detach = on_detach
+        self._attached = False
+        self._build(GuestMemory(), Interrupts(_IRQ_COUNTS))
+
+    def _build(self, memory: GuestMemory, interrupts: Interrupts) -> None:
+        """Everything that belongs to one client, cold."""
+        self.memory = memory
+        self.interrupts = interrupts
+        self.addressing = self._make_addressing(memory)
+        self._cold()
+
+    def _cold(self) -> None:
+        self.registers: RegisterFile[Vgpu] = RegisterFile(REGISTER_MAP, self)
+        self.fences: dict[int, Fence] = {}
+        """By number; those that are on."""
+        self.ggtt = VirtualGgtt(
+            self.plan.part, self.memory, self.addressing.iova, self._install, self.reject
+        )
+        self.engines = {
+            facts.name: VirtualEngine(self, facts, number * SLOTS * SLOT_PAGES)
+            for number, facts in enumerate(ENGINES)
+        }
+
+    # -- PciDevice -----------------------------------------------------------------------------
+
+    @property
+    def regions(self) -> Sequence[Region]:
+        """Nine regions: BAR0, BAR2, BAR4 and configuration space are present."""
+        return _REGIONS
+
+    @property
+    def irq_counts(self) -> Sequence[int]:
+        """INTx and one MSI vector."""
+        return _IRQ_COUNTS
+
+    def attach(self, memory: GuestMemory, interrupts: Interrupts) -> None:
+        """A client has come: power on."""
+        with self.lock:
+            self.config.reset()
+            self.counters = VgpuCounters()
+            self._build(memory, interrupts)
+            memory.set_watcher(self.addressing)
+            self._attached = True
+        self.dispatcher.add(self)
+
+    def detach(self) -> None:
+        """The client has gone: power off. Nothing of its memory stays anywhere."""
+        with self.lock:
+            if not self._attached:
+                return
+            self._attached = False
+            self.dispatcher.remove(self)
+            self._scrub()
+            if self._on_detach is not None:
+                self._on_detach(self)
+        self.memory.unmap_all()  # while the watcher can take it out of DMA space
+        self.memory.set_watcher(None)
+        with self.lock:
+            self._build(GuestMemory(), Interrupts(_IRQ_COUNTS))
+
+    def region_read(self, index: int, offset: int, count: int) -> bytes:
+        """Read a region; regions without behaviour read 0."""
+        with self.lock:
+            self.counters.traps_read += 1
+            if index == RegionIndex.BAR0:
+                if offset + count <= REGISTERS_SIZE:
+                    return self.registers.read(offset, count)
+                if offset >= GSM_OFFSET:
+                    return self.ggtt.read_entry(offset - GSM_OFFSET, count)
+            elif index == RegionIndex.CONFIG:
+                return self.config.read(offset, count)
+            elif index == RegionIndex.BAR2:
+                return self._read_aperture(offset, count)
+        return bytes(count)
+
+    def region_write(self, index: int, offset: int, data: bytes) -> None:
+        """Write a region; regions without behaviour ignore it."""
+        with self.lock:
+            self.counters.traps_write += 1
+            if index == RegionIndex.BAR0:
+                if offset + len(data) <= REGISTERS_SIZE:
+                    self.registers.write(offset, data)
+                elif offset >= GSM_OFFSET:
+                    self.ggtt.write_entry(offset - GSM_OFFSET, data)
+            elif index == RegionIndex.CONFIG:
+                self.config.write(offset, data)
+            elif index == RegionIndex.BAR2:
+                self._write_aperture(offset, data)
+
+    def reset(self) -> None:
+        """Function-level reset."""
+        with self.lock:
+            self.dispatcher.withdraw(self)
+            self._scrub()
+            self.config.reset()
+            self._cold()
+            self.interrupts.set_level(False)
+            self.counters.full_resets += 1
+
+    # -- what handlers ask -----------------------------------------------------------------------
+
+    @property
+    def has_work(self) -> bool:
+        """There is something that the hardware could do for it."""
+        return not self.parked and any(engine.has_work for engine in self.engines.values())
+
+    def read_hardware(self, offset: int) -> int:
+        """A register that guests may read as the hardware has it."""
+        return self.dispatcher.host.gpu.read32(offset)
+
+    def note_switched(self, offset: int, value: int) -> None:
+        """A switched register has a new virtual value."""
+        self.dispatcher.note_switched(self, offset, value)
+
+    def notify_clock(self) -> int:
+        """Nanoseconds of a clock that only goes forward."""
+        return self.clock()
+
+    def reject(self, reason: Reason, text: str) -> None:
+        """Count and log something that the guest does not get."""
+        rejections = self.counters.rejections
+        rejections[reason] = rejections.get(reason, 0) + 1
+        _LOG.info("%s: refused (%s): %s", self.name, reason, text)
+
+    def golden(self, engine: str) -> Sequence[int]:
+        """The register state page of a context that has never run."""
+        return self.dispatcher.host.engines[engine].golden
+
+    def write_hardware_ggtt(self, page: int, entries: bytes | bytearray) -> None:
+        """Write entries of the mediator's part of the GGTT."""
+        self.dispatcher.host.write_ggtt(page, entries)
+
+    def copy_fault_registers(self) -> None:
+        """Take over the hardware's fault registers while the hardware is in this world."""
+        if self.dispatcher.current is not self:
+            return
+        gpu, values = self.dispatcher.host.gpu, self.registers.values
+        if not gpu.read32(reg.GEN8_RING_FAULT_REG) & reg.RING_FAULT_VALID:
+            return
+        for offset in _FAULT_REGISTERS:
+            values[offset >> 2] = gpu.read32(offset)
+        gpu.write32(reg.GEN8_RING_FAULT_REG, 0)
+
+    # -- carrying it elsewhere -------------------------------------------------------------------
+
+    def park(self, timeout_s: float = 2.0) -> None:
+        """Take it off the hardware and keep it off. Raises TimeoutError."""
+        self.parked = True
+        self.dispatcher.expel(self, timeout_s)
+
+    def unpark(self) -> None:
+        """Let it have its turns again."""
+        self.parked = False
+        self.dispatcher.wake()
+
+    def save(self) -> bytes:
+        """Its state, while it is parked; the guest's memory, which changes here, comes after."""
+        assert self.parked, "a vGPU is parked before it is saved"
+        with self.memory.using(), self.lock:
+            for engine in self.engines.values():
+                engine.give_up_shadows()
+            return encode(self.state())
+
+    def state(self) -> VgpuState:
+        """Its state as plain data; its lock is held."""
+        values = self.registers.values
+        return VgpuState(
+            device_id=self.identity.device_id,
+            type=self.type.name,
+            private_ggtt=self.private_ggtt,
+            part=[(own.start, own.stop) for own in self.plan.part],
+            config=self.config.snapshot(),
+            registers={
+                offset: values[offset >> 2]
+                for offset, row in REGISTER_MAP.by_offset.items()
+                if values[offset >> 2] != row.reset
+            },
+            ggtt=self.ggtt.state(),
+            engines={name: engine.state for name, engine in self.engines.items()},
+            counters=self.counters,
+        )
+
+    def load(self, data: bytes) -> None:
+        """Go on from a saved state; a client with the same memory map is attached.
+
+        Raises ValueError, and changes nothing, when the state does not fit this vGPU.
+        """
+        state = decode(data)
+        here = self.state()
+        for name in ("device_id", "private_ggtt", "part"):
+            theirs, ours = getattr(state, name), getattr(here, name)
+            if theirs != ours:
+                raise ValueError(f"vGPU state with {name} {theirs}, this vGPU has {ours}")
+        unknown = state.registers.keys() - REGISTER_MAP.by_offset.keys()
+        if unknown:
+            raise ValueError(f"vGPU state with a register at {min(unknown):#x}, which is unknown")
+        if state.engines.keys() != self.engines.keys():
+            raise ValueError(f"vGPU state with the engines {sorted(state.engines)}")
+        with self.lock:
+            self.dispatcher.withdraw(self)
+            self.config.load(state.config)
+            self.registers.reset()
+            for offset, value in state.registers.items():
+                self.registers.values[offset >> 2] = value
+            self.ggtt.load(state.ggtt)
+            for chunk in self.ggtt.touched:
+                self._install(chunk << 9, self.ggtt.hardware_chunk(chunk))
+            self.fences = fences.decode_all(self.registers.values)
+            for name, engine in self.engines.items():
+                engine.state = state.engines[name]
+                for element in engine.lists.elements:
+                    element.slot, element.submitted_ns = NO_SLOT, 0
+            self.counters = state.counters
+            update_line(self)
+        self.dispatcher.wake()
+
+    def start_recording(self) -> None:
+        """Begin to record which guest pages the mediator and the GPU write."""
+        self.memory.start_recording()
+        self.addressing.start_recording()
+
+    def take_dirty(self) -> list[int]:
+        """Guest pages (address >> 12, ascending) written since the last call."""
+        return sorted({*self.memory.take_dirty(), *self.addressing.take_dirty()})
+
+    def stop_recording(self) -> None:
+        """Record no longer."""
+        self.memory.stop_recording()
+        self.addressing.stop_recording()
+
+    # -- parts -------------------------------------------------------------------------------------
+
+    def _install(self, page: int, entries: bytes) -> None:
+        """GGTT entries of the guest, translated: to the hardware, if it is in this world."""
+        if self.private_ggtt:
+            self.dispatcher.install(self, page, entries)
+        else:
+            self.dispatcher.host.write_ggtt(page, entries)
+
+    def _scrub(self) -> None:
+        """Nothing of the guest stays in shadows or in the hardware's GGTT."""
+        if not self.private_ggtt:
+            for chunk in self.ggtt.touched:
+                self._scrub_chunk(chunk)
+        for engine in self.engines.values():
+            engine.workloads.forget()
+        self.ggtt.clear()
+        self.addressing.forget()
+
+    def _scrub_chunk(self, chunk: int) -> None:
+        """Make the entries of a chunk that are this vGPU's absent on the hardware."""
+        first = chunk << 9
+        for own in self.plan.part:
+            start = max(first, own.start // PAGE)
+            count = min(first + 512, own.stop // PAGE) - start
+            if count > 0:
+                self.dispatcher.host.write_ggtt(start, bytes(8 * count))
+
+    def _read_aperture(self, offset: int, count: int) -> bytes:
+        try:
+            pieces = fences.runs(self.fences, offset, count)
+            return b"".join(self.ggtt.read(*piece) for piece in pieces)
+        except GgttFault:
+            return b"\xff" * count
+
+    def _write_aperture(self, offset: int, data: bytes) -> None:
+        at = 0
+        try:
+            for address, length in fences.runs(self.fences, offset, len(data)):
+                self.ggtt.write(address, data[at : at + length])
+                at += length
+        except GgttFault:
+            return
+
+
+assert SLOTS * SLOT_PAGES * len(ENGINES) * PAGE <= SLAB_SIZE, "the slots fit the slab"

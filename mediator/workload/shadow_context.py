@@ -1,0 +1,187 @@
+"""The register state page of a shadow context: made from a guest's, and carried back into it.
+
+A state page is a batch of register loads that the hardware carries out with privilege. The shadow
+therefore takes headers and register offsets from `gen9/context_image.py` and only values from the
+guest; what its ring registers, batches and page tables say is the mediator's own. Source: PRM
+SKL vol 7 "Logical Ring Context Format"; Linux i915 gt/intel_lrc.c.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from mediator.gen9 import registers as reg
+from mediator.gen9.context_image import (
+    BATCH_BUFFER_END,
+    LAYOUTS,
+    STATE_DWORDS,
+    ContextControl,
+    ImageIndex,
+)
+from mediator.gen9.engines import ENGINES, EngineFacts
+
+_MASK_ALL = 0xFFFF_0000
+_BATCH_VALID = 1 << 0
+_BATCH_ADDRESS = 0xFFFF_FFFC
+_KEPT_CONTROL = ContextControl.RS_ENABLE | ContextControl.INHIBIT_SYNC_SWITCH
+_LEVELS = ((ImageIndex.BB_ADDR_UDW, "first"), (ImageIndex.SBB_ADDR_UDW, "second"))
+_BATCHES = slice(ImageIndex.BB_ADDR_UDW, ImageIndex.SBB_STATE + 1)
+SAVED_FROM = 0x40
+"""From this dword on a save belongs to the hardware alone; before, the driver writes too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A batch buffer that a context was switched out of: where it goes on."""
+
+    address: int
+    ppgtt: bool
+
+
+@dataclass(slots=True)
+class RingFields:
+    """What the shadow's ring registers say, and its page tables."""
+
+    head: int
+    tail: int
+    start: int
+    control: int
+    root: int
+    indirect: int = 0
+    """INDIRECT_CTX: hardware address and cache lines."""
+    per_context: int = 0
+    """BB_PER_CTX_PTR: hardware address and valid bit."""
+    first: Batch | None = None
+    second: Batch | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Where things stand in the state page of one engine."""
+
+    template: array[int]
+    """Headers and register offsets; values 0."""
+    values: tuple[slice, ...]
+    """Values of the blocks that the hardware alone saves, one slice for each block."""
+    end: int
+    """First dword after the register loads: what is private to the hardware follows."""
+
+
+@cache
+def plan(engine: str) -> Plan:
+    """The plan of the engine called ``engine``."""
+    facts = next(facts for facts in ENGINES if facts.name == engine)
+    layout = LAYOUTS[facts.engine_class]
+    template = array("I", bytes(4 * STATE_DWORDS))
+    values = []
+    for block in layout.blocks:
+        template[block.index] = block.header
+        for register in block.registers:
+            template[register.index - 1] = register.address(facts.mmio_base)
+        if block.index >= SAVED_FROM:
+            first = block.registers[0].index
+            values.append(slice(first, first + 2 * len(block.registers), 2))
+    template[layout.end] = BATCH_BUFFER_END
+    return Plan(template, tuple(values), layout.end + 1)
+
+
+def inhibited(page: Sequence[int]) -> bool:
+    """Whether the page asks not to be restored: the context has never run."""
+    return bool(page[ImageIndex.CONTEXT_CONTROL] & ContextControl.RESTORE_INHIBIT)
+
+
+def interrupted(page: Sequence[int]) -> tuple[Batch | None, Batch | None]:
+    """The batches, first and second level, in which the context stands."""
+    if inhibited(page):
+        return None, None
+    found = []
+    for index, _ in _LEVELS:
+        lower = page[index + 2]
+        address = page[index] << 32 | lower & _BATCH_ADDRESS
+        ppgtt = bool(page[index + 4] & reg.BB_STATE_PPGTT)
+        found.append(Batch(address, ppgtt) if lower & _BATCH_VALID else None)
+    return found[0], found[1]
+
+
+def build(facts: EngineFacts, page: array[int], golden: Sequence[int], ring: RingFields) -> bytes:
+    """The shadow's state page (4096 bytes) for the guest's ``page``.
+
+    A context that has never run gets ``golden`` values: nothing of the one before it stays in the
+    registers.
+    """
+    shape = plan(facts.name)
+    made = shape.template[:]
+    never_ran = inhibited(page)
+    source = golden if never_ran else page
+    for values in shape.values:
+        made[values] = array("I", source[values])
+    if not never_ran:
+        made[shape.end :] = page[shape.end :]
+    control = page[ImageIndex.CONTEXT_CONTROL] & _KEPT_CONTROL
+    made[ImageIndex.CONTEXT_CONTROL] = _MASK_ALL | control
+    made[ImageIndex.RING_HEAD] = ring.head
+    made[ImageIndex.RING_TAIL] = ring.tail
+    made[ImageIndex.RING_START] = ring.start
+    made[ImageIndex.RING_CTL] = ring.control
+    made[ImageIndex.CTX_TIMESTAMP] = 0 if never_ran else page[ImageIndex.CTX_TIMESTAMP]
+    for index, level in _LEVELS:
+        batch = getattr(ring, level)
+        if batch is not None:
+            made[index] = batch.address >> 32
+            made[index + 2] = batch.address & _BATCH_ADDRESS | _BATCH_VALID
+            made[index + 4] = reg.BB_STATE_PPGTT if batch.ppgtt else 0
+    made[ImageIndex.BB_PER_CTX_PTR] = ring.per_context
+    made[ImageIndex.INDIRECT_CTX] = ring.indirect
+    made[ImageIndex.INDIRECT_CTX_OFFSET] = page[ImageIndex.INDIRECT_CTX_OFFSET]
+    made[ImageIndex.PDP0_UDW] = ring.root >> 32
+    made[ImageIndex.PDP0_LDW] = ring.root & 0xFFFF_FFFF
+    return made.tobytes()
+
+
+def carry_back(
+    facts: EngineFacts,
+    saved: array[int],
+    guest: array[int],
+    to_guest: Callable[[int], int | None],
+    put: Callable[[int, bytes], None],
+) -> None:
+    """Write what the hardware ``saved`` into the guest's page, which held ``guest`` before.
+
+    ``put`` takes a dword index and bytes. ``to_guest`` gives the guest's address of a privileged
+    batch that ran as a shadow. The dwords that the driver owns (tail, start, control, page
+    tables) are not written: the driver may be writing them now.
+    """
+    shape = plan(facts.name)
+    put(ImageIndex.RING_HEAD, saved[ImageIndex.RING_HEAD].to_bytes(4, "little"))
+    put(ImageIndex.CTX_TIMESTAMP, saved[ImageIndex.CTX_TIMESTAMP].to_bytes(4, "little"))
+    control = guest[ImageIndex.CONTEXT_CONTROL]
+    if control & ContextControl.SAVE_INHIBIT:
+        return
+    kept = _MASK_ALL | (control & 0xFFFF & ~ContextControl.RESTORE_INHIBIT)
+    if kept != control:
+        put(ImageIndex.CONTEXT_CONTROL, kept.to_bytes(4, "little"))
+    batches = _batches(saved, shape.template, to_guest)
+    if batches != guest[_BATCHES]:
+        put(_BATCHES.start, batches.tobytes())
+    put(SAVED_FROM, saved[SAVED_FROM : shape.end].tobytes())
+    if saved[shape.end :] != guest[shape.end :]:
+        put(shape.end, saved[shape.end :].tobytes())
+
+
+def _batches(
+    saved: array[int], template: array[int], to_guest: Callable[[int], int | None]
+) -> array[int]:
+    """The dwords of both batch levels as the guest's page should have them."""
+    made = template[:]
+    for index, _ in _LEVELS:
+        lower, state = saved[index + 2], saved[index + 4]
+        address = saved[index] << 32 | lower & _BATCH_ADDRESS
+        if lower & _BATCH_VALID and not state & reg.BB_STATE_PPGTT:
+            address = to_guest(address) or 0
+        made[index] = address >> 32
+        made[index + 2] = address & _BATCH_ADDRESS | lower & _BATCH_VALID
+        made[index + 4] = state
+    return made[_BATCHES]
