@@ -10,11 +10,18 @@ intel_uncore.c, gt/intel_rc6.c, gt/intel_rps.c, intel_pcode.c. Handlers run unde
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from mediator.gen9 import registers as reg
 from mediator.gen9.identity import FREQUENCY_UNIT_MHZ
+from mediator.gen9.pcode import (
+    CDCLK_READY,
+    IA_FREQUENCY_100MHZ,
+    MEMORY_LATENCY,
+    PCODE_ILLEGAL_COMMAND,
+    SAGV_DISABLED,
+    PcodeCommand,
+)
 from mmio_trap.register_map import Register
 
 if TYPE_CHECKING:
@@ -35,28 +42,6 @@ GT_STATE_ON = 0
 GT_STATE_RC6 = 3
 DOMAINS_AWAKE = 0x3
 """PWRGT_DOMAIN_STATUS: media in bit 0, render in bit 1."""
-
-
-class PcodeCommand(IntEnum):
-    """Bits 7:0 of the pcode mailbox that a Gen9 driver sends."""
-
-    WRITE_RC6_VIDS = 0x04
-    READ_RC6_VIDS = 0x05
-    READ_MEMORY_LATENCY = 0x06
-    CDCLK_CONTROL = 0x07
-    WRITE_MIN_FREQUENCY_TABLE = 0x08
-    READ_MIN_FREQUENCY_TABLE = 0x09
-    READ_OVERCLOCK_PARAMETERS = 0x0C
-    DYNAMIC_DUTY_CYCLE = 0x1A
-    SAGV_CONTROL = 0x21
-
-
-PCODE_ILLEGAL_COMMAND = 0x1
-_CDCLK_READY = 0x1
-_SAGV_DISABLED = 0x1
-_MEMORY_LATENCY = (0x1E1A_1100, 0x6151_4B3D)
-"""Microseconds for watermark levels 0..3 and 4..7, one byte each."""
-_IA_FREQUENCY_100MHZ = 0x2A
 
 
 @dataclass
@@ -155,14 +140,14 @@ def _pcode_reply(gpu: SoftGpu, command: int, data: int) -> tuple[int, int] | Non
     """The two data dwords that answer ``command``; None for one that pcode does not know."""
     match command:
         case PcodeCommand.READ_MEMORY_LATENCY:
-            return _MEMORY_LATENCY[data & 1], 0
+            return MEMORY_LATENCY[data & 1], 0
         case PcodeCommand.CDCLK_CONTROL:
-            return _CDCLK_READY, 0
+            return CDCLK_READY, 0
         case PcodeCommand.SAGV_CONTROL:
-            return _SAGV_DISABLED, 0
+            return SAGV_DISABLED, 0
         case PcodeCommand.READ_MIN_FREQUENCY_TABLE:
             ring = data & 0xFF
-            return ring << 8 | _IA_FREQUENCY_100MHZ, 0
+            return ring << 8 | IA_FREQUENCY_100MHZ, 0
         case PcodeCommand.DYNAMIC_DUTY_CYCLE:
             return gpu.identity.efficient_mhz // FREQUENCY_UNIT_MHZ << 8, 0
         case (

@@ -6,7 +6,7 @@ import pytest
 
 from mediator.gen9 import registers as reg
 from mediator.gen9.identity import KABY_LAKE_GT2, SKYLAKE_GT2
-from mediator.softgpu.power import PCODE_ILLEGAL_COMMAND, PcodeCommand
+from mediator.gen9.pcode import PCODE_ILLEGAL_COMMAND, PcodeCommand
 from tests.unit.mediator.register_gpu import RegisterGpu
 
 _ENABLE, _DISABLE = 0x0001_0001, 0x0001_0000
