@@ -1,0 +1,154 @@
+"""Laws of the policies over random loads on a simulated clock."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from fractions import Fraction
+from itertools import combinations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scheduler.policies import POLICIES
+from scheduler.policies.fifo import LIMIT_NS, Fifo
+from scheduler.policies.timeslice import Timeslice
+from scheduler.policy import Slice
+from scheduler.simulator import Client, Request, Trace, simulate
+
+MS = 1_000_000
+LONGEST = 120 * MS
+weights = st.integers(1, 16)
+lengths = st.one_of(st.integers(MS // 4, MS), st.integers(MS, LONGEST))
+
+
+def requests(pauses: st.SearchStrategy[int]) -> st.SearchStrategy[list[Request]]:
+    """Between one and six requests of any kind."""
+    one = st.builds(Request, lengths, pauses, st.booleans())
+    return st.lists(one, min_size=1, max_size=6)
+
+
+busy_clients = st.builds(Client, weights, requests(st.just(0)))
+any_clients = st.builds(Client, weights, requests(st.integers(0, 100 * MS)))
+busy_loads = st.lists(busy_clients, min_size=2, max_size=5)
+mixed_loads = st.tuples(busy_loads, st.lists(any_clients, max_size=3))
+
+
+def run(policy: Timeslice | Fifo, clients: list[Client], until_ns: int) -> Trace:
+    return simulate(policy, dict(enumerate(clients)), until_ns)
+
+
+def differences(trace: Trace, clients: list[Client], one: int, other: int) -> list[Fraction]:
+    """W_one/w_one - W_other/w_other after each turn, and before the first."""
+    found = [Fraction(0)]
+    for turn in trace.turns:
+        sign = (turn.vgpu == one) - (turn.vgpu == other)
+        step = Fraction(sign * turn.used_ns, clients[turn.vgpu].weight)
+        found.append(found[-1] + step)
+    return found
+
+
+@given(mixed_loads)
+def test_backlogged_vgpus_stay_within_the_bound(load: tuple[list[Client], list[Client]]) -> None:
+    """|W_i/w_i - W_j/w_j| <= C_i/w_i + C_j/w_j over every interval, whoever else comes and goes."""
+    busy, others = load
+    clients = busy + others
+    trace = run(Timeslice(), clients, 2_000 * MS)
+    for one, other in combinations(range(len(busy)), 2):
+        found = differences(trace, clients, one, other)
+        bound = sum(Fraction(trace.longest_turn(n), clients[n].weight) for n in (one, other))
+        assert max(found) - min(found) <= bound + 1
+
+
+@given(mixed_loads)
+def test_an_occasional_vgpu_never_gets_more_than_a_busy_one(
+    load: tuple[list[Client], list[Client]],
+) -> None:
+    """Idleness earns nothing: over every interval it is at most the bound ahead."""
+    busy, others = load
+    clients = busy + others
+    trace = run(Timeslice(), clients, 2_000 * MS)
+    for one in range(len(busy), len(clients)):
+        found = differences(trace, clients, one, 0)
+        bound = sum(Fraction(trace.longest_turn(n), clients[n].weight) for n in (one, 0))
+        least = found[0]
+        for value in found:
+            least = min(least, value)
+            assert value - least <= bound + 1
+
+
+@given(mixed_loads)
+def test_nobody_with_work_waits_for_ever(load: tuple[list[Client], list[Client]]) -> None:
+    """The wait between two turns of a busy vGPU i: the sum over others of w_j/w_i * C_i + C_j."""
+    clients = load[0] + load[1]
+    trace = run(Timeslice(), clients, 3_000 * MS)
+    for vgpu in range(len(load[0])):
+        bound = sum(
+            Fraction(clients[n].weight * trace.longest_turn(vgpu), clients[vgpu].weight)
+            + trace.longest_turn(n)
+            for n in range(len(clients))
+            if n != vgpu
+        )
+        free_at = 0
+        for turn in trace.turns:
+            if turn.vgpu == vgpu:
+                assert turn.start_ns - free_at <= bound + 1
+                free_at = turn.start_ns + turn.used_ns
+        assert trace.end_ns - free_at <= bound + LONGEST + Timeslice().slice_ns
+
+
+@given(st.lists(any_clients, min_size=1, max_size=5), st.sampled_from(sorted(POLICIES)))
+def test_the_gpu_is_never_idle_while_somebody_has_work(clients: list[Client], name: str) -> None:
+    """The simulator raises when a policy picks nobody; and time adds up."""
+    trace = simulate(POLICIES[name](), dict(enumerate(clients)), 1_000 * MS)
+    ends = [turn.start_ns + turn.used_ns for turn in trace.turns]
+    assert all(turn.start_ns >= end for end, turn in zip(ends, trace.turns[1:], strict=False))
+    assert all(wait >= 0 for waits in trace.waits.values() for wait in waits)
+
+
+stubborn = st.builds(Request, st.integers(MS, 10 * MS), preemptible=st.just(False))
+stubborn_clients = st.builds(Client, st.integers(1, 3), st.lists(stubborn, min_size=1, max_size=4))
+
+
+@given(st.lists(stubborn_clients, min_size=2, max_size=3))
+def test_long_runs_are_fair(clients: list[Client]) -> None:
+    """Short against long requests that cannot be stopped: least share >= 0.97 of the greatest."""
+    slice_ns = 2 * MS
+    # Long against the bound: each is due 100 of the longest turns.
+    total = sum(client.weight for client in clients)
+    trace = run(Timeslice(slice_ns), clients, 100 * (10 * MS + slice_ns) * total)
+    shares = [trace.used(vgpu) / client.weight for vgpu, client in enumerate(clients)]
+    assert min(shares) / max(shares) >= 0.97
+
+
+@given(st.lists(any_clients, min_size=2, max_size=5))
+def test_first_come_first_served_has_a_bound(clients: list[Client]) -> None:
+    """A request waits for one limit and one request of each vGPU at most, its own included."""
+    trace = run(Fifo(), clients, 2_000 * MS)
+    for waits in trace.waits.values():
+        assert max(waits, default=0) <= (LIMIT_NS + LONGEST) * len(clients)
+
+
+class Checked(Timeslice):
+    """Checks what the proof of the bounds rests on."""
+
+    def pick(self, ready: Collection[int], now_ns: int) -> Slice | None:
+        before = self.virtual
+        choice = super().pick(ready, now_ns)
+        assert self.virtual >= before
+        assert all(self.accounts[vgpu].virtual >= self.virtual for vgpu in ready)
+        return choice
+
+
+@given(mixed_loads)
+def test_virtual_time_does_not_go_back(load: tuple[list[Client], list[Client]]) -> None:
+    run(Checked(), load[0] + load[1], 1_000 * MS)
+
+
+@pytest.mark.parametrize("weight", [1, 3, 16])
+def test_small_charges_add_up(weight: int) -> None:
+    policy = Timeslice()
+    policy.add(0, weight, 0)
+    for _ in range(1_000):
+        policy.charge(0, 1, 0)
+    assert policy.accounts[0].virtual >> 20 == pytest.approx(1_000 / weight, abs=1)

@@ -1,0 +1,49 @@
+"""The simulator keeps time as its docstrings say."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import pytest
+
+from scheduler.policies import POLICIES
+from scheduler.policies.fifo import Fifo
+from scheduler.policy import Policy, Slice
+from scheduler.simulator import Client, Request, Turn, simulate
+
+
+def test_requests_are_cut_only_where_they_may_be() -> None:
+    soft = simulate(Fifo(10), {0: Client(1, (Request(25),))}, 30)
+    assert soft.turns == [Turn(0, 0, 10), Turn(0, 10, 10), Turn(0, 20, 10)]
+    assert soft.waits == {0: [0, 0]}
+    hard = simulate(Fifo(10), {0: Client(1, (Request(25, preemptible=False),))}, 30)
+    assert hard.turns == [Turn(0, 0, 25), Turn(0, 25, 25)]
+    assert (hard.used(0), hard.used(0, 25), hard.longest_turn(0), hard.end_ns) == (50, 25, 25, 50)
+
+
+def test_waits_and_switches() -> None:
+    clients = {0: Client(1, (Request(8),)), 1: Client(1, (Request(2, pause_ns=3),))}
+    trace = simulate(Fifo(10), clients, 20, switch_ns=1)
+    assert trace.turns == [Turn(0, 1, 10), Turn(1, 12, 2), Turn(0, 15, 10)]
+    assert trace.waits[1] == [9]
+
+
+def test_an_idle_gpu_waits_for_work() -> None:
+    trace = simulate(Fifo(), {0: Client(1, (Request(2, pause_ns=5),))}, 20)
+    assert [turn.start_ns for turn in trace.turns] == [5, 12, 19]
+
+
+def test_a_policy_that_idles_is_found_out() -> None:
+    class Lazy(Fifo):
+        def pick(self, ready: Collection[int], now_ns: int) -> Slice | None:
+            return None
+
+    with pytest.raises(ValueError, match=r"nobody was picked of \[0\] at 0 ns"):
+        simulate(Lazy(), {0: Client(1, (Request(1),))}, 5)
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_every_policy_serves(name: str) -> None:
+    made: Policy = POLICIES[name]()
+    trace = simulate(made, {n: Client(1, (Request(1_000_000),)) for n in range(3)}, 10**9)
+    assert all(trace.used(vgpu) for vgpu in range(3))
