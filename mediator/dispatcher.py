@@ -369,7 +369,7 @@ class Dispatcher:
                 break
             descriptors[place] = workloads.descriptor(element)
             if element.submitted_ns:
-                vgpu.counters.waits.add(now - element.submitted_ns)
+                vgpu.counters.waits.record(now - element.submitted_ns)
                 element.submitted_ns = 0
         self.host.engines[name].submit(*descriptors)
 

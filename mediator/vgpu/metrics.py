@@ -83,13 +83,13 @@ class VgpuCounters:
     """What one vGPU did and what was done to it since its client came."""
 
     requests: int = 0
-    """Contexts that ran to the end of what their ring held."""
+    """Contexts submitted: audited, shadowed and queued."""
     submissions: int = 0
     """Execution lists that the guest wrote."""
     gpu_ns: int = 0
     """Time for which it had the GPU, as charged by the policy's rules."""
     waits: WaitHistogram = field(default_factory=WaitHistogram)
-    """From the arrival of work at a vGPU that did not have the GPU to its having it."""
+    """From the submission of a context to its being given to the hardware."""
     traps_read: int = 0
     traps_write: int = 0
     rejections: dict[str, int] = field(default_factory=dict)
