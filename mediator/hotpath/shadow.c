@@ -115,7 +115,7 @@ static uint64_t translate_page(const struct hp_shadow *shadow, uint64_t entry, u
 	return (shadow->window_base + address) | (entry & FLAGS_MASK);
 }
 
-/* The shadow of an entry that names a table; `old` is what stood there for the same entry. */
+/* The shadow of an entry that names a table; `old`, what stood there, is likely it. */
 static int translate_table(struct job *job, uint64_t entry, unsigned level, uint64_t old,
 			   uint64_t *result)
 {
@@ -160,8 +160,8 @@ static int sync_directory(struct job *job, const uint64_t *guest, unsigned level
 
 		if (names_table(entry, level)) {
 			if (entry != last) {
-				int error = translate_table(job, entry, level, fresh ? 0 : old,
-							    &last_result);
+				int error = translate_table(job, entry, level, old, &last_result);
+
 				if (error)
 					return error;
 				last = entry;

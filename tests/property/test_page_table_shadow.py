@@ -200,13 +200,35 @@ _page_entry = st.builds(
     _high,
 )
 _entry = st.one_of(_table_entry, _table_entry, _page_entry, st.integers(0, 2**64 - 1))
+_at = st.sampled_from([0, 1, 2, 15, 16, 17, 255, 510, 511])
 _write = st.tuples(
     st.just("write"),
     st.integers(0, PAGES - 1),
-    st.sampled_from([0, 1, 2, 15, 16, 17, 255, 510, 511]),
+    _at,
     st.sampled_from([1, 1, 1, 2, 512]),
     _entry,
 )
+
+
+@st.composite
+def _spine(draw: st.DrawFn) -> list[tuple[str, int, int, int, int]]:
+    """Writes that make a tree of all levels under page 0, with pages at each where they can be."""
+    pages = [0, *draw(st.lists(st.integers(0, PAGES - 1), min_size=3, max_size=3))]
+    if draw(st.booleans()):
+        pages = [0, 1, 2, 3]
+    writes = []
+    for level, (page, below) in enumerate(zip(pages, [*pages[1:], 0], strict=True)):
+        writes.append(("write", page, 3, draw(st.sampled_from([1, 1, 300])), draw(_page_entry)))
+        writes.append(("write", page, draw(_at), 1, draw(_page_entry)))
+        if level < 3:
+            flags = draw(st.sampled_from([3, 3, 1, 3 | IPS])) if level == 2 else 3
+            count = draw(st.sampled_from([1, 1, 500]))
+            writes.append(("write", page, 4, count, RAM + below * PAGE | flags))
+            if level == 2 and draw(st.booleans()):
+                writes.append(("write", page, 5, 1, RAM + below * PAGE | flags ^ IPS))
+    return writes
+
+
 _root = st.integers(0, PAGES - 1).map(lambda page: RAM + page * PAGE)
 _sync = st.tuples(
     st.just("sync"),
@@ -221,19 +243,21 @@ _step = st.one_of(_write, _write, _write, _sync, _sync, _keep, st.just(("lose",)
     slots=st.sampled_from([4, 12, 64]),
     window=st.sampled_from([(1 << 21, 1 << 21), (1 << 22, 1 << 22), (1 << 37, 1 << 37)]),
     rescan=st.sampled_from([False, False, True]),
-    first=st.lists(_write, min_size=3, max_size=20),
+    spine=_spine(),
+    first=st.lists(_write, max_size=6),
     steps=st.lists(_step, max_size=14),
 )
 def test_the_shadow_says_what_the_guests_tables_say(
     slots: int,
     window: tuple[int, int],
     rescan: bool,
+    spine: list[tuple[str, int, int, int, int]],
     first: list[tuple[str, int, int, int, int]],
     steps: list[tuple[object, ...]],
 ) -> None:
     world = World(slots, window, rescan)
     try:
-        for what, *given_ in [*first, ("sync", RAM), *steps, ("sync", RAM)]:
+        for what, *given_ in [*spine, *first, ("sync", RAM), *steps, ("sync", RAM)]:
             if what == "write":
                 world.write(*given_)  # type: ignore[arg-type]
             elif what == "keep":

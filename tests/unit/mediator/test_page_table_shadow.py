@@ -1,0 +1,143 @@
+"""Shadow page tables of one vGPU: errors, room, forgetting. What they say is a property test's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from mediator.errors import GuestError, Reason
+from mediator.physical.memory import Slab
+from mediator.physical.partition import GIB, MIB, Window
+from mediator.translation.page_table_shadow import PageTableShadow
+from tests.guest_ram import PAGE, PRESENT, WRITABLE, GuestRam, Tables
+
+WINDOW = Window(64 * GIB, 64 * GIB)
+SLAB_IOVA = GIB
+GGTT_PART = 16 * PAGE
+ROOM = 8
+ADDRESS_BITS = ((1 << 39) - 1) & -PAGE
+
+
+@pytest.fixture
+def slab() -> Iterator[Slab]:
+    made = Slab(GGTT_PART + ROOM * PAGE, SLAB_IOVA, 0, GGTT_PART)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def ram() -> GuestRam:
+    return GuestRam(64)
+
+
+@pytest.fixture
+def shadow(slab: Slab, ram: GuestRam) -> PageTableShadow:
+    return PageTableShadow(slab, WINDOW, ram.memory)
+
+
+def find(slab: Slab, root: int, address: int) -> int:
+    """The last entry of a walk of 4K pages through the slab."""
+    table = root
+    for shift in (39, 30, 21, 12):
+        assert SLAB_IOVA + GGTT_PART <= table < SLAB_IOVA + slab.size
+        entry = slab.u64[(table - SLAB_IOVA) // 8 + (address >> shift & 511)]
+        table = entry & ADDRESS_BITS
+    return entry
+
+
+def tree(ram: GuestRam, *addresses: int) -> Tables:
+    tables = Tables(ram)
+    for address in addresses:
+        tables.map(address, address & ADDRESS_BITS)
+    return tables
+
+
+def test_a_page_moves_into_the_window(shadow: PageTableShadow, slab: Slab, ram: GuestRam) -> None:
+    tables = tree(ram, 0x1234_5000)
+    root = shadow.sync(tables.root | 0xFFF)
+    assert find(slab, root, 0x1234_5000) == WINDOW.base + 0x1234_5000 | PRESENT | WRITABLE
+    tables.map(0x1234_5000, 0x6000, PRESENT)
+    assert shadow.sync(tables.root) == root
+    assert find(slab, root, 0x1234_5000) == WINDOW.base + 0x6000 | PRESENT
+
+
+def test_a_page_past_the_window_is_absent_and_counted(
+    shadow: PageTableShadow, slab: Slab, ram: GuestRam
+) -> None:
+    tables = tree(ram, 0)
+    tables.map(0, WINDOW.size)
+    assert find(slab, shadow.sync(tables.root), 0) == 0
+    tables.map(0, WINDOW.size - PAGE)
+    assert find(slab, shadow.sync(tables.root), 0) & PRESENT
+    assert shadow.figures.refused == 1
+    assert shadow.figures.passes == 2
+
+
+@pytest.mark.parametrize("pml4", [0, 0xF_F000, 1 << 38, 1 << 39, 1 << 45, 1 << 63])
+def test_tables_that_are_nowhere(shadow: PageTableShadow, pml4: int) -> None:
+    with pytest.raises(GuestError, match=f"{pml4:#x}") as caught:
+        shadow.sync(pml4)
+    assert caught.value.reason is Reason.PAGE_TABLE
+
+
+def test_old_tables_make_room(shadow: PageTableShadow, slab: Slab, ram: GuestRam) -> None:
+    for _ in range(5):
+        tables = tree(ram, 0x5000)
+        assert find(slab, shadow.sync(tables.root), 0x5000) & PRESENT
+
+
+def test_tables_in_use_stay_when_room_is_made(
+    shadow: PageTableShadow, slab: Slab, ram: GuestRam
+) -> None:
+    used = tree(ram, 0x5000)
+    root = shadow.sync(used.root)
+    shadow.keep([used.root])
+    before = slab.bytes[GGTT_PART : GGTT_PART + 4 * PAGE]
+    for _ in range(4):
+        other = tree(ram, 0x7000)
+        assert find(slab, shadow.sync(other.root), 0x7000) & PRESENT
+        assert slab.bytes[GGTT_PART : GGTT_PART + 4 * PAGE] == before
+    assert shadow.sync(used.root) == root
+
+
+def test_too_many_tables(shadow: PageTableShadow, slab: Slab, ram: GuestRam) -> None:
+    fits = tree(ram, *(n << 21 for n in range(ROOM - 3)))
+    assert find(slab, shadow.sync(fits.root), 0) & PRESENT
+    large = tree(ram, *(n << 21 for n in range(ROOM - 2)))
+    with pytest.raises(GuestError, match="more than 8 pages") as caught:
+        shadow.sync(large.root)
+    assert caught.value.reason is Reason.TOO_LARGE
+    assert find(slab, shadow.sync(fits.root), 4 << 21) & PRESENT
+    shadow.keep([fits.root])
+    with pytest.raises(GuestError):
+        shadow.sync(tree(ram, 0x9000).root)
+    assert find(slab, shadow.sync(fits.root), 4 << 21) & PRESENT
+
+
+def test_forgetting_scrubs_the_tables_and_nothing_else(
+    shadow: PageTableShadow, slab: Slab, ram: GuestRam
+) -> None:
+    tables = tree(ram, 0x5000)
+    slab.bytes[0:4] = b"ring"
+    shadow.sync(tables.root)
+    passes = shadow.figures.passes
+    shadow.forget()
+    assert not any(slab.bytes[GGTT_PART:])
+    assert slab.bytes[0:4] == b"ring"
+    assert find(slab, shadow.sync(tables.root), 0x5000) & PRESENT
+    assert shadow.figures.passes == passes + 1
+
+
+def test_tables_whose_memory_has_gone(shadow: PageTableShadow, slab: Slab, ram: GuestRam) -> None:
+    tables = tree(ram, 0x5000)
+    shadow.sync(tables.root)
+    ram.memory.unmap_all()
+    with pytest.raises(GuestError) as caught:
+        shadow.sync(tables.root)
+    assert caught.value.reason is Reason.PAGE_TABLE
+
+
+def test_a_window_past_the_dma_space(slab: Slab, ram: GuestRam) -> None:
+    with pytest.raises(ValueError, match="past the DMA space"):
+        PageTableShadow(slab, Window(1 << 39, MIB), ram.memory)
