@@ -92,6 +92,7 @@ class Engine:
         self.hung: str | None = None
         """Why the engine stands still until it is reset."""
         self._may_switch = True
+        self._reported = False
         self._pause_s = _SHORTEST_PAUSE_S
         self._loaded_at_ns = 0
         self._context_ticks = 0
@@ -190,6 +191,7 @@ class Engine:
                 if gpu.memory is not memory:  # another was attached before this thread got in
                     return 0
                 running = self._arbitrate()
+                self._announce()
                 if running is None:
                     return None
                 self.executing = True
@@ -206,7 +208,9 @@ class Engine:
                 if self.abandon:
                     self._may_switch = False  # it may stand anywhere
                     return None
-                return self._after(running, stop)
+                pause = self._after(running, stop)
+                self._announce()
+                return pause
 
     @property
     def idle(self) -> bool:
@@ -452,7 +456,7 @@ class Engine:
             self.hang(str(error), address=self.context_page, command=None, fault=None)
 
     def _report(self, status: ContextStatus) -> None:
-        """Write a status buffer entry and its pointer, then raise the context switch interrupt."""
+        """Write a status buffer entry and its pointer; `_announce` tells of it."""
         note_status_pointer(self)
         page, pointer = self.status_page, self.lists.write_pointer
         entry = _CSB_ENTRY.pack(status.event, status.context_id)
@@ -461,7 +465,16 @@ class Engine:
             self.ggtt.write_u32(page + HWSP_CSB_WRITE_POINTER_OFFSET, pointer)
         except PageFault as fault:
             self.hang(f"status page: {fault}", address=page, command=None, fault=fault)
-        self.notify(EngineInterrupt.CONTEXT_SWITCH)
+        self._reported = True
+
+    def _announce(self) -> None:
+        """Raise the context switch interrupt for what was reported since.
+
+        Last of all while the lock is held: who waits for the interrupt wants the lock at once.
+        """
+        if self._reported:
+            self._reported = False
+            self.notify(EngineInterrupt.CONTEXT_SWITCH)
 
     def _account(self) -> None:
         if self.context is not None:
