@@ -42,7 +42,7 @@ class WaitHistogram:
         """Values recorded."""
         return sum(self.counts)
 
-    def record(self, value_ns: int) -> None:
+    def add(self, value_ns: int) -> None:
         """Count a time in ns."""
         value = max(0, value_ns)
         self.counts[bucket_of(value)] += 1
@@ -90,6 +90,8 @@ class VgpuCounters:
     """Time for which it had the GPU, as charged by the policy's rules."""
     waits: WaitHistogram = field(default_factory=WaitHistogram)
     """From the submission of a context to its being given to the hardware."""
+    notifications: int = 0
+    """Messages of the guest through its PVINFO page."""
     traps_read: int = 0
     traps_write: int = 0
     rejections: dict[str, int] = field(default_factory=dict)
@@ -122,5 +124,6 @@ class VgpuCounters:
             "engine_resets": self.engine_resets,
             "full_resets": self.full_resets,
             "hangs": self.hangs,
+            "notifications": self.notifications,
             "world_switches": self.world_switches,
         }

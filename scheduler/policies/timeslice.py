@@ -46,7 +46,8 @@ class Timeslice:
     slice_ns: int = SLICE_NS
     accounts: dict[int, Account] = field(default_factory=dict)
     virtual: int = 0
-    """Virtual time at which the present turn began; nobody with work is behind it."""
+    """Where vGPUs that come from idle start: what the present turn began with, or what it came to
+    when nobody else had work. Nobody with work is behind it."""
     turns: int = 0
     backlogged: set[int] = field(default_factory=set)
     """The vGPUs with work at the last pick."""
@@ -95,6 +96,8 @@ class Timeslice:
         """See `Policy.charge`."""
         account = self.accounts[vgpu]
         account.virtual += (used_ns << _FRACTION) // account.weight
+        if self.backlogged <= {vgpu}:  # nobody else wanted that time, be it ever so long
+            self.virtual = max(self.virtual, account.virtual)
 
     def _order(self, vgpu: int) -> tuple[int, int, int]:
         account = self.accounts[vgpu]

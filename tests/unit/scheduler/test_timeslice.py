@@ -82,6 +82,21 @@ def test_idleness_earns_no_credit() -> None:
     assert sorted(order) == [0, 0, 1, 1]
 
 
+@pytest.mark.parametrize("still_busy", [True, False])
+def test_time_that_nobody_else_wanted_is_no_debt(still_busy: bool) -> None:
+    """Alone, a vGPU may have a turn of any length; nobody may claim as much afterwards."""
+    made = policy(1, 1)
+    assert picked(made, 0) == 0
+    made.charge(0, 1_000 * SLICE_NS, 0)
+    assert picked(made, 1, *([0] if still_busy else [])) == 1
+    made.charge(1, SLICE_NS, 0)
+    order = []
+    for _ in range(4):
+        order.append(picked(made, 0, 1))
+        made.charge(order[-1], SLICE_NS, 0)
+    assert order == [0, 1, 0, 1]
+
+
 def test_a_new_vgpu_starts_with_the_others() -> None:
     made = policy(1)
     for _ in range(100):
