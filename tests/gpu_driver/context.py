@@ -35,6 +35,8 @@ class Context:
     timeline_ggtt: int = 0
     tail: int = 0
     requests: int = 0
+    priority: int = 0
+    """What has more preempts what has less."""
 
     @property
     def descriptor(self) -> int:

@@ -29,6 +29,7 @@ BANKS = (0x44300, 0x44310, 0x44330)
 _BANK_OF_MASTER_BIT = {0: 0x44300, 1: 0x44300, 2: 0x44310, 6: 0x44330}
 _PATIENCE_S = 20.0
 _SHORTEST_PAUSE_S = 50e-6
+_LONGEST_PAUSE_S = 1e-3
 
 
 class TimeoutOfTheGpu(AssertionError):
@@ -156,7 +157,9 @@ class GpuDriver:
 
     # -- contexts and requests -----------------------------------------------------------------
 
-    def create_context(self, engine: str, tables: PageTables | None = None) -> Context:
+    def create_context(
+        self, engine: str, tables: PageTables | None = None, *, priority: int = 0
+    ) -> Context:
         """A context whose first run inhibits the restore of engine state, as i915 makes them."""
         pages = context_pages(engine)
         physical = self.ram.allocate(pages)
@@ -169,6 +172,7 @@ class GpuDriver:
             ring,
             self.ggtt_map(ring, RING_PAGES, high=True),
             tables or PageTables(self.ram),
+            priority=priority,
         )
         self._next_identity += 1
         context.timeline, context.timeline_ggtt = self._take_timeline()
@@ -203,14 +207,14 @@ class GpuDriver:
         self.emit(context, emitted)
         return Request(context, number)
 
-    def schedule(self, context: Context, *, urgent: bool = False) -> None:
-        """Let ``context`` run when its turn comes; urgent work preempts what runs."""
-        self.ports[context.engine].add(context, urgent=urgent)
+    def schedule(self, context: Context) -> None:
+        """Let ``context`` run when its turn comes; it preempts what has less priority."""
+        self.ports[context.engine].add(context)
 
-    def run(self, context: Context, dwords: Sequence[int] = (), *, urgent: bool = False) -> Request:
+    def run(self, context: Context, dwords: Sequence[int] = ()) -> Request:
         """`add_request` and `schedule`."""
         request = self.add_request(context, dwords)
-        self.schedule(context, urgent=urgent)
+        self.schedule(context)
         return request
 
     def done(self, request: Request) -> bool:
@@ -237,9 +241,9 @@ class GpuDriver:
             if self.eventfd is None:
                 self.process()
                 time.sleep(pause)
-                pause = min(2 * pause, 1e-3)
-            elif select.select([self.eventfd], [], [], 0.05)[0]:
+            elif select.select([self.eventfd], [], [], pause)[0]:
                 self.handle_interrupt()
+            pause = min(2 * pause, _LONGEST_PAUSE_S)
 
     # -- interrupts ------------------------------------------------------------------------------
 

@@ -45,14 +45,10 @@ class Ports:
     def idle(self) -> bool:
         return not (self.queue or self.pending or self.active)
 
-    def add(self, context: Context, *, urgent: bool = False) -> None:
-        """``context`` has work: run it when its turn comes; urgent work preempts what runs."""
-        if urgent:
-            self.queue = _once((context, *self.active, *self.queue))
-            self._dequeue(preempt=True)
-        else:
-            self.queue = _once((*self.queue, context))
-            self._dequeue()
+    def add(self, context: Context) -> None:
+        """``context`` has work: run it when its turn comes, before what is less urgent."""
+        self.queue = _once((*self.queue, context))
+        self._dequeue()
 
     def process(self) -> list[tuple[int, int]]:
         """Take in new events, and write what may run now; the new (event, context id)."""
@@ -93,11 +89,18 @@ class Ports:
         if done.reported != identity:
             raise StatusError(f"event {event:#x} of {identity:#x}, expected {done.reported:#x}")
 
-    def _dequeue(self, *, preempt: bool = False) -> None:
-        if self.pending or not self.queue or (len(self.active) > 1 and not preempt):
+    def _dequeue(self) -> None:
+        """As i915: nothing while a list waits; with two that run, only what is more urgent."""
+        if self.pending or not self.queue:
             return
-        ports = _once(self.queue if preempt else (*self.active, *self.queue))[:2]
-        self.queue = [c for c in self.queue if not any(c is port for port in ports)]
+        most = max(context.priority for context in self.queue)
+        preempt = bool(self.active) and most > self.active[0].priority
+        if len(self.active) > 1 and not preempt:
+            return
+        candidates = _once((*self.active, *self.queue))
+        ports = sorted(candidates, key=lambda context: -context.priority)[:2]
+        left = candidates if preempt else self.queue
+        self.queue = [c for c in left if not any(c is port for port in ports)]
         self.pending = ports
         self.write(ports[0], ports[1] if len(ports) > 1 else None)
 

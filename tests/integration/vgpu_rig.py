@@ -1,0 +1,201 @@
+"""GPUs for guests in this process: one served natively, or vGPUs of one mediated software GPU.
+
+Each is behind a vfio-user socket of its own; `Rig.guest` connects a driver. A mediated rig has an
+address space mode and a GGTT mode, and tests run on all four combinations.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from mediator.gen9.identity import KABY_LAKE_GT2
+from mediator.mediation import Mediation
+from mediator.physical.soft import SoftPhysicalGpu
+from mediator.softgpu.function import SoftGpuFunction
+from mediator.vgpu.vgpu import Vgpu
+from mediator.vgpu.vgpu_type import type_for
+from mmio_trap.device import PciDevice
+from mmio_trap.vfio_user.client import Client, ClientRam
+from mmio_trap.vfio_user.server import Server
+from scheduler.policies.timeslice import Timeslice
+from tests.gpu_driver import GpuDriver, Ram
+
+RAM_SIZE = 16 << 20
+PATIENCE_S = 20.0
+SLICE_NS = 4_000_000
+WATCHDOG_NS = 400_000_000
+"""A request that a test means to hang is taken as hung after this; others take milliseconds."""
+_SWITCH_INTERVAL_S = 100e-6
+"""The interpreter's, as in vgpud."""
+
+
+@dataclass(frozen=True)
+class Mode:
+    """How the GPU is shared; None: it is not, its one guest has it natively."""
+
+    address_space: Literal["shadow", "direct"] | None
+    ggtt: Literal["ballooned", "private"] | None = None
+
+    @property
+    def native(self) -> bool:
+        return self.address_space is None
+
+    def __str__(self) -> str:
+        return f"{self.address_space}-{self.ggtt}" if self.address_space else "native"
+
+
+NATIVE = Mode(None)
+SHADOW, DIRECT = Mode("shadow", "ballooned"), Mode("direct", "ballooned")
+MEDIATED = [SHADOW, Mode("shadow", "private"), DIRECT, Mode("direct", "private")]
+ALL = [NATIVE, *MEDIATED]
+
+
+@dataclass
+class Guest:
+    """A client with RAM, a driver on it, and the eventfd of its MSI."""
+
+    client: Client
+    ram: ClientRam
+    driver: GpuDriver
+    eventfd: int
+    extra: list[ClientRam] = field(default_factory=list)
+
+    def new_driver(self, *, msi: bool = True) -> GpuDriver:
+        """A driver that knows nothing yet, on the same RAM: as after a reboot."""
+        self.driver.ram.buffer.release()
+        self.driver = make_driver(self.client, self.ram, self.eventfd if msi else None)
+        return self.driver
+
+    def content(self) -> bytes:
+        """All of its RAM."""
+        return bytes(self.ram.bytes)
+
+    def close(self) -> None:
+        self.client.close()
+        self.driver.ram.buffer.release()
+        for ram in (self.ram, *self.extra):
+            ram.close()
+        os.close(self.eventfd)
+
+
+def make_driver(client: Client, ram: ClientRam, eventfd: int | None) -> GpuDriver:
+    return GpuDriver(
+        lambda offset, data: client.region_write(0, offset, data, posted=True),
+        lambda offset, count: client.region_read(0, offset, count),
+        Ram(memoryview(ram.bytes), ram.address),
+        eventfd=eventfd,
+    )
+
+
+def connect(
+    path: str, *, msi: bool = True, initialise: bool = True, ram_size: int = RAM_SIZE, base: int = 0
+) -> Guest:
+    """A guest at ``path``; without ``msi`` it has no interrupt and looks at memory."""
+    client = Client.connect(path)
+    client.negotiate()
+    ram = ClientRam(client, base, ram_size)
+    eventfd = os.eventfd(0, os.EFD_NONBLOCK)
+    if msi:
+        client.enable_msi(eventfd)
+    driver = make_driver(client, ram, eventfd if msi else None)
+    if initialise:
+        driver.initialise()
+    return Guest(client, ram, driver, eventfd)
+
+
+@dataclass
+class Rig:
+    """Served GPUs, one socket for each."""
+
+    mode: Mode
+    paths: list[str]
+    servers: list[Server]
+    mediation: Mediation | None = None
+
+    def vgpu(self, number: int) -> Vgpu:
+        assert self.mediation is not None, "a native GPU has no vGPU"
+        return self.mediation.vgpus[number]
+
+    @contextmanager
+    def guest(self, number: int = 0, **options: Any) -> Iterator[Guest]:
+        """A guest on GPU ``number``; when it has gone, so has all that it had."""
+        made = connect(self.paths[number], **options)
+        try:
+            yield made
+        finally:
+            made.close()
+            assert self.servers[number].wait_idle(PATIENCE_S)
+
+
+@contextmanager
+def rig(
+    directory: Path,
+    mode: Mode,
+    count: int = 1,
+    *,
+    slice_ns: int = SLICE_NS,
+    watchdog_ns: int = WATCHDOG_NS,
+) -> Iterator[Rig]:
+    """``count`` vGPUs, or one native GPU, behind sockets in ``directory``."""
+    devices: list[PciDevice]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    with ExitStack() as stack:
+        stack.callback(sys.setswitchinterval, interval)
+        mediation = None
+        if mode.native:
+            assert count == 1, "a native GPU has one guest"
+            devices = [SoftGpuFunction(KABY_LAKE_GT2)]
+        else:
+            mediation = stack.enter_context(mediating(mode, count, slice_ns, watchdog_ns))
+            devices = list(mediation.vgpus)
+        paths = [str(directory / f"{mode}-{number}") for number in range(count)]
+        served = zip(devices, paths, strict=True)
+        servers = [stack.enter_context(serving(device, path)) for device, path in served]
+        yield Rig(mode, paths, servers, mediation)
+
+
+@contextmanager
+def mediating(
+    mode: Mode, count: int, slice_ns: int = SLICE_NS, watchdog_ns: int = WATCHDOG_NS
+) -> Iterator[Mediation]:
+    """A mediated software GPU that runs, without any socket."""
+    assert mode.address_space is not None
+    assert mode.ggtt is not None
+    mediation = Mediation(
+        SoftPhysicalGpu(KABY_LAKE_GT2),
+        count,
+        type_for(count).name,
+        Timeslice(slice_ns),
+        mode.address_space,
+        mode.ggtt,
+        watchdog_ns=watchdog_ns,
+    )
+    mediation.start()
+    try:
+        yield mediation
+    finally:
+        mediation.stop()
+
+
+@contextmanager
+def serving(device: PciDevice, path: str) -> Iterator[Server]:
+    """``device`` behind a socket, in a thread."""
+    server = Server(device, path, require_seal=True)
+    server.listen()
+    thread = threading.Thread(target=server.serve_forever, name=f"server {path}")
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+        thread.join(PATIENCE_S)
+        assert not thread.is_alive()
+        server.close()
