@@ -23,7 +23,7 @@ from mediator.gen9.execlist import (
     DESCRIPTOR_ADDRESSING_SHIFT,
     Addressing,
 )
-from mediator.softgpu.context_state import BatchState, ContextState
+from mediator.softgpu.context_state import ContextState
 from mediator.softgpu.execlist import lrca
 
 if TYPE_CHECKING:
@@ -33,8 +33,14 @@ if TYPE_CHECKING:
 
 Action = Callable[[ContextState], None]
 
+_RESTORE_INHIBIT = int(ContextControl.RESTORE_INHIBIT)
+_SAVE_INHIBIT = int(ContextControl.SAVE_INHIBIT)
+_INHIBIT_SYNC_SWITCH = int(ContextControl.INHIBIT_SYNC_SWITCH)
+
 _STATE = struct.Struct(f"<{STATE_DWORDS}I")
 _BATCH_VALID = 1 << 0
+_BATCH_OFFSETS = (reg.RING_BB_ADDR_UDW, reg.RING_BB_ADDR, reg.RING_BB_STATE)
+_SECOND_OFFSETS = (reg.RING_SBB_ADDR_UDW, reg.RING_SBB_ADDR, reg.RING_SBB_STATE)
 _MASK_ALL = 0xFFFF_0000
 _PAGE_MASK = ~0xFFF
 _CACHE_LINE = 64
@@ -61,13 +67,13 @@ def restore(engine: Engine, running: ContextState) -> None:
     image = _STATE.unpack(engine.ggtt.read(_state_address(running), _STATE.size))
     _restore_ring(running, image)
     control = image[ImageIndex.CONTEXT_CONTROL]
-    running.inhibit_switch = bool(control & ContextControl.INHIBIT_SYNC_SWITCH)
+    running.inhibit_switch = bool(control & _INHIBIT_SYNC_SWITCH)
     values, base = engine.gpu.registers.values, engine.mmio_base
     values[(base + reg.RING_CONTEXT_CONTROL) >> 2] = control & 0xFFFF
     values[(base + reg.RING_PDP0_LDW) >> 2] = image[ImageIndex.PDP0_LDW]
     values[(base + reg.RING_PDP0_UDW) >> 2] = image[ImageIndex.PDP0_UDW]
     engine.load_page_directory()
-    if control & ContextControl.RESTORE_INHIBIT:
+    if control & _RESTORE_INHIBIT:
         engine.set_context_timestamp(0)
         engine.reset_context_registers()
     else:
@@ -89,7 +95,7 @@ def save(engine: Engine, running: ContextState) -> None:
     """Write the running context back into its image."""
     state = _state_address(running)
     values, base = engine.gpu.registers.values, engine.mmio_base
-    control = values[(base + reg.RING_CONTEXT_CONTROL) >> 2] & ~ContextControl.RESTORE_INHIBIT
+    control = values[(base + reg.RING_CONTEXT_CONTROL) >> 2] & ~_RESTORE_INHIBIT
     write = engine.ggtt.write
 
     def put(index: int, *dwords: int) -> None:
@@ -97,11 +103,10 @@ def save(engine: Engine, running: ContextState) -> None:
 
     put(ImageIndex.RING_HEAD, running.ring.head)
     put(ImageIndex.CTX_TIMESTAMP, engine.context_timestamp())
-    if control & ContextControl.SAVE_INHIBIT:
+    if control & _SAVE_INHIBIT:
         return
     put(ImageIndex.CONTEXT_CONTROL, _MASK_ALL | control)
-    _save_batch(put, ImageIndex.BB_ADDR_UDW, running.batch)
-    _save_batch(put, ImageIndex.SBB_ADDR_UDW, running.second)
+    put(ImageIndex.BB_ADDR_UDW, *_batches(base, running))
     kept = engine.register_image
     write(state + 4 * kept.first, kept.save(values)[kept.first : kept.end].tobytes())
     put(_HIDDEN_INDEX, *running.private())
@@ -131,10 +136,20 @@ def _restore_batches(running: ContextState, image: Sequence[int]) -> None:
     running.restore_private(image[_HIDDEN_INDEX : _HIDDEN_INDEX + _HIDDEN_DWORDS])
 
 
-def _save_batch(put: Callable[..., None], first: int, batch: BatchState) -> None:
-    put(first, batch.address >> 32)
-    put(first + 2, batch.address & 0xFFFF_FFFC | int(batch.active))
-    put(first + 4, reg.BB_STATE_PPGTT if batch.ppgtt else 0)
+def _batches(base: int, running: ContextState) -> list[int]:
+    """Both batches as the image has them, from the first value to the last."""
+    dwords = []
+    for batch, offsets in ((running.batch, _BATCH_OFFSETS), (running.second, _SECOND_OFFSETS)):
+        upper, lower, state = offsets
+        dwords += [
+            base + upper,
+            batch.address >> 32,
+            base + lower,
+            batch.address & 0xFFFF_FFFC | int(batch.active),
+            base + state,
+            reg.BB_STATE_PPGTT if batch.ppgtt else 0,
+        ]
+    return dwords[1:]
 
 
 def _run_indirect(engine: Engine, running: ContextState, pointer: int) -> None:

@@ -24,6 +24,17 @@ from mediator.gen9.execlist import (
 
 _SWITCH_REASON_MASK = 0x1FF
 
+# Plain numbers: this is on the way of every request, and enumerations make new members each time.
+_VALID = int(Descriptor.VALID)
+_FORCE_RESTORE = int(Descriptor.FORCE_RESTORE)
+_IDLE_TO_ACTIVE = int(Event.IDLE_TO_ACTIVE)
+_PREEMPTED = int(Event.PREEMPTED)
+_LITE_RESTORE = int(Event.LITE_RESTORE | Event.PREEMPTED)
+_ELEMENT_SWITCH = int(Event.ELEMENT_SWITCH)
+_ACTIVE_TO_IDLE = int(Event.ACTIVE_TO_IDLE)
+_CONTEXT_COMPLETE = int(Event.CONTEXT_COMPLETE)
+_WAIT_SEMAPHORE = int(Event.WAIT_SEMAPHORE)
+
 
 @dataclass
 class ContextStatus:
@@ -80,13 +91,13 @@ class Execlists:
             self.overruns += 1
             return False
         pair = (high0 << 32 | low0, high1 << 32 | low1)
-        self.pending = [d for d in pair if d & Descriptor.VALID]
+        self.pending = [d for d in pair if d & _VALID]
         return bool(self.pending)
 
     def promote(self) -> ContextStatus:
         """Idle engine takes the pending list."""
         self._take_pending()
-        return self._record(Event.IDLE_TO_ACTIVE, 0)
+        return self._record(_IDLE_TO_ACTIVE, 0)
 
     def is_lite_restore(self) -> bool:
         """Does the pending list start with the very context that runs?"""
@@ -95,29 +106,29 @@ class Execlists:
             return False
         first = self.pending[0]
         same = lrca(first) == lrca(current) and context_id(first) == context_id(current)
-        return same and not first & Descriptor.FORCE_RESTORE
+        return same and not first & _FORCE_RESTORE
 
     def lite_restore(self) -> ContextStatus:
         """The running context goes on as first element of the pending list."""
         identity = self._current_id()
         self._take_pending()
-        return self._record(Event.LITE_RESTORE | Event.PREEMPTED, identity)
+        return self._record(_LITE_RESTORE, identity)
 
     def preempt(self) -> ContextStatus:
         """The running list gives way to the pending one."""
         identity = self._current_id()
         self._take_pending()
-        return self._record(Event.PREEMPTED, identity)
+        return self._record(_PREEMPTED, identity)
 
     def complete(self) -> ContextStatus:
         """The running context drained its ring: next element, or idle."""
         identity = self._current_id()
-        return self._record(Event.CONTEXT_COMPLETE | self._advance(), identity)
+        return self._record(_CONTEXT_COMPLETE | self._advance(), identity)
 
     def yield_element(self) -> ContextStatus:
         """The running context waits on a semaphore and lets the next element run."""
         identity = self._current_id()
-        return self._record(Event.WAIT_SEMAPHORE | self._advance(), identity)
+        return self._record(_WAIT_SEMAPHORE | self._advance(), identity)
 
     def has_next(self) -> bool:
         """Is there an element after the current one?"""
@@ -145,16 +156,16 @@ class Execlists:
     def _take_pending(self) -> None:
         self.active, self.pending, self.element = self.pending, [], 0
 
-    def _advance(self) -> Event:
+    def _advance(self) -> int:
         if self.has_next():
             self.element += 1
-            return Event.ELEMENT_SWITCH
+            return _ELEMENT_SWITCH
         self.active, self.element = [], 0
-        return Event.ACTIVE_TO_IDLE
+        return _ACTIVE_TO_IDLE
 
     def _record(self, event: int, identity: int) -> ContextStatus:
-        status = ContextStatus(int(event), identity)
+        status = ContextStatus(event, identity)
         self.write_pointer = (self.write_pointer + 1) % CSB_ENTRIES
         self.entries[self.write_pointer] = status
-        self.last_reason = int(event) & _SWITCH_REASON_MASK
+        self.last_reason = event & _SWITCH_REASON_MASK
         return status

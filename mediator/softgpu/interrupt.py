@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from mediator.softgpu.gpu import SoftGpu
     from mmio_trap.register_map import Register
 
+_SOURCES = tuple((bank.iir >> 2, bank.ier >> 2, bank.sources) for bank in BANKS)
+"""Dwords of IIR and IER in the register file, and what raises which master bit, by bank."""
+
 
 def raise_engine_event(gpu: SoftGpu, facts: EngineFacts, ring_imr: int, bit: int) -> None:
     """Latch event ``bit`` (0..15) of an engine unless a mask holds it back; lock held.
@@ -44,10 +47,10 @@ def pending(gpu: SoftGpu) -> int:
     """Status bits of the master register: one for each source with an enabled, latched event."""
     values = gpu.registers.values
     status = 0
-    for bank in BANKS:
-        active = values[bank.iir >> 2] & values[bank.ier >> 2]
+    for iir, ier, sources in _SOURCES:
+        active = values[iir] & values[ier]
         if active:
-            for bits, master_bit in bank.sources:
+            for bits, master_bit in sources:
                 if active & bits:
                     status |= master_bit
     return status
