@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tests.bench import (
+    address_spaces,
     blit_bandwidth,
     command_rate,
     guest_probe,
@@ -27,6 +28,7 @@ BENCHMARKS: dict[str, Callable[[], Figures]] = {
     "submission_latency": submission_latency.measure,
     "command_rate": command_rate.measure,
     "blit_bandwidth": blit_bandwidth.measure,
+    "address_spaces": address_spaces.measure,
     "guest_probe": guest_probe.measure,
 }
 RESULTS = Path("results/bench.json")
