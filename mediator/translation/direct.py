@@ -103,6 +103,10 @@ class DirectAddressing:
         self.slab.scrub()
 
     def close(self) -> None:
-        """Leave DMA space for good; the space is closed."""
-        self._space.close()
+        """Take all guest memory out of DMA space and forget it.
+
+        Slab and space stay: they are whose who made them. The watcher is told no more.
+        """
+        for address, size in self._ranges.all():
+            self.unmapped(address, size)
         self.forget()

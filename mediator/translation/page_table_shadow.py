@@ -103,7 +103,10 @@ class PageTableShadow:
             self._shadow = None
             for row in (ShadowCount.USED, *range(ShadowCount.FREE, ShadowCount.WORDS)):
                 self._counts[row] = 0
-            self._slab.scrub(self._slab.ggtt_size, self._slab.size - self._slab.ggtt_size)
+            self._scrub()
+
+    def _scrub(self) -> None:
+        self._slab.scrub(self._slab.ggtt_size, self._slab.size - self._slab.ggtt_size)
 
     def _sync(self, pml4: int) -> int:
         shadow = self._shadow
@@ -126,6 +129,7 @@ class PageTableShadow:
     def _empty(self) -> ShadowTables:
         """No tables yet. Memory is taken where it is touched."""
         slab = self._slab
+        self._scrub()  # slots never taken must be zero, whoever had the slab before
         slots = (slab.size - slab.ggtt_size) // PAGE_SIZE
         first = slab.ggtt_size // ENTRY_SIZE
         index_size = 2 << (slots - 1).bit_length()

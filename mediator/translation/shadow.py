@@ -102,8 +102,10 @@ class ShadowAddressing:
         self.slab.scrub()
 
     def close(self) -> None:
-        """Leave DMA space for good: guest memory and the slab; the space goes on."""
+        """Take all guest memory out of DMA space and forget it.
+
+        Slab and space stay: they are whose who made them. The watcher is told no more.
+        """
         for address, size in self._ranges.all():
             self.unmapped(address, size)
-        self._space.unmap(self.slab.iova, self.slab.size)
         self.forget()

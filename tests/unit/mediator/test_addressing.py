@@ -222,21 +222,20 @@ def test_forgetting_scrubs_the_slab(space: Space, slab: Slab, ram: GuestRam) -> 
         assert not any(slab.bytes[:])
 
 
-def test_closing(slab: Slab, fd: int) -> None:
+def test_closing_takes_guest_memory_out(space: Space, slab: Slab, fd: int) -> None:
     memory = GuestMemory()
-    shared, own = Space(), Space()
-    shared.map(slab.iova, slab.size, slab.fd, 0, True, True)
-    for addressing in (shadow(shared, slab, memory), direct(own, slab, memory)):
+    for addressing, base in both(space, slab, memory):
         memory.set_watcher(addressing)
         memory.map(0, PAGE, fd, 0, True, True)
+        memory.map(PAGE, PAGE, fd, 0, True, True)
+        assert space.maps.keys() == {slab.iova, base, base + PAGE}
         memory.set_watcher(None)
-        memory.unmap_all()
         slab.bytes[0:1] = b"x"
         addressing.close()
         assert slab.bytes[0:1] == b"\0"
-    assert not shared.maps
-    assert not shared.closed
-    assert own.closed
+        assert space.maps.keys() == {slab.iova}
+        assert not space.closed
+        memory.unmap_all()
 
 
 def test_a_shared_log_is_divided(space: Space) -> None:

@@ -129,6 +129,13 @@ def test_forgetting_scrubs_the_tables_and_nothing_else(
     assert shadow.figures.passes == passes + 1
 
 
+def test_a_slab_that_was_used_before(shadow: PageTableShadow, slab: Slab, ram: GuestRam) -> None:
+    slab.bytes[GGTT_PART:] = b"\xff" * (ROOM * PAGE)
+    root = shadow.sync(tree(ram, 0x5000).root)
+    assert find(slab, root, 0x5000) & PRESENT
+    assert find(slab, root, 0x6000) == 0
+
+
 def test_tables_whose_memory_has_gone(shadow: PageTableShadow, slab: Slab, ram: GuestRam) -> None:
     tables = tree(ram, 0x5000)
     shadow.sync(tables.root)
