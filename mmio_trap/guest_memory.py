@@ -21,13 +21,14 @@ import fcntl
 import mmap
 import os
 import stat
-import threading
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from errno import EACCES, EEXIST, EINVAL, ENOENT, ENOSPC, EPERM
 from typing import Protocol
+
+from mmio_trap.gate import Gate
 
 PAGE_SHIFT = 12
 PAGE_SIZE = 1 << PAGE_SHIFT
@@ -128,44 +129,6 @@ class _Range:
 _NOWHERE = _Range(1, 0, None, 0, 0)
 
 
-class _Gate:
-    """Many users or one change. Entered by users; a change that waits lets no new user in."""
-
-    __slots__ = ("_condition", "_users", "changing")
-
-    def __init__(self) -> None:
-        self._condition = threading.Condition(threading.Lock())
-        self._users = 0
-        self.changing = False
-
-    def __enter__(self) -> None:
-        with self._condition:
-            while self.changing:
-                self._condition.wait()
-            self._users += 1
-
-    def __exit__(self, *_: object) -> None:
-        with self._condition:
-            self._users -= 1
-            if self.changing and not self._users:
-                self._condition.notify_all()
-
-    @contextmanager
-    def change(self) -> Iterator[None]:
-        with self._condition:
-            while self.changing:
-                self._condition.wait()
-            self.changing = True
-            while self._users:
-                self._condition.wait()
-        try:
-            yield
-        finally:
-            with self._condition:
-                self.changing = False
-                self._condition.notify_all()
-
-
 class GuestMemory:
     """The guest's memory as one client mapped it.
 
@@ -180,7 +143,7 @@ class GuestMemory:
         self._files: dict[tuple[int, int], _File] = {}
         self._idle: list[_File] = []
         self._last = _NOWHERE
-        self._gate = _Gate()
+        self._gate = Gate()
         self._watcher: MemoryWatcher | None = None
         self._dirty_high: set[int] = set()
         self.generation = 0

@@ -1,0 +1,46 @@
+"""A lock for what many use and few change."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Gate:
+    """Many users or one change. Entered by users; a change that waits lets no new user in."""
+
+    __slots__ = ("_condition", "_users", "changing")
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition(threading.Lock())
+        self._users = 0
+        self.changing = False
+
+    def __enter__(self) -> None:
+        with self._condition:
+            while self.changing:
+                self._condition.wait()
+            self._users += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._condition:
+            self._users -= 1
+            if self.changing and not self._users:
+                self._condition.notify_all()
+
+    @contextmanager
+    def change(self) -> Iterator[None]:
+        """While inside, nobody else is."""
+        with self._condition:
+            while self.changing:
+                self._condition.wait()
+            self.changing = True
+            while self._users:
+                self._condition.wait()
+        try:
+            yield
+        finally:
+            with self._condition:
+                self.changing = False
+                self._condition.notify_all()
