@@ -42,7 +42,7 @@ class WaitHistogram:
         """Values recorded."""
         return sum(self.counts)
 
-    def add(self, value_ns: int) -> None:
+    def record(self, value_ns: int) -> None:
         """Count a time in ns."""
         value = max(0, value_ns)
         self.counts[bucket_of(value)] += 1

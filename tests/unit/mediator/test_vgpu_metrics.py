@@ -24,7 +24,7 @@ def histogram(values: list[int]) -> WaitHistogram:
     """A histogram of these times."""
     made = WaitHistogram()
     for value in values:
-        made.add(value)
+        made.record(value)
     return made
 
 
@@ -72,7 +72,7 @@ def test_the_summary_is_json() -> None:
     counters.reject("register")
     counters.reject("register")
     counters.reject("address")
-    counters.waits.add(2_000_000)
+    counters.waits.record(2_000_000)
     summary = counters.to_summary()
     assert json.loads(json.dumps(summary)) == summary
     assert summary["rejections"] == {"address": 1, "register": 2}
@@ -82,7 +82,7 @@ def test_the_summary_is_json() -> None:
 
 def test_counters_are_plain_data() -> None:
     counters = VgpuCounters(requests=3)
-    counters.waits.add(77_777)
+    counters.waits.record(77_777)
     plain = json.loads(json.dumps(asdict(counters)))
     waits = WaitHistogram(**plain.pop("waits"))
     assert VgpuCounters(**plain, waits=waits) == counters
