@@ -8,6 +8,8 @@ one page at several levels, scratch tables, garbage.
 from __future__ import annotations
 
 import os
+import random
+import threading
 from array import array
 from dataclasses import dataclass, field
 from types import ModuleType
@@ -165,9 +167,9 @@ class World:
             return 4 if level == 2 and said & IPS else level + 1
         return None
 
-    def check_safe(self) -> None:
+    def check_safe(self, shadow: ShadowTables | None = None) -> None:
         """Whatever is current or not: an entry names a table of the next level or the window."""
-        shadow = self.sides[0][1]
+        shadow = shadow or self.sides[0][1]
         base, size = self.window
         for slot in range(shadow.counts[1]):
             key = shadow.nodes[2 * slot]
@@ -296,3 +298,33 @@ def test_unchanged_tables_are_compared_and_not_translated() -> None:
         assert world.sides[0][1].counts[3:5].tolist() == [4 * 512 + 1, 12]
     finally:
         world.close()
+
+
+def test_tables_that_the_guest_writes_meanwhile() -> None:
+    """However a pass and the guest's writes fall together, what is there is safe and then right."""
+    world = World(64, (1 << 37, 1 << 37), False)
+    native_side, shadow = world.sides[1]
+    passes = 0
+
+    def write() -> None:
+        chance = random.Random(1)
+        for _ in range(20_000):
+            target = RAM + chance.randrange(PAGES + 1) * PAGE
+            entry = target | chance.choice([0, 1, 3, 3 | IPS, 3 | LARGE])
+            world.write(chance.randrange(PAGES), chance.randrange(512), 1, entry)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        while writer.is_alive():
+            native_side.shadow_sync(world.memory, shadow, RAM)
+            passes += 1
+            if not passes % 16:
+                world.check_safe(shadow)
+    finally:
+        writer.join()
+    world.sides[0] = world.sides[1]
+    slot = native_side.shadow_sync(world.memory, shadow, RAM)
+    world.check_walk(RAM, slot)
+    world.check_safe(shadow)
+    world.close()
