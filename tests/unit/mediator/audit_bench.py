@@ -55,17 +55,15 @@ class FakeView:
     """Registers whose write was let through."""
     rooms: dict[int, memoryview] = field(default_factory=dict)
     used: int = 0
+    mmio_base: int = 0
 
     def __post_init__(self) -> None:
+        self.mmio_base = BASES[self.engine_class]
         self.policy.setdefault(VIRTUAL, RegisterUse.VIRTUAL)
         self.policy.setdefault(REFUSED, RegisterUse.REFUSED)
         self.values.setdefault(VIRTUAL, VALUE)
         self.policy[self.mmio_base + HWS_PGA] = RegisterUse.VIRTUAL
         self.values[self.mmio_base + HWS_PGA] = STATUS_PAGE
-
-    @property
-    def mmio_base(self) -> int:
-        return BASES[self.engine_class]
 
     def owns(self, address: int, length: int) -> bool:
         return address >= FIRST and address + length <= END
