@@ -120,8 +120,8 @@ def plain_table_rows() -> list[Register[Vgpu]]:
         for row in plain_rows()
     ]
     gaps: list[Register[Vgpu]] = [
-        Register(f"PERFORMANCE_{at:04X}", at, Access.RW, source="i915 i915_perf.c")
-        for at in PERFORMANCE_GAPS
+        Register(f"PERFORMANCE[{n}]", at, Access.RW, source="i915 i915_perf.c")
+        for n, at in enumerate(PERFORMANCE_GAPS)
     ]
     return plain + gaps + pvinfo_rows()
 
