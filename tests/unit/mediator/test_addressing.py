@@ -12,6 +12,8 @@ from mediator.errors import GuestError, Reason
 from mediator.physical.gpu import DmaSpace
 from mediator.physical.memory import Slab
 from mediator.physical.partition import DMA_SIZE, GIB, MIB, Window
+from mediator.physical.soft import SoftDmaSpace
+from mediator.softgpu.address_space import PageFault, Ppgtt
 from mediator.translation.addressing import Addressing
 from mediator.translation.direct import DirectAddressing
 from mediator.translation.shadow import ShadowAddressing
@@ -200,6 +202,31 @@ def test_pages_written_are_the_guests_own(space: Space, slab: Slab, fd: int) -> 
         addressing.stop_recording()
         assert not space.recording
         memory.unmap_all()
+
+
+def test_a_gpu_in_the_space_finds_the_guests_pages(slab: Slab, fd: int) -> None:
+    ram = GuestRam(16)
+    ram.memory.unmap_all()
+    for make in (shadow, direct):
+        space = SoftDmaSpace()
+        space.map(slab.iova, slab.size, slab.fd, 0, True, True)
+        addressing = make(space, slab, ram.memory)
+        ram.memory.set_watcher(addressing)
+        ram.memory.map(ram.start, 16 * PAGE, fd, 0, True, True)
+        tables = Tables(ram)
+        page = ram.page()
+        tables.map(0x1234_5000, page)
+        gpu = Ppgtt(space.memory)
+        gpu.load(addressing.root(tables.root))
+        addressing.start_recording()
+        gpu.write(0x1234_5008, b"from the GPU")
+        assert ram.memory.read(page + 8, 12) == b"from the GPU"
+        assert addressing.take_dirty() == [page // PAGE]
+        ram.memory.unmap_all()
+        with pytest.raises(PageFault):
+            gpu.read(0x1234_5008, 1)
+        addressing.close()
+        space.close()
 
 
 def test_a_world_switch_attaches(space: Space, slab: Slab) -> None:
