@@ -137,7 +137,7 @@ class JudgeGgtt(Ggtt):
     def store_run(self, commands: memoryview, header: int, address: int) -> int:
         return 0  # each on its own, so that each is seen
 
-    def write_entry(self, offset: int, data: bytes) -> None:
+    def write_entry(self, offset: int, data: bytes | memoryview) -> None:
         if self.armed:
             raise Escape(f"GGTT entry {offset // 8:#x} written")
         super().write_entry(offset, data)
