@@ -26,7 +26,7 @@ from mediator.gen9 import registers as reg
 from mediator.gen9.execlist import Event
 from mediator.gen9.interrupts import EngineInterrupt
 from mediator.vgpu.execlist import NO_SLOT
-from mediator.vgpu.mmio_table import SWITCHED, hardware_value
+from mediator.vgpu.switched_registers import SwitchedRegisters
 
 if TYPE_CHECKING:
     from mediator.physical.host import HostGpu
@@ -108,8 +108,9 @@ class Dispatcher:
         """Chunks of private GGTT entries that the last such world put on the hardware."""
         self._installed_by: Vgpu | None = None
         self._left = threading.Condition(self.lock)
-        self._switched: dict[int, int] = {}
-        """Switched registers as the hardware has them."""
+        self._world = SwitchedRegisters(host.gpu)
+        self._used: set[str] = set()
+        """Engines that the current vGPU has used since it came."""
         self._wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._exit = False
         self._thread: threading.Thread | None = None
@@ -221,7 +222,7 @@ class Dispatcher:
         """A switched register of ``vgpu`` has a new virtual value."""
         with self.lock:
             if self.current is vgpu:
-                self._put_register(offset, hardware_value(offset, value))
+                self._world.put(offset, value)
 
     def note_mask(self, vgpu: Vgpu, name: str, mask: int) -> None:
         """RING_IMR of a virtual engine has changed."""
@@ -249,8 +250,8 @@ class Dispatcher:
         vgpu.addressing.activate()
         if vgpu.private_ggtt:
             self._install_world(vgpu)
-        for offset in SWITCHED:
-            self._put_register(offset, hardware_value(offset, vgpu.registers.values[offset >> 2]))
+        self._world.enter(vgpu.registers.values)
+        self._used.clear()
         for name, engine in vgpu.engines.items():
             imr = vgpu.registers.values[(engine.facts.mmio_base + reg.RING_IMR) >> 2]
             self.host.engines[name].set_user_mask(imr)
@@ -263,6 +264,7 @@ class Dispatcher:
         if self.current is not vgpu:
             return
         self._charge(vgpu)
+        self._world.leave(vgpu.registers.values, self._used)
         for name, engine in vgpu.engines.items():
             if engine.state.stopped:
                 self.host.engines[name].resume()
@@ -282,11 +284,6 @@ class Dispatcher:
             self.host.write_ggtt(chunk << 9, vgpu.ggtt.hardware_chunk(chunk))
         self._installed, self._installed_by = touched, vgpu
         self.host.flush_ggtt()
-
-    def _put_register(self, offset: int, value: int) -> None:
-        if self._switched.get(offset) != value:
-            self._switched[offset] = value
-            self.host.gpu.write32(offset, value)
 
     def _begin_end(self, vgpu: Vgpu, now: int) -> None:
         """The slice is over: have every engine give way."""
@@ -320,13 +317,7 @@ class Dispatcher:
         engine = self.host.engines[name]
         if not engine.reset():
             _LOG.error("%s of the physical GPU does not answer its reset", name)
-        base = engine.facts.mmio_base
-        for offset in SWITCHED:  # an engine's own registers are cold now
-            if base <= offset < base + 0x800 and offset in self._switched:
-                del self._switched[offset]
-                self._put_register(
-                    offset, hardware_value(offset, vgpu.registers.values[offset >> 2])
-                )
+        self._world.restore(engine.facts.name, vgpu.registers.values)
         self._ports[name] = Port()
 
     # -- engines of the current world -------------------------------------------------------------
@@ -362,6 +353,7 @@ class Dispatcher:
 
     def _submit(self, vgpu: Vgpu, name: str, elements: list[Element]) -> None:
         now = self.clock()
+        self._used.add(name)
         descriptors = [0, 0]
         workloads = vgpu.engines[name].workloads
         for place, element in enumerate(elements[:2]):
