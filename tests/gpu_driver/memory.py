@@ -12,6 +12,8 @@ PRESENT_RW = 3
 IPS_64K = 1 << 11
 PAGE_SIZE = 1 << 7
 """PS of a page directory (2 MiB) or page directory pointer (1 GiB) entry."""
+LOWEST = 1 << 20
+"""Below, the driver binds nothing: an address of 0 is always a mistake."""
 APERTURE = 256 << 20
 GGTT_END = 1 << 31
 """What a vGPU shows at most; a native GPU has more, which nobody here needs."""
@@ -58,7 +60,7 @@ class Ram:
 class GgttParts:
     """GGTT addresses that the driver may use, low part (the aperture) and high part."""
 
-    low: range = range(1 << 20, APERTURE)
+    low: range = range(LOWEST, APERTURE)
     high: range = range(APERTURE, GGTT_END)
     _used: dict[bool, int] = field(default_factory=lambda: {False: 0, True: 0})
 
