@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Final
 
 from mediator.errors import GuestError, Reason
 from mediator.gen9.context_image import BATCH_BUFFER_END
-from mediator.workload.command_audit import Counts, Stream
 from mediator.workload.command_scanner import scan
+from mediator.workload.command_stream import Counts, Stream
 
 if TYPE_CHECKING:
     from mediator.workload.view import AuditView

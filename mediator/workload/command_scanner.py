@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 from mediator.errors import GuestError, Reason
 from mediator.gen9.commands import decode
 from mediator.workload.audit_rules import RULES
-from mediator.workload.command_audit import Check, Counts, Stream, check_for
+from mediator.workload.command_audit import Check, check_for
+from mediator.workload.command_stream import Counts, Stream
 
 if TYPE_CHECKING:
     from mediator.workload.batch_shadow import BatchShadow
