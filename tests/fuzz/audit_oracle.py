@@ -232,6 +232,9 @@ class Court:
 
     def trial(self, rng: random.Random) -> None:
         """One guest's ring and batches, audited and, if accepted, run. Raises Escape."""
+        if rng.random() < 0.1:
+            self.fixed_trial(rng)
+            return
         for address in BATCHES:
             self.put(address, self.stream(rng, BATCH_DWORDS, in_ring=False))
         commands = self.stream(rng, rng.choice((8, 40, 120)), in_ring=True)
@@ -255,10 +258,27 @@ class Court:
             self.put(address, EVIL * (BATCH_DWORDS // 4))
         base = ROOMS + PAGE * ROOM_PAGES
         self.ram[base : base + RING_SIZE] = ring.tobytes()
-        self.run(rng, view, head, tail)
+        self.run(rng, view, RING, head, tail)
 
-    def run(self, rng: random.Random, view: MemoryView, head: int, tail: int) -> None:
-        """Run the shadow ring on the judge's GPU until nothing changes any more."""
+    def fixed_trial(self, rng: random.Random) -> None:
+        """The same with an indirect context batch, which hardware runs as a ring."""
+        for address in BATCHES[1:]:
+            self.put(address, self.stream(rng, BATCH_DWORDS, in_ring=False))
+        commands = self.stream(rng, BATCH_DWORDS, in_ring=True)
+        self.put(BATCHES[0], commands + [0] * (BATCH_DWORDS - len(commands)))
+        view = self.view(rng)
+        try:
+            ring = BatchShadow(view).shadow_fixed(BATCHES[0], 4 * BATCH_DWORDS)
+        except GuestError:
+            self.refused += 1
+            return
+        self.accepted += 1
+        for address in BATCHES:
+            self.put(address, EVIL * (BATCH_DWORDS // 4))
+        self.run(rng, view, ring, 0, 4 * BATCH_DWORDS)
+
+    def run(self, rng: random.Random, view: MemoryView, ring: int, head: int, tail: int) -> None:
+        """Run the shadow at ``ring`` on the judge's GPU until nothing changes any more."""
         ppgtt = Ppgtt(self.memory)
         ppgtt.load(PML4)
         secrets = {o for o, use in view.policy.items() if use is not RegisterUse.PASS}
@@ -266,7 +286,7 @@ class Court:
         for offset in (0x2418, 0x241C, 0x23BC):
             host.registers[offset + host.mmio_base - 0x2000] = rng.randrange(2)
         context = ContextState()
-        context.ring.start, context.ring.control = RING, 1
+        context.ring.start, context.ring.control = ring, 1
         context.ring.head, context.ring.tail = head, tail
         if rng.random() < 0.2:
             context.predicate = rng.choice(list(PredicateMode))

@@ -11,7 +11,7 @@ from mediator.workload import command_scanner
 from mediator.workload.audit_rules import RULES, Kind, Rule
 from tests.fuzz.audit_oracle import Escape, fuzz
 
-ROUNDS = int(os.environ.get("AUDIT_FUZZ_ROUNDS", "60"))
+ROUNDS = int(os.environ.get("AUDIT_FUZZ_ROUNDS", "40"))
 """Trials for each engine class, about five milliseconds each."""
 REACHING = {
     "MI_STORE_DATA_IMM",
