@@ -7,6 +7,12 @@ BIN := $(VENV)/bin
 KERNEL ?= 6.12
 TESTS ?=
 MEMORY ?= 5120
+GUESTS ?= 2
+NATIVE ?=
+VGPU ?=
+BUSY ?=
+ADDRESS_SPACE ?=
+GGTT ?=
 QUICK_TESTS := unit property protocol fuzz integration style
 export PYTHONUNBUFFERED := 1
 
@@ -16,8 +22,10 @@ help:
 	@echo "make venv    prepare .venv with the project installed"
 	@echo "make check   format, lint, types, imports, quick tests (under two minutes)"
 	@echo "make test    everything: set-up, quick tests, guests booted in QEMU"
-	@echo "make demo    boot a Debian guest on the software GPU and run GPU work in it"
+	@echo "make demo    boot Debian guests that share the software GPU and run GPU work in all: [GUESTS=n] [NATIVE=1]"
 	@echo "make igt     run Intel's GPU tests: [TESTS='gem_exec_store gem_sync@basic-*'] [KERNEL=6.1|6.12] [MEMORY=MiB]"
+	@echo "             on a vGPU: VGPU=1 [BUSY=1: beside a busy guest]"
+	@echo "             demo and igt: [ADDRESS_SPACE=shadow|direct] [GGTT=ballooned|private]"
 	@echo "make bench   measure, both sides in one run"
 	@echo "make guests  fetch and make QEMU, kernels and the root file system"
 	@echo "make clean   remove what the build made (the guests' cache stays)"
@@ -43,11 +51,15 @@ test: check guests
 	$(BIN)/pytest -v -m system tests/system
 	@echo "make test: all passed"
 
+SHARING := $(if $(ADDRESS_SPACE),--address-space $(ADDRESS_SPACE)) $(if $(GGTT),--ggtt $(GGTT))
+
 demo: venv
-	@$(PYTHON) -m tests.guests.demo --kernel $(KERNEL)
+	@$(PYTHON) -m tests.guests.demo --kernel $(KERNEL) --memory $(MEMORY) --guests $(GUESTS) \
+		$(if $(NATIVE),--native) $(SHARING)
 
 igt: venv
-	@$(PYTHON) -m tests.guests.igt --kernel $(KERNEL) --memory $(MEMORY) $(TESTS)
+	@$(PYTHON) -m tests.guests.igt --kernel $(KERNEL) --memory $(MEMORY) \
+		$(if $(VGPU),--vgpu) $(if $(BUSY),--busy) $(SHARING) $(TESTS)
 
 bench: venv
 	@$(BIN)/python -m tests.bench

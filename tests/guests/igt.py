@@ -1,5 +1,6 @@
 """Run IGT programs in a guest on a served software GPU: `python3 -m tests.guests.igt [TEST ...]`.
 
+With `--vgpu` the guest has a vGPU of it; with `--busy` a second guest works beside it.
 A TEST is a program (its sample of subtests, see `igt_plan.py`) or `program@pattern`. Each subtest
 is a run of its own with a time-out; a guest that is lost or stuck is replaced, the rest goes on.
 """
@@ -7,89 +8,25 @@ is a run of its own with a time-out; a guest that is lost or stuck is replaced, 
 import argparse
 import contextlib
 import datetime
-import fnmatch
+import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tests.guests import igt_plan, packages, store
 from tests.guests.boot import Guest, GuestFailure, Machine
 from tests.guests.igt_plan import Program
-from tests.guests.igt_results import (
-    GOOD,
-    Outcome,
-    SubtestResult,
-    parse_subtest,
-    summary,
-    table,
-    to_json,
-)
+from tests.guests.igt_results import GOOD, Outcome, SubtestResult, summary, table, to_json
+from tests.guests.igt_subtest import chosen, excused, list_subtests, run_subtest, selection
 from tests.guests.images import Images, images
-from tests.guests.kernel_log import complaints
-from tests.guests.served import REPOSITORY, ServedGpu
+from tests.guests.served import REPOSITORY, Served, ServedGpu, ServedVgpus
 from tests.guests.setup_error import SetupError
+from tests.guests.workers import GuestReport, Neighbour
 
-_STATUS, _LOG = "@@vgpud-status", "@@vgpud-log"
-# IGT ends in order when asked to; after this many seconds more it is killed.
-_GRACE_SECONDS = 10
 _KEEP_GUEST = frozenset({Outcome.PASS, Outcome.SKIP, Outcome.FAIL})
-
-
-def selection(test: str) -> Program:
-    """What `program` or `program@pattern` asks for."""
-    name, _, pattern = test.partition("@")
-    planned = igt_plan.BY_NAME.get(name, Program(name))
-    return replace(planned, sample=(pattern,)) if pattern else planned
-
-
-def chosen(program: Program, subtests: Sequence[str]) -> list[str]:
-    """The subtests of a program that its sample asks for, in the program's order."""
-    return [
-        subtest
-        for subtest in subtests
-        if any(fnmatch.fnmatchcase(subtest, pattern) for pattern in program.sample)
-    ]
-
-
-def list_subtests(guest: Guest, program: str) -> list[str]:
-    """The subtests that a program has; raises SetupError if there is no such program."""
-    result = guest.run(f"{program} --list-subtests", 60)
-    if result.status == 127:
-        raise SetupError(f"IGT has no program {program!r}")
-    return result.output.split() if result.status == 0 else []
-
-
-def run_subtest(guest: Guest, program: str, subtest: str, seconds: float) -> SubtestResult:
-    """Run one subtest; raises GuestFailure when the guest is lost."""
-    mark = f"vgpud-mark-{time.monotonic_ns()}"
-    command = (
-        f"cd /tmp; echo {mark} >/dev/kmsg\n"
-        f"timeout -s TERM -k {_GRACE_SECONDS} {seconds:.0f} {program} --run-subtest {subtest}\n"
-        f"status=$?; echo; echo {_STATUS} $status; echo {_LOG}\n"
-        f"dmesg -x | sed -n '/{mark}/,$p'\n"
-    )
-    result = guest.run(command, seconds + 2 * _GRACE_SECONDS + 30)
-    output, _, rest = result.output.partition(f"\n{_STATUS} ")
-    status, _, log = rest.partition(f"\n{_LOG}\n")
-    parsed = parse_subtest(program, subtest, int(status) if status.isdigit() else 137, output)
-    return replace(
-        parsed,
-        seconds=parsed.seconds or round(result.seconds, 2),
-        complaints=tuple(complaints(log)),
-    )
-
-
-def excused(result: SubtestResult) -> SubtestResult:
-    """The result, or DEFECT where the subtest is known to fail on any machine."""
-    if result.outcome in GOOD:
-        return result
-    test = f"{result.program}@{result.subtest}"
-    for pattern, reason in igt_plan.DEFECTS.items():
-        if fnmatch.fnmatchcase(test, pattern):
-            return replace(result, outcome=Outcome.DEFECT, reason=f"{reason} ({result.reason})")
-    return result
 
 
 @dataclass
@@ -100,7 +37,15 @@ class Run:
     i915_options: str = ""
     serve_options: tuple[str, ...] = ()
     machine: Machine = field(default_factory=Machine)
+    vgpu: bool = False
+    """The guest has a vGPU, and not the whole GPU."""
+    busy: bool = False
+    """A second guest works on another vGPU."""
     results: list[SubtestResult] = field(default_factory=list)
+    neighbours: list[GuestReport] = field(default_factory=list)
+    """What the second guests did."""
+    summaries: list[dict[str, Any]] = field(default_factory=list)
+    """What vgpud told of the vGPUs of the guests."""
 
     def __post_init__(self) -> None:
         self._stack = contextlib.ExitStack()
@@ -109,12 +54,30 @@ class Run:
     def guest(self) -> Guest:
         """The running guest with i915 loaded, started if there is none."""
         if self._guest is None:
-            gpu = self._stack.enter_context(ServedGpu(self.serve_options))
-            guest = self._stack.enter_context(Guest(self.images, [gpu.socket], self.machine))
+            gpu = self._stack.enter_context(self._served())
+            if self.busy:
+                busy = Neighbour(self.images, gpu.sockets[1], igt_plan.BUSY, self.machine)
+                self.neighbours.append(self._stack.enter_context(busy).report)
+            guest = self._stack.enter_context(Guest(self.images, gpu.sockets[:1], self.machine))
             seconds = guest.load_i915(self.i915_options)
             store.say(f"guest booted in {guest.boot_seconds:.1f} s, i915 loaded in {seconds:.1f} s")
             self._guest = guest
         return self._guest
+
+    def _served(self) -> Served:
+        if not self.vgpu:
+            return ServedGpu(self.serve_options)
+        served = ServedVgpus(self.serve_options, count=2 if self.busy else 1)
+        self._stack.callback(self._note, served)
+        return served
+
+    def _note(self, served: ServedVgpus) -> None:
+        """Keep what vgpud told when the guests had left."""
+        for number in range(served.count):
+            told = served.summary(number)
+            if told is not None:
+                store.say(f"{told.name}: {json.dumps(asdict(told))}")
+                self.summaries.append(asdict(told))
 
     def drop_guest(self) -> None:
         """End the guest and its GPU at once."""
@@ -140,10 +103,33 @@ class Run:
             yield result
 
 
+def neighbour_troubles(report: GuestReport) -> list[str]:
+    """What went wrong in a second guest."""
+    return [
+        *([report.failure] if report.failure else []),
+        *(
+            f"{result.program}@{result.subtest}: {result.outcome.value}: {result.reason}"
+            for result in map(excused, report.results)
+            if result.outcome not in GOOD
+        ),
+        *(f"guest kernel: {line}" for line in report.complaints),
+    ]
+
+
 def save(results: Sequence[SubtestResult], about: dict[str, str], base: Path) -> None:
     """Write what there is so far: an interrupted run keeps the results of finished programs."""
     store.write_atomically(base.with_name(f"{base.name}.json"), to_json(results, about))
     store.write_atomically(base.with_name(f"{base.name}.txt"), table(results))
+
+
+def serve_options(options: argparse.Namespace) -> tuple[str, ...]:
+    """The options of `vgpud serve` that were asked for."""
+    asked = [
+        ("--device-id", options.device_id),
+        ("--address-space", options.address_space),
+        ("--ggtt", options.ggtt),
+    ]
+    return tuple(word for option, value in asked if value for word in (option, value))
 
 
 def main(arguments: list[str]) -> int:
@@ -160,8 +146,14 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--memory", type=int, default=Machine().memory, metavar="MIB", help="the guest's memory"
     )
+    parser.add_argument("--vgpu", action="store_true", help="the guest has a vGPU")
+    parser.add_argument("--busy", action="store_true", help="another guest works on a second vGPU")
+    parser.add_argument("--address-space", choices=("shadow", "direct"))
+    parser.add_argument("--ggtt", choices=("ballooned", "private"))
     options = parser.parse_args(arguments)
-    serve = ("--device-id", options.device_id) if options.device_id else ()
+    if not options.vgpu and (options.busy or options.address_space or options.ggtt):
+        parser.error("--busy, --address-space and --ggtt need --vgpu")
+    serve = serve_options(options)
     names = options.tests or [program.name for program in igt_plan.PROGRAMS]
     started = time.monotonic()
     now = datetime.datetime.now(datetime.UTC)
@@ -169,13 +161,15 @@ def main(arguments: list[str]) -> int:
     try:
         ready = images(options.kernel)
         machine = Machine(memory=options.memory)
-        run = Run(ready, options.i915_options, serve, machine)
+        run = Run(ready, options.i915_options, serve, machine, options.vgpu, options.busy)
         about = {
             "kernel": ready.kernel.release,
             "qemu": ready.qemu.version,
             "accelerator": ready.accelerator,
             "memory": f"{machine.memory} MiB",
             "date": now.isoformat(timespec="seconds"),
+            "gpu": " ".join(["vGPU" if options.vgpu else "native", *serve]),
+            "busy neighbour": "yes" if options.busy else "no",
             "tests": " ".join(names),
         }
         try:
@@ -194,6 +188,12 @@ def main(arguments: list[str]) -> int:
     seconds = time.monotonic() - started
     store.say(f"{summary(run.results)}; {seconds:.0f} s; saved as {base.name}.json and .txt")
     good = all(r.outcome in GOOD and not r.complaints for r in run.results)
+    for neighbour in run.neighbours:
+        troubles = neighbour_troubles(neighbour)
+        store.say(f"busy guest: {neighbour.passed} subtests passed, {len(troubles)} troubles")
+        for trouble in troubles:
+            print(f"busy guest: {trouble}", file=sys.stderr)
+        good = good and bool(neighbour.passed) and not troubles
     return 0 if run.results and good else 1
 
 

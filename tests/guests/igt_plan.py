@@ -109,6 +109,8 @@ QUICK = (
     "gem_linear_blits@basic",
     "api_intel_bb@blit-noreloc-keep-cache",
 )
+# What a second guest does over and over beside one that is looked at: short, and verified.
+BUSY = ("gem_exec_store", "gem_exec_nop@basic-series", "gem_linear_blits@basic")
 # Preemption, semaphores, hangs and resets: minutes in all; the system tests run these too.
 RULES = (
     "gem_exec_fence@submit",

@@ -1,4 +1,4 @@
-"""Run `vgpud serve` beside a guest: start it, wait until it is ready, read its counters, stop."""
+"""Run `vgpud serve` beside guests: start it, wait until it is ready, read its counters, stop."""
 
 import contextlib
 import json
@@ -10,7 +10,9 @@ import sys
 import tempfile
 import threading
 import time
-from dataclasses import dataclass, field
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -35,6 +37,48 @@ def parse_counters(line: str) -> dict[str, int]:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class VgpuSummary:
+    """What a vGPU did for one client, as vgpud tells it; times in seconds and milliseconds."""
+
+    name: str
+    weight: int
+    share: float
+    requests: int
+    gpu_seconds: float
+    wait_p50_ms: float
+    wait_p99_ms: float
+    reads: int
+    writes: int
+    hangs: int
+    world_switches: int
+    rejections: dict[str, int]
+
+    @property
+    def traps(self) -> int:
+        """Accesses that reached vgpud."""
+        return self.reads + self.writes
+
+
+def parse_name(line: str) -> str | None:
+    """The name of the vGPU in a line `served {...}`; None if there is none."""
+    with contextlib.suppress(ValueError):
+        decoded = json.loads(line.removeprefix("served "))
+        if isinstance(decoded, dict):
+            return decoded.get("name")
+    return None
+
+
+def parse_summary(line: str) -> VgpuSummary:
+    """The summary in a line `served {...}` of a vGPU. Raises ValueError for anything else."""
+    decoded = json.loads(line.removeprefix("served "))
+    wanted = [entry.name for entry in fields(VgpuSummary)]
+    missing = [name for name in wanted if name not in decoded]
+    if missing:
+        raise ValueError(f"vgpud's summary lacks {', '.join(missing)}: {line}")
+    return VgpuSummary(**{name: decoded[name] for name in wanted})
+
+
 def vgpud_program() -> Path:
     """The installed vgpud: the one of the project's environment."""
     for place in (REPOSITORY / ".venv" / "bin", Path(sys.executable).parent):
@@ -44,19 +88,24 @@ def vgpud_program() -> Path:
 
 
 @dataclass
-class ServedGpu:
-    """A software GPU served on a socket, with `options` of `vgpud serve`; a context manager."""
+class Served(ABC):
+    """A running `vgpud serve` with `options`; a context manager. What it serves: see below."""
 
     options: tuple[str, ...] = ()
     lines: list[str] = field(default_factory=list)
 
+    @abstractmethod
+    def sockets_in(self, directory: Path) -> tuple[list[str], list[Path]]:
+        """The options that make it listen in `directory`, and the sockets it will have."""
+
     def __enter__(self) -> Self:
         self._scratch = tempfile.TemporaryDirectory(prefix="vgpud-served-")
-        self.socket = Path(self._scratch.name, "gpu")
-        self._errors = Path(self._scratch.name, "errors")
+        directory = Path(self._scratch.name)
+        self._errors = directory / "errors"
+        options, self.sockets = self.sockets_in(directory)
         with self._errors.open("wb") as errors:
             self._process = subprocess.Popen(
-                [str(vgpud_program()), "serve", "--socket", str(self.socket), *self.options],
+                [str(vgpud_program()), "serve", *options, *self.options],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -93,16 +142,6 @@ class ServedGpu:
         """What the server wrote to its standard error so far."""
         return self._errors.read_text(errors="replace")
 
-    def counters(self, seconds: float = 5.0) -> dict[str, int]:
-        """The counters printed when the last client left; waits at most `seconds` for the line."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            served = [line for line in self.lines if line.startswith("served")]
-            if served:
-                return parse_counters(served[-1])
-            time.sleep(0.05)
-        return {}
-
     def stop(self) -> int:
         """Ask the server to end, kill it if it does not; returns its exit status."""
         if self._process.poll() is None:
@@ -115,13 +154,63 @@ class ServedGpu:
 
     def _wait_ready(self) -> None:
         assert self._process.stdout is not None
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._process.stdout, selectors.EVENT_READ)
-            line = self._process.stdout.readline() if selector.select(_READY_SECONDS) else ""
-        if not line.startswith("ready"):
-            raise SetupError(f"vgpud serve did not get ready: {line}{self.log()[-2000:]}")
+        for _ in self.sockets:
+            with selectors.DefaultSelector() as selector:
+                selector.register(self._process.stdout, selectors.EVENT_READ)
+                # After the first the others follow at once, maybe into the stream's buffer.
+                ready = bool(self.lines) or bool(selector.select(_READY_SECONDS))
+            line = self._process.stdout.readline() if ready else ""
+            if not line.startswith("ready"):
+                raise SetupError(f"vgpud serve did not get ready: {line}{self.log()[-2000:]}")
+            self.lines.append(line.rstrip("\n"))
+
+    def _served(self, wanted: Callable[[str], bool], seconds: float) -> str | None:
+        """The last line `served ...` that is wanted; waits at most `seconds` for one."""
+        deadline = time.monotonic() + seconds
+        while True:
+            lines = [line for line in self.lines if line.startswith("served") and wanted(line)]
+            if lines or time.monotonic() >= deadline:
+                return lines[-1] if lines else None
+            time.sleep(0.05)
 
     def _read(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
             self.lines.append(line.rstrip("\n"))
+
+
+@dataclass
+class ServedGpu(Served):
+    """A software GPU served to one guest, without mediation."""
+
+    def sockets_in(self, directory: Path) -> tuple[list[str], list[Path]]:
+        """See `Served.sockets_in`."""
+        return ["--socket", str(directory / "gpu")], [directory / "gpu"]
+
+    @property
+    def socket(self) -> Path:
+        """Where it is served."""
+        return self.sockets[0]
+
+    def counters(self, seconds: float = 5.0) -> dict[str, int]:
+        """The counters printed when the last client left; waits at most `seconds` for the line."""
+        line = self._served(lambda _: True, seconds)
+        return {} if line is None else parse_counters(line)
+
+
+@dataclass
+class ServedVgpus(Served):
+    """A software GPU shared among `count` vGPUs."""
+
+    count: int = 2
+
+    def sockets_in(self, directory: Path) -> tuple[list[str], list[Path]]:
+        """See `Served.sockets_in`."""
+        options = ["--vgpus", str(self.count), "--socket-dir", str(directory)]
+        return options, [directory / f"vgpu{number}" for number in range(self.count)]
+
+    def summary(self, number: int, seconds: float = 5.0) -> VgpuSummary | None:
+        """What vGPU `number` did for its last client; waits at most `seconds` for it to leave."""
+        name = f"vgpu{number}"
+        line = self._served(lambda line: parse_name(line) == name, seconds)
+        return None if line is None else parse_summary(line)

@@ -7,8 +7,8 @@ import pytest
 from tests.guests import igt_plan
 from tests.guests.boot import Guest
 from tests.guests.demo import VULKAN
-from tests.guests.igt import chosen, list_subtests, run_subtest, selection
 from tests.guests.igt_results import Outcome
+from tests.guests.igt_subtest import chosen, list_subtests, run_subtest, selection
 from tests.guests.kernel_log import complaints, console_complaints
 from tests.guests.served import ServedGpu
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.guests.igt import chosen, excused, selection
 from tests.guests.igt_plan import BY_NAME, PROGRAMS, QUICK, RULES
 from tests.guests.igt_results import Outcome, SubtestResult
+from tests.guests.igt_subtest import chosen, excused, selection
 
 
 def test_a_program_stands_for_its_sample() -> None:
