@@ -99,9 +99,11 @@ def test_batch_chained_and_called(driver: GpuDriver, engine: str) -> None:
     context.tables.place(BATCH, first)
     context.tables.place(SOURCE, [*store_dword(TARGET, 1), MI_BATCH_BUFFER_END])
     context.tables.place(FAR, [*store_dword(TARGET + 8, 3), MI_BATCH_BUFFER_END])
-    driver.wait(driver.run(context, [*batch_start(BATCH), *store_index(0x380, 4)]))
+    answer = driver.ram.allocate()
+    at = driver.ggtt_map(answer)
+    driver.wait(driver.run(context, [*batch_start(BATCH), *store_dword(at, 4, ggtt=True)]))
     assert struct.unpack("<3I", driver.ram.read(target, 12)) == (1, 2, 3)
-    assert driver.ram.read_u32(driver.status_pages[engine] + 0x380) == 4
+    assert driver.ram.read_u32(answer) == 4
 
 
 def test_64k_pages(driver: GpuDriver) -> None:
