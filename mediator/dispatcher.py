@@ -66,6 +66,8 @@ class Port:
     running: Load = Load.NOTHING
     waiting: Load = Load.NOTHING
     """Submitted, not acknowledged."""
+    used: bool = False
+    """Its registers are a guest's: the idle context has not run since."""
 
     @property
     def free(self) -> bool:
@@ -88,7 +90,10 @@ class Dispatcher:
         *,
         watchdog_ns: int = WATCHDOG_NS,
         clock: Callable[[], int] = time.monotonic_ns,
+        on_restart: Callable[[], None] = lambda: None,
     ) -> None:
+        """``on_restart`` writes GGTT entries again after the GPU was brought up from cold."""
+        self._on_restart = on_restart
         self.host = host
         self.policy = policy
         self.clock = clock
@@ -296,9 +301,9 @@ class Dispatcher:
     def _drive_out(self, vgpu: Vgpu, name: str) -> None:
         """Have the idle context preempt what runs; later, while a submission is unanswered."""
         port, engine = self._ports[name], self.host.engines[name]
-        if not port.has_guest or port.waiting is not Load.NOTHING:
+        if not port.used or port.waiting is not Load.NOTHING or port.running is Load.IDLE:
             return
-        if engine.hung():
+        if port.has_guest and (vgpu.engines[name].state.hung or engine.hung()):
             vgpu.engines[name].lose("page fault or illegal command")
             self._reset_hardware(vgpu, name)
             return
@@ -309,16 +314,35 @@ class Dispatcher:
 
     def _settle(self, vgpu: Vgpu) -> None:
         """While it is ending: once every engine is free, leave."""
-        if self._ending and all(port.free for port in self._ports.values()):
+        if self._ending and all(p.free and not p.used for p in self._ports.values()):
             self._leave(vgpu)
             self.wake()
 
     def _reset_hardware(self, vgpu: Vgpu, name: str) -> None:
         engine = self.host.engines[name]
         if not engine.reset():
-            _LOG.error("%s of the physical GPU does not answer its reset", name)
+            self._restart_hardware(vgpu)
+            return
         self._world.restore(engine.facts.name, vgpu.registers.values)
         self._ports[name] = Port()
+
+    def _restart_hardware(self, vgpu: Vgpu) -> None:
+        """An engine does not answer its reset: bring the whole GPU up again.
+
+        The current vGPU loses what it had on the hardware; all other work is in shadows.
+        """
+        _LOG.error("the physical GPU does not answer an engine reset: it is restarted")
+        for name, port in self._ports.items():
+            if port.has_guest:
+                vgpu.engines[name].lose("the GPU was restarted")
+            self._ports[name] = Port()
+        self.host.restart()
+        self._world.forget()
+        self._installed_by = None
+        self._on_restart()
+        self._world.enter(vgpu.registers.values)
+        if vgpu.private_ggtt:
+            self._install_world(vgpu)
 
     # -- engines of the current world -------------------------------------------------------------
 
@@ -349,7 +373,7 @@ class Dispatcher:
                 engine.fail(elements[0].refused)
             return
         self._submit(vgpu, name, elements)
-        port.waiting = load
+        port.waiting, port.used = load, True
 
     def _submit(self, vgpu: Vgpu, name: str, elements: list[Element]) -> None:
         now = self.clock()
@@ -377,7 +401,7 @@ class Dispatcher:
                         engine.promoted()
                 port.running = load
             elif port.running is Load.IDLE:
-                port.running = Load.NOTHING
+                port.running, port.used = Load.NOTHING, False
             elif port.has_guest:
                 engine.ended(waits=bool(event & Event.WAIT_SEMAPHORE))
                 if event & Event.ACTIVE_TO_IDLE:

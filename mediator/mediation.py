@@ -17,19 +17,20 @@ from mediator.physical.memory import Slab
 from mediator.physical.partition import (
     DMA_SIZE,
     GUEST_GGTT_SIZE,
-    MAX_VGPUS,
     MIB,
     PAGE,
     SLAB_GGTT,
     SLAB_SIZE,
+    Window,
     guest_window,
     slab_ggtt,
 )
 from mediator.translation.addressing import Addressing
 from mediator.translation.direct import DirectAddressing
 from mediator.translation.shadow import ShadowAddressing
+from mediator.translation.shared_space import SharedSpace
 from mediator.vgpu.vgpu import Vgpu, VgpuPlan
-from mediator.vgpu.vgpu_type import TYPES, slices
+from mediator.vgpu.vgpu_type import TYPES, check_count, slices
 from mmio_trap.guest_memory import GuestMemory
 from scheduler.policy import Policy
 
@@ -63,11 +64,13 @@ class Mediation:
     ) -> None:
         if type_name not in TYPES:
             raise ValueError(f"vGPU type {type_name!r}: there are {', '.join(TYPES)}")
-        if not 1 <= count <= MAX_VGPUS:
-            raise ValueError(f"{count} vGPUs: 1 to {MAX_VGPUS} are possible")
-        kind = TYPES[type_name]
+        if count < 1:
+            raise ValueError(f"{count} vGPUs: 1 is the least")
+        kind, private = TYPES[type_name], ggtt == "private"
+        check_count(kind, count, private=private)
         direct = address_space == "direct"
         self._spaces = [gpu.create_space() for _ in range(count if direct else 1)]
+        self._shared = SharedSpace(self._spaces[0])
         # In direct mode guests share the addresses with the mediator's slabs: nobody can guess.
         host_iova = _secret(set()) if direct else _HOST_SLAB_ROOM
         self.gpu = gpu
@@ -75,7 +78,9 @@ class Mediation:
         self.host.initialise(self._spaces[0])
         for space in self._spaces[1:]:
             self.host.map_slab(space)
-        self.dispatcher = Dispatcher(self.host, policy, watchdog_ns=watchdog_ns)
+        self.dispatcher = Dispatcher(
+            self.host, policy, watchdog_ns=watchdog_ns, on_restart=self._reinstall
+        )
         self._slabs: list[Slab] = []
         self.vgpus: list[Vgpu] = []
         for index in range(count):
@@ -85,7 +90,6 @@ class Mediation:
             space.map(slab.iova, slab.size, slab.fd, 0, readable=True, writable=True)
             self.host.write_ggtt(slab.ggtt // PAGE, slab.entries())
             self._slabs.append(slab)
-            private = ggtt == "private"
             plan = VgpuPlan(
                 index=index,
                 type=kind,
@@ -94,7 +98,10 @@ class Mediation:
                 private_ggtt=private,
                 weight=kind.weight if weights is None else weights[index],
             )
-            make = self._maker(space, slab, index, count, direct=direct)
+            if direct:
+                make = self._direct(slab, space)
+            else:
+                make = self._shadow(slab, guest_window(index, count))
             self.vgpus.append(Vgpu(plan, self.dispatcher, slab, make, on_detach))
 
     def start(self) -> None:
@@ -111,15 +118,29 @@ class Mediation:
             slab.close()
         self.host.close()
 
-    def _maker(
-        self, space: DmaSpace, slab: Slab, index: int, count: int, *, direct: bool
-    ) -> Callable[[GuestMemory], Addressing]:
-        if direct:
-            return lambda memory: DirectAddressing(
-                space, slab, memory, lambda: self.gpu.attach_space(space)
-            )
-        window = guest_window(index, count)
-        return lambda memory: ShadowAddressing(space, window, slab, memory, lambda: None)
+    def _reinstall(self) -> None:
+        """The GPU was brought up from cold: its GGTT is empty but for its own slab."""
+        for slab in self._slabs:
+            self.host.write_ggtt(slab.ggtt // PAGE, slab.entries())
+        for vgpu in self.vgpus:
+            vgpu.reinstall()
+
+    def _direct(self, slab: Slab, space: DmaSpace) -> Callable[[GuestMemory], Addressing]:
+        """The way into DMA space of a vGPU that has a space of its own."""
+
+        def attach() -> None:
+            self.gpu.attach_space(space)
+
+        return lambda memory: DirectAddressing(space, slab, memory, attach)
+
+    def _shadow(self, slab: Slab, window: Window) -> Callable[[GuestMemory], Addressing]:
+        """The way into DMA space of a vGPU that has a window of the one space."""
+        view = self._shared.view(window)
+        return lambda memory: ShadowAddressing(view, window, slab, memory, _nothing)
+
+
+def _nothing() -> None:
+    """All vGPUs are in the space in which the GPU is."""
 
 
 def _secret(taken: set[int]) -> int:

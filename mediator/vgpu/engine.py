@@ -94,6 +94,7 @@ class VirtualEngine:
         if lists.pending:
             vgpu.reject(Reason.SUBMISSION, f"{self.name}: a list already waits")
             return
+        vgpu.keep_tables()
         self._admit(elements)
         lists.pending = elements
         vgpu.dispatcher.submit(vgpu, self.name)
@@ -138,6 +139,11 @@ class VirtualEngine:
             head = self.workloads.head(self.workloads.slots[slot])
         return head & reg.RING_HEAD_OFFSET.mask
 
+    def roots(self) -> set[int]:
+        """Guest physical addresses of the page tables that its shadows use."""
+        slots = self.workloads.slots
+        return {slots[e.slot].pml4 for e in self.lists.elements if e.slot != NO_SLOT}
+
     # -- what the dispatcher tells -------------------------------------------------------------
 
     def promoted(self) -> None:
@@ -177,12 +183,18 @@ class VirtualEngine:
         self._snapshot()
         self.fail("illegal command")
 
+    def note_fault(self) -> None:
+        """The hardware reports a page fault of the running context: it stands there."""
+        if not self.state.hung:
+            self.state.hung = "page fault"
+            self.vgpu.counters.hangs += 1
+
     def lose(self, reason: str) -> None:
         """The context that runs is about to be taken from the hardware by a reset."""
         state = self.state
         state.stands_at, state.stands_at_head = self.active_head(), self.ring_head()
         self._snapshot()
-        self.vgpu.copy_fault_registers()
+        self.vgpu.take_fault()
         state.lost = True
         if not state.hung:
             state.hung = reason

@@ -62,6 +62,11 @@ def _read_hardware(vgpu: Vgpu, register: Register[Vgpu]) -> int:
     return vgpu.read_hardware(register.offset)
 
 
+def _read_fault(vgpu: Vgpu, register: Register[Vgpu]) -> int:
+    """A fault register: a fault of this vGPU on the hardware shows at once."""
+    return vgpu.read_fault(register.offset)
+
+
 def _write_switched(vgpu: Vgpu, register: Register[Vgpu], value: int) -> None:
     """A register that the hardware has while it is in this vGPU's world."""
     vgpu.note_switched(register.offset, value)
@@ -83,6 +88,9 @@ def _write_tlb_control(vgpu: Vgpu, register: Register[Vgpu], _value: int) -> Non
 
 
 _READERS: dict[int, Reader] = {
+    **dict.fromkeys(
+        (reg.GEN8_RING_FAULT_REG, reg.GEN8_FAULT_TLB_DATA0, reg.GEN8_FAULT_TLB_DATA1), _read_fault
+    ),
     **dict.fromkeys(
         (reg.FORCEWAKE_ACK_RENDER, reg.FORCEWAKE_ACK_MEDIA, reg.FORCEWAKE_ACK_GT),
         power.read_forcewake_ack,

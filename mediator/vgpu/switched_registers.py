@@ -58,6 +58,10 @@ class SwitchedRegisters:
                 value = virtual_value(offset, self._gpu.read32(offset))
                 values[offset >> 2] = self._world[_PLACE[offset]] = value
 
+    def forget(self) -> None:
+        """The hardware was reset: nothing is known of it."""
+        self._world = [None] * len(SWITCHED)
+
     def put(self, offset: int, value: int) -> None:
         """One register has a new virtual value."""
         self._world[_PLACE[offset]] = value

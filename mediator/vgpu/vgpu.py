@@ -247,20 +247,46 @@ class Vgpu:
         """The register state page of a context that has never run."""
         return self.dispatcher.host.engines[engine].golden
 
+    def keep_tables(self) -> None:
+        """Say which page tables the hardware may be walking."""
+        roots = (engine.roots() for engine in self.engines.values())
+        self.addressing.keep(frozenset().union(*roots))
+
     def write_hardware_ggtt(self, page: int, entries: bytes | bytearray) -> None:
         """Write entries of the mediator's part of the GGTT."""
         self.dispatcher.host.write_ggtt(page, entries)
 
-    def copy_fault_registers(self) -> None:
-        """Take over the hardware's fault registers while the hardware is in this world."""
+    def take_fault(self) -> None:
+        """Take over the hardware's fault registers, if it has a fault of this vGPU.
+
+        The engine that faulted stands, on hardware too, until its guest resets it.
+        """
         if self.dispatcher.current is not self:
             return
         gpu, values = self.dispatcher.host.gpu, self.registers.values
-        if not gpu.read32(reg.GEN8_RING_FAULT_REG) & reg.RING_FAULT_VALID:
+        fault = gpu.read32(reg.GEN8_RING_FAULT_REG)
+        if not fault & reg.RING_FAULT_VALID:
             return
         for offset in _FAULT_REGISTERS:
             values[offset >> 2] = gpu.read32(offset)
         gpu.write32(reg.GEN8_RING_FAULT_REG, 0)
+        for engine in self.engines.values():
+            if engine.facts.fault_id == reg.RING_FAULT_ENGINE.get(fault):
+                engine.note_fault()
+
+    def read_fault(self, offset: int) -> int:
+        """A fault register."""
+        self.take_fault()
+        return self.registers.values[offset >> 2]
+
+    def reinstall(self) -> None:
+        """The hardware's GGTT is empty: write what it should have of this vGPU."""
+        with self.lock:
+            if not self.private_ggtt:
+                for chunk in self.ggtt.touched:
+                    self.dispatcher.host.write_ggtt(chunk << 9, self.ggtt.hardware_chunk(chunk))
+            for engine in self.engines.values():
+                engine.workloads.reinstall()
 
     # -- carrying it elsewhere -------------------------------------------------------------------
 

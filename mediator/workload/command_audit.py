@@ -16,6 +16,7 @@ from typing import Final
 
 from mediator.errors import Reason
 from mediator.gen9.commands import RCS, REGISTER_MASK
+from mediator.gen9.context_image import BATCH_BUFFER_END
 from mediator.gen9.field import Field
 from mediator.gen9.registers import RING_HWS_PGA
 from mediator.workload.audit_rules import USE_GGTT, Address, Kind, Rule
@@ -31,6 +32,8 @@ _GLOBAL: Final = 1 << USE_GGTT
 _STORE_QWORD: Final = 1 << 21
 _STORE_DATA: Final = 0x20 << 23 | 2
 """MI_STORE_DATA_IMM of a dword."""
+_BATCH_START: Final = 0x31 << 23 | 1
+"""MI_BATCH_BUFFER_START of a batch with privilege."""
 _LOAD_IMMEDIATE: Final = 0x22 << 23 | 1
 """MI_LOAD_REGISTER_IMM of one pair."""
 _LOAD_PAIRS: Final = Field(7, 0)
@@ -274,12 +277,30 @@ def _check_comparison(stream: Stream, at: int) -> None:
 
 def _store_index(stream: Stream, at: int, length: int) -> bool | None:
     dwords = stream.dwords
-    if not dwords[at] & _INDEX_PER_PROCESS:
-        stream.refuse(Reason.ADDRESS, at, "into the engine's status page")
-    offset = dwords[at + 1] & _INDEX_OFFSET
-    if offset + 4 * (length - 2) > _PAGE:
+    offset, size = dwords[at + 1] & _INDEX_OFFSET, 4 * (length - 2)
+    if offset + size > _PAGE:
         stream.refuse(Reason.ADDRESS, at, f"past the status page: {offset:#x}")
+    if not dwords[at] & _INDEX_PER_PROCESS:
+        _call_store(stream, at, length, _status_page(stream, at, offset))
     return None
+
+
+def _call_store(stream: Stream, at: int, length: int, address: int) -> None:
+    """Store into the guest's status page instead of the hardware's, which is the mediator's.
+
+    A store with an address is one dword longer than one with an index; the call of a batch that
+    does it is not. A batch cannot call one of the mediator's: it may be of the second level.
+    """
+    if not stream.in_ring:
+        stream.refuse(Reason.ADDRESS, at, "into the engine's status page, from a batch")
+    values = stream.dwords[at + 2 : at + length]
+    header = _STORE_DATA + len(values) - 1 | _GLOBAL | (_STORE_QWORD if len(values) == 2 else 0)
+    called = [header, address, 0, *values, BATCH_BUFFER_END]
+    place, room = stream.view.place_batch(4 * len(called))
+    for index, dword in enumerate(called):
+        room[index] = dword
+    stream.blank(at, length)
+    stream.put(at, _BATCH_START, place, 0)
 
 
 def _status_page(stream: Stream, at: int, offset: int) -> int:

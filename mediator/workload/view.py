@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import Enum
 from typing import Protocol
 
+from mediator.gen9.engines import EngineClass
+
 
 class RegisterUse(Enum):
     """What a privileged command of a guest may do with a register."""
@@ -20,7 +22,7 @@ class RegisterUse(Enum):
 class AuditView(Protocol):
     """One engine of one vGPU as the command audit sees it. GGTT addresses are the guest's own."""
 
-    engine_class: str
+    engine_class: EngineClass
     mmio_base: int
 
     def owns(self, address: int, length: int) -> bool:

@@ -29,7 +29,7 @@ from mediator.gen9.execlist import (
 from mediator.gen9.pte import PRESENT
 from mediator.physical.partition import DMA_SIZE, PAGE
 from mediator.vgpu.ggtt import GgttFault
-from mediator.vgpu.mmio_table import command_read, command_write
+from mediator.vgpu.mmio_table import command_read, command_target, command_write
 from mediator.workload import shadow_context
 from mediator.workload.batch_shadow import BatchShadow
 from mediator.workload.command_scanner import audit_ring
@@ -37,7 +37,7 @@ from mediator.workload.shadow_context import Batch, RingFields
 from mmio_trap.guest_memory import GuestAddressError
 
 if TYPE_CHECKING:
-    from mediator.gen9.engines import EngineFacts
+    from mediator.gen9.engines import EngineClass, EngineFacts
     from mediator.physical.memory import Slab
     from mediator.vgpu.execlist import Element
     from mediator.vgpu.vgpu import Vgpu
@@ -119,7 +119,7 @@ class Workloads:
         self._first_page = first_page
         self.slots = _make_slots(vgpu.addressing.slab, first_page)
         self._slot = self.slots[0]
-        self.engine_class = facts.engine_class
+        self.engine_class: EngineClass = facts.engine_class
         self.mmio_base = facts.mmio_base
 
     # -- admitting ---------------------------------------------------------------------------
@@ -254,6 +254,12 @@ class Workloads:
         self.slots = _make_slots(slab, self._first_page)
         self._slot = self.slots[0]
 
+    def reinstall(self) -> None:
+        """Write the shadow contexts' GGTT entries again: the hardware has lost them."""
+        for slot in self.slots:
+            if slot.entries:
+                self._vgpu.write_hardware_ggtt(slot.ggtt // PAGE, slot.entries)
+
     # -- what the audit asks -----------------------------------------------------------------
 
     def owns(self, address: int, length: int) -> bool:
@@ -275,13 +281,17 @@ class Workloads:
         """See `AuditView`."""
         return command_write(self._vgpu, offset, value)
 
+    def register_target(self, offset: int) -> RegisterUse:
+        """See `AuditView`."""
+        return command_target(offset)
+
     def place_batch(self, size: int) -> tuple[int, memoryview]:
         """See `AuditView`."""
         slot, pages = self._slot, -(-size // PAGE)
         first = _BATCH_PAGE + slot.batch_pages
         if first + pages > SLOT_PAGES:
-            room = SLOT_PAGES - _BATCH_PAGE
-            raise GuestError(Reason.TOO_LARGE, f"more than {room} pages of privileged batches")
+            most = SLOT_PAGES - _BATCH_PAGE
+            raise GuestError(Reason.TOO_LARGE, f"more than {most} pages of privileged batches")
         slot.batch_pages += pages
         at = (slot.base + first * PAGE) >> 2
         room = self._vgpu.addressing.slab.u32[at : at + pages * PAGE // 4]

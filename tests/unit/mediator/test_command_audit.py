@@ -285,8 +285,24 @@ def test_no_status_page_of_its_own(command: list[int]) -> None:
 
 
 def test_store_index_stays_in_the_contexts_status_page() -> None:
-    assert refused([STORE_INDEX, 0x40, 1]) is Reason.ADDRESS
     assert refused([STORE_INDEX + 1 | 1 << 21, 0xFFC, 1, 2]) is Reason.ADDRESS
+
+
+@pytest.mark.parametrize(("extra", "header"), [(0, 0x20 << 23 | 2), (1, 0x20 << 23 | 1 << 21 | 3)])
+def test_store_index_into_the_engines_status_page_calls_a_store(extra: int, header: int) -> None:
+    values = [7, 8][: 1 + extra]
+    found = audit([STORE_INDEX + extra, 0x40, *values])
+    start, place, upper, *rest = found.dwords
+    assert (start, upper, rest) == (0x31 << 23 | 1, 0, [0] * extra)
+    page = found.view.values.get(0x2080, STATUS_PAGE)
+    expected = [header | 1 << 22, page + 0x40, 0, *values, 0x0A << 23]
+    assert found.view.rooms[place][: len(expected)].tolist() == expected
+
+
+def test_store_index_into_a_status_page_that_is_not_its_own() -> None:
+    view = FakeView()
+    view.values[0x2080] = FOREIGN
+    assert refused([STORE_INDEX, 0x40, 1], view) is Reason.ADDRESS
 
 
 # -- others -----------------------------------------------------------------------------------
