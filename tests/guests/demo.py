@@ -218,12 +218,12 @@ def main(arguments: list[str]) -> int:
         store.say(f"set-up: {time.monotonic() - started:.1f} s")
         if options.native:
             how = "a software GPU, no mediation"
-            report = run_native(ready, igt_plan.QUICK, machine, serve)
+            report = run_native(ready, igt_plan.DEMO, machine, serve)
         else:
             serve += ["--address-space", options.address_space]
             serve += ["--ggtt", options.ggtt, "--policy", options.policy]
             how = f"one software GPU, {options.address_space}, {options.ggtt}, {options.policy}"
-            report = run_shared(ready, igt_plan.QUICK, machine, options.guests, serve)
+            report = run_shared(ready, igt_plan.DEMO, machine, options.guests, serve)
     except (SetupError, GuestFailure) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
