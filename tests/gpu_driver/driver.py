@@ -18,6 +18,7 @@ from tests.gpu_driver.ports import Ports
 GSM = 8 << 20
 ENGINE_BASES = {"rcs0": 0x2000, "bcs0": 0x22000, "vcs0": 0x12000, "vecs0": 0x1A000}
 RESET_BITS = {"rcs0": 1 << 1, "bcs0": 1 << 3, "vcs0": 1 << 2, "vecs0": 1 << 4}
+FAULT_IDS = {"rcs0": 0, "bcs0": 4, "vcs0": 1, "vecs0": 3}
 SEQNO_OFFSET = 0x100
 """Bytes into the status page at which requests write their sequence number."""
 
@@ -143,6 +144,12 @@ class GpuDriver:
         for engine in engines:
             self.engine_write(engine, RESET_CTL, 1 << 16)
 
+    def error(self, engine: str) -> bool:
+        """Does the engine report an error: an illegal command, or a page fault of its own?"""
+        fault = self.read32(FAULT)
+        faulted = bool(fault & 1) and fault >> 12 & 7 == FAULT_IDS[engine]
+        return faulted or bool(self.engine_read(engine, EIR) & 1)
+
     def recover(self, engine: str, guilty: Context | None = None) -> None:
         """Engine reset as after a hang: the guilty context loses its work, others run again."""
         ports, page = self.ports[engine], self.engine_read(engine, HWS_PGA)
@@ -196,7 +203,9 @@ class GpuDriver:
         self.ram.write_u32(context.value(0x07), context.tail)
 
     def submit(self, first: Context, second: Context | None = None) -> None:
-        """Write the execution list submission port."""
+        """Write the execution list submission port, by hand: whatever stands in the ports."""
+        if first.engine in self.ports:
+            self.ports[first.engine].pending = [first, second] if second else [first]
         write_port(self.write, first, second)
 
     def add_request(self, context: Context, dwords: Sequence[int] = ()) -> Request:

@@ -91,7 +91,6 @@ def again_and_again(bench: Bench) -> object:
 def two_elements(bench: Bench) -> object:
     driver, contexts = bench.driver, [bench.context(), bench.context()]
     requests = [driver.add_request(context) for context in contexts]
-    driver.ports[bench.engine].pending = contexts
     driver.submit(*contexts)
     driver.wait(*requests)
     return bench.events()
@@ -191,7 +190,6 @@ def two_elements_preempted(bench: Bench) -> object:
     driver, first, second, high = bench.driver, bench.context(), bench.context(), bench.context(1)
     wait, begun, go_on = bench.wait_command()
     requests = [driver.add_request(first, wait), driver.add_request(second)]
-    driver.ports[bench.engine].pending = [first, second]
     driver.submit(first, second)
     begun()
     bench.wait_events(1)
@@ -262,7 +260,6 @@ def switch_at_a_wait(bench: Bench) -> object:
     driver.ram.write_u32(first.value(ImageIndex.CONTEXT_CONTROL), SYNC_SWITCH)
     wait, begun, go_on = bench.wait_command()
     requests = [driver.add_request(first, wait), driver.add_request(second)]
-    driver.ports[bench.engine].pending = [first, second]
     driver.submit(first, second)
     begun()
     driver.wait(requests[1])
@@ -286,6 +283,8 @@ def registers_at_a_wait(bench: Bench) -> object:
     read = driver.engine_read
     control = ENGINE_BASES[bench.engine] + 0x3C
     driver.wait_register(control, 1 << 10, 1 << 10)
+    at_the_wait = (address & 0xFFF) + 0x10
+    driver.wait_register(ENGINE_BASES[bench.engine] + 0x74, 0xFFF, at_the_wait)
     names = (0x30, 0x34, 0x38, 0x3C, 0x74, 0x5C, 0x110, 0x140, 0x168, 0x234, 0x238, 0x9C)
     dump = {hex(offset): hex(read(bench.engine, offset)) for offset in names}
     go_on()

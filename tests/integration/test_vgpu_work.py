@@ -409,7 +409,6 @@ class TestInterrupts:
         driver.add_request(context)
         driver.submit(context)
         driver.eventfd = None
-        driver.ports["rcs0"].pending = [context]
         driver.wait_idle()
         assert driver.read32(0x44308) == 0
         with pytest.raises(BlockingIOError):
