@@ -49,11 +49,12 @@ REPORTED: list[Hang] = [illegal_command, illegal_command_in_the_ring, page_fault
 HANGS: list[Hang] = [*REPORTED, endless]
 
 
-def stands(driver: GpuDriver, engine: str, hang: Hang) -> None:
+def stands(driver: GpuDriver, guilty: Context, hang: Hang) -> None:
     """Wait until the engine runs the hanging context, and says what is wrong if it does."""
+    engine = guilty.engine
     if hang is not endless:
         driver.wait_until(lambda: driver.error(engine), f"{engine} to report an error")
-    driver.wait_until(lambda: bool(driver.ports[engine].active), "its promotion")
+    driver.wait_until(lambda: driver.ports[engine].active[:1] == [guilty], "its promotion")
 
 
 def tells(driver: GpuDriver, engine: str) -> dict[str, int]:
@@ -87,8 +88,9 @@ def observe(mode: Mode, hang: Hang, engine: str, *, beside: bool = False) -> dic
         made.guest(msi=False) as guest,
     ):
         driver = guest.driver
-        hang(driver, driver.create_context(engine))
-        stands(driver, engine, hang)
+        guilty = driver.create_context(engine)
+        hang(driver, guilty)
+        stands(driver, guilty, hang)
         if beside:
             with neighbour(made) as other:
                 other.goes_on()
@@ -136,7 +138,7 @@ def test_reset_and_on(guest: Guest, hang: Hang, engine: str) -> None:
         guilty, innocent = driver.create_context(engine), driver.create_context(engine)
         hang(driver, guilty)
         request = driver.run(innocent)
-        stands(driver, engine, hang)
+        stands(driver, guilty, hang)
         assert driver.engine_read(engine, 0x238) == guilty.reported
         assert not driver.done(request)
         driver.recover(engine, guilty)
@@ -163,7 +165,7 @@ def test_hangs_in_a_loop_beside_a_neighbour(shared: Rig, hang: Hang) -> None:
             engine = ENGINES[number % len(ENGINES)]
             guilty = driver.create_context(engine)
             hang(driver, guilty)
-            stands(driver, engine, hang)
+            stands(driver, guilty, hang)
             beside.goes_on(1)
             driver.recover(engine, guilty)
             driver.wait(driver.run(driver.create_context(engine)))
