@@ -458,6 +458,8 @@ class Dispatcher:
         return min(max(left / 1e6, 0.0), _LONGEST_POLL_MS)
 
     def _others_wait(self, vgpu: Vgpu) -> bool:
+        if len(self._vgpus) < 2:
+            return False
         return any(v is not vgpu and v.has_work for v in list(self._vgpus.values()))
 
     def _turn(self) -> None:

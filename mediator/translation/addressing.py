@@ -7,6 +7,7 @@ are; one vGPU at a time has the whole GPU.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from typing import Protocol
 
 from mediator.physical.memory import Slab
@@ -29,8 +30,8 @@ class Addressing(MemoryWatcher, Protocol):
         The caller is inside ``memory.using()`` or is the thread that changes the memory map.
         """
 
-    def keep(self, pml4s: frozenset[int]) -> None:
-        """The page tables at ``pml4s`` are in use by the GPU; all others may be forgotten."""
+    def ask_in_use(self, in_use: Callable[[], Collection[int]]) -> None:
+        """When room is short, ``in_use`` says which PML4s the GPU uses: these are kept."""
 
     def activate(self) -> None:
         """World switch: this vGPU gets the GPU, whose engines are idle."""

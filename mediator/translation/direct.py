@@ -6,7 +6,7 @@ the guest does not know. One vGPU at a time has the whole GPU.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from errno import ENOSPC
 
 from mediator.errors import GuestError, Reason
@@ -77,7 +77,7 @@ class DirectAddressing:
             raise GuestError(Reason.PAGE_TABLE, text) from None
         return address
 
-    def keep(self, pml4s: frozenset[int]) -> None:
+    def ask_in_use(self, in_use: Callable[[], Collection[int]]) -> None:
         """Nothing is kept of page tables here."""
 
     def activate(self) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import mmap
 import secrets
 from array import array
-from collections.abc import Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from mediator import hotpath
@@ -57,7 +57,8 @@ class PageTableShadow:
         self._window = window
         self._memory = memory
         self._rescan = rescan
-        self._kept: frozenset[int] = frozenset()
+        self.in_use: Callable[[], Collection[int]] = tuple
+        """Asked when room is short: PML4s whose tables the GPU uses. Their shadows stay."""
         self._counts = array("Q", [0] * ShadowCount.WORDS)
         self._shadow: ShadowTables | None = None
 
@@ -92,13 +93,8 @@ class PageTableShadow:
                 Reason.TOO_LARGE, f"the page tables under {pml4:#x} need more than {room} pages"
             ) from None
 
-    def keep(self, pml4s: Iterable[int]) -> None:
-        """The GPU uses the tables of ``pml4s``: their shadows stay when room is made."""
-        self._kept = frozenset(pml4s)
-
     def forget(self) -> None:
         """Drop every copy and scrub every table; the GPU uses none of them."""
-        self._kept = frozenset()
         if self._shadow is not None:
             self._shadow = None
             for row in (ShadowCount.USED, *range(ShadowCount.FREE, ShadowCount.WORDS)):
@@ -121,8 +117,9 @@ class PageTableShadow:
 
     def _make_room(self) -> None:
         """Give up every table that is not in use."""
-        if self._kept and self._shadow is not None:
-            hotpath.shadow_keep(self._shadow, self._kept)
+        kept = self.in_use()
+        if kept and self._shadow is not None:
+            hotpath.shadow_keep(self._shadow, kept)
         else:
             self.forget()
 

@@ -6,7 +6,7 @@ entries stay inside the window; so several vGPUs can use the GPU's engines at on
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from errno import ENOSPC
 
 from mediator.gen9.pte import PAGE_SHIFT, PAGE_SIZE
@@ -71,9 +71,9 @@ class ShadowAddressing:
         """
         return self.tables.sync(pml4)
 
-    def keep(self, pml4s: frozenset[int]) -> None:
-        """The tables at ``pml4s`` are in use by the GPU; all others may be forgotten."""
-        self.tables.keep(pml4s)
+    def ask_in_use(self, in_use: Callable[[], Collection[int]]) -> None:
+        """See `Addressing.ask_in_use`."""
+        self.tables.in_use = in_use
 
     def activate(self) -> None:
         """World switch: this vGPU gets the GPU, whose engines are idle."""

@@ -8,7 +8,6 @@ Every method is called with the vGPU's lock held.
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -22,17 +21,16 @@ from mediator.gen9.execlist import (
 from mediator.gen9.interrupts import EngineInterrupt
 from mediator.vgpu.execlist import NO_SLOT, Element, Execlists
 from mediator.vgpu.ggtt import GgttFault
-from mediator.vgpu.interrupt import raise_engine_event
+from mediator.vgpu.interrupt import raise_engine_event, raise_engine_events
 from mediator.vgpu.mmio_table import ENGINE_ROWS
 from mediator.workload.workload import SLOTS, Slot, Workloads
+from mmio_trap.guest_memory import GuestAddressError
 
 if TYPE_CHECKING:
     from mediator.gen9.engines import EngineFacts
     from mediator.vgpu.vgpu import Vgpu
 
-_ENTRY = struct.Struct("<II")
 _PAGE_MASK = ~0xFFF
-_EVENTS = tuple(EngineInterrupt)
 
 SNAPSHOT = (
     reg.RING_IPEIR,
@@ -94,7 +92,6 @@ class VirtualEngine:
         if lists.pending:
             vgpu.reject(Reason.SUBMISSION, f"{self.name}: a list already waits")
             return
-        vgpu.keep_tables()
         self._admit(elements)
         lists.pending = elements
         vgpu.dispatcher.submit(vgpu, self.name)
@@ -118,7 +115,7 @@ class VirtualEngine:
                 seen.add(element.lrca)
                 known = in_use.get(element.lrca)
                 if known is None:
-                    slot = free.pop(0)
+                    slot = self._choose(free, element)
                     self.workloads.build(element, self.workloads.slots[slot])
                 else:
                     slot = known
@@ -129,6 +126,13 @@ class VirtualEngine:
             except GuestError as error:
                 self.vgpu.reject(error.reason, f"{self.name}: {error.text}")
                 element.refused = str(error)
+
+    def _choose(self, free: list[int], element: Element) -> int:
+        """Take a free slot: the one that has the context's last shadow, if there is one."""
+        slots = self.workloads.slots
+        chosen = next((n for n in free if slots[n].lrca == element.lrca), free[0])
+        free.remove(chosen)
+        return chosen
 
     def _head(self, slot: int) -> int:
         """Byte offset in the ring from which the hardware may still fetch."""
@@ -163,9 +167,7 @@ class VirtualEngine:
 
     def raise_events(self, events: int) -> None:
         """Interrupt events of the hardware's engine, by bit."""
-        for bit in _EVENTS:
-            if events & 1 << bit:
-                raise_engine_event(self.vgpu, self.facts, bit)
+        raise_engine_events(self.vgpu, self.facts, events)
 
     def fail(self, reason: str) -> None:
         """The engine stands until it is reset, with an error as of an illegal command."""
@@ -367,10 +369,14 @@ class VirtualEngine:
         """Write a status entry and the pointer into the guest's status page, and interrupt."""
         vgpu, pointer = self.vgpu, self.lists.write_pointer
         page = self._stored(reg.RING_HWS_PGA) & _PAGE_MASK
+        physical = vgpu.ggtt.physical(page)
         try:
-            vgpu.ggtt.write(page + HWSP_CSB_OFFSET + _ENTRY.size * pointer, _ENTRY.pack(*entry))
-            vgpu.ggtt.write_u32(page + HWSP_CSB_WRITE_POINTER_OFFSET, pointer)
-        except GgttFault as fault:
+            if physical is None:
+                raise GgttFault(page)
+            value = entry[1] << 32 | entry[0]
+            vgpu.memory.write_u64(physical + HWSP_CSB_OFFSET + 8 * pointer, value)
+            vgpu.memory.write_u32(physical + HWSP_CSB_WRITE_POINTER_OFFSET, pointer)
+        except (GgttFault, GuestAddressError) as fault:
             vgpu.reject(Reason.ADDRESS, f"{self.name}: status page: {fault}")
             self.state.hung = self.state.hung or "no status page"
         raise_engine_event(vgpu, self.facts, EngineInterrupt.CONTEXT_SWITCH)

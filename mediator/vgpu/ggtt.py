@@ -151,8 +151,9 @@ class VirtualGgtt:
 
     def read(self, address: int, length: int) -> bytes:
         """``length`` bytes of GGTT space. Raises GgttFault."""
-        pieces = [self._read(*piece) for piece in _pieces(address, length)]
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        if (address & _OFFSET_MASK) + length <= PAGE_SIZE:
+            return self._read(address, length)
+        return b"".join(self._read(*piece) for piece in _pieces(address, length))
 
     def write(self, address: int, data: bytes | bytearray | memoryview) -> None:
         """Write ``data``. Raises GgttFault; what lies before the faulting page is written then."""

@@ -128,6 +128,7 @@ class Vgpu:
         self.memory = memory
         self.interrupts = interrupts
         self.addressing = self._make_addressing(memory)
+        self.addressing.ask_in_use(self.roots)
         self._cold()
 
     def _cold(self) -> None:
@@ -247,10 +248,9 @@ class Vgpu:
         """The register state page of a context that has never run."""
         return self.dispatcher.host.engines[engine].golden
 
-    def keep_tables(self) -> None:
-        """Say which page tables the hardware may be walking."""
-        roots = (engine.roots() for engine in self.engines.values())
-        self.addressing.keep(frozenset().union(*roots))
+    def roots(self) -> frozenset[int]:
+        """Guest physical addresses of the page tables that the hardware may be walking."""
+        return frozenset().union(*(engine.roots() for engine in self.engines.values()))
 
     def write_hardware_ggtt(self, page: int, entries: bytes | bytearray) -> None:
         """Write entries of the mediator's part of the GGTT."""

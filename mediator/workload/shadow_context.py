@@ -150,38 +150,40 @@ def carry_back(
 ) -> None:
     """Write what the hardware ``saved`` into the guest's page, which held ``guest`` before.
 
-    ``put`` takes a dword index and bytes. ``to_guest`` gives the guest's address of a privileged
-    batch that ran as a shadow. The dwords that the driver owns (tail, start, control, page
-    tables) are not written: the driver may be writing them now.
+    ``guest`` is brought up to date as well. ``put`` takes a dword index and bytes. ``to_guest``
+    gives the guest's address of a privileged batch that ran as a shadow. The dwords that the
+    driver owns (tail, start, control, page tables) are not written: it may be writing them now.
     """
-    shape = plan(facts.name)
-    put(ImageIndex.RING_HEAD, saved[ImageIndex.RING_HEAD].to_bytes(4, "little"))
-    put(ImageIndex.CTX_TIMESTAMP, saved[ImageIndex.CTX_TIMESTAMP].to_bytes(4, "little"))
+    end = plan(facts.name).end
+    changed: list[slice[int, int, None]] = [
+        slice(ImageIndex.RING_HEAD, ImageIndex.RING_HEAD + 1),
+        slice(ImageIndex.CTX_TIMESTAMP, ImageIndex.CTX_TIMESTAMP + 1),
+    ]
     control = guest[ImageIndex.CONTEXT_CONTROL]
-    if control & ContextControl.SAVE_INHIBIT:
-        return
-    kept = _MASK_ALL | (control & 0xFFFF & ~ContextControl.RESTORE_INHIBIT)
-    if kept != control:
-        put(ImageIndex.CONTEXT_CONTROL, kept.to_bytes(4, "little"))
-    batches = _batches(saved, shape.template, to_guest)
-    if batches != guest[_BATCHES]:
-        put(_BATCHES.start, batches.tobytes())
-    put(SAVED_FROM, saved[SAVED_FROM : shape.end].tobytes())
-    if saved[shape.end :] != guest[shape.end :]:
-        put(shape.end, saved[shape.end :].tobytes())
+    if not control & ContextControl.SAVE_INHIBIT:
+        kept = _MASK_ALL | (control & 0xFFFF & ~ContextControl.RESTORE_INHIBIT)
+        saved[ImageIndex.CONTEXT_CONTROL] = kept
+        _name_batches(saved, to_guest)
+        saved[_BATCHES.start + 1 : _BATCHES.stop : 2] = guest[
+            _BATCHES.start + 1 : _BATCHES.stop : 2
+        ]
+        changed.append(slice(SAVED_FROM, end))
+        parts = (
+            slice(ImageIndex.CONTEXT_CONTROL, ImageIndex.CONTEXT_CONTROL + 1),
+            _BATCHES,
+            slice(end, STATE_DWORDS),
+        )
+        changed += [part for part in parts if saved[part] != guest[part]]
+    for part in changed:
+        guest[part] = fresh = saved[part]
+        put(part.start, fresh.tobytes())
 
 
-def _batches(
-    saved: array[int], template: array[int], to_guest: Callable[[int], int | None]
-) -> array[int]:
-    """The dwords of both batch levels as the guest's page should have them."""
-    made = template[:]
+def _name_batches(saved: array[int], to_guest: Callable[[int], int | None]) -> None:
+    """Batches that ran as shadows get the guest's addresses."""
     for index, _ in _LEVELS:
-        lower, state = saved[index + 2], saved[index + 4]
-        address = saved[index] << 32 | lower & _BATCH_ADDRESS
-        if lower & _BATCH_VALID and not state & reg.BB_STATE_PPGTT:
-            address = to_guest(address) or 0
-        made[index] = address >> 32
-        made[index + 2] = address & _BATCH_ADDRESS | lower & _BATCH_VALID
-        made[index + 4] = state
-    return made[_BATCHES]
+        lower = saved[index + 2]
+        if lower & _BATCH_VALID and not saved[index + 4] & reg.BB_STATE_PPGTT:
+            address = to_guest(saved[index] << 32 | lower & _BATCH_ADDRESS) or 0
+            saved[index] = address >> 32
+            saved[index + 2] = address & _BATCH_ADDRESS | _BATCH_VALID

@@ -49,6 +49,8 @@ SLOT_PAGES = 1024
 """Pages of the slab that one slot takes."""
 _RING_PAGE = 32
 _BATCH_PAGE = 544
+_WARM_BATCH_PAGES = 64
+"""With more batch room in use a shadow is made anew, which frees it."""
 _NOWHERE = DMA_SIZE - PAGE
 """Never mapped: page tables of a context that has none."""
 _CONTEXT_ID = 0x100
@@ -77,7 +79,9 @@ class Slot:
     tail: int = 0
     """How far the ring is copied and audited."""
     page: array[int] = field(default_factory=lambda: array("I"))
-    """The guest's register state page as it was read."""
+    """The guest's register state page as it was read, or written back."""
+    warm: bool = False
+    """The shadow and ``page`` are what the hardware saved last: it can be run again."""
     raw: bytearray = field(default_factory=bytearray)
     """The guest's ring as it was copied, before the audit patched it."""
     audited: bytearray = field(default_factory=bytearray)
@@ -140,23 +144,51 @@ class Workloads:
             page = array("I", ggtt.read(element.lrca + STATE_OFFSET, _STATE_BYTES))
         except GgttFault as fault:
             raise GuestError(Reason.CONTEXT, f"register state page: {fault}") from fault
-        slot.lrca, slot.page = element.lrca, page
+        if self._is_warm(slot, element.lrca, page):
+            self._renew(slot, page)
+        else:
+            slot.warm = False
+            self._build(slot, element.lrca, page)
+            slot.page = page
+        self._map_context(slot, pages)
+
+    def _is_warm(self, slot: Slot, lrca: int, page: array[int]) -> bool:
+        """The shadow is what the hardware saved of this context, and only the tail is new."""
+        if not slot.warm or slot.lrca != lrca or slot.batch_pages > _WARM_BATCH_PAGES:
+            return False
+        known = slot.page
+        known[ImageIndex.RING_TAIL] = page[ImageIndex.RING_TAIL]
+        return page == known and shadow_context.interrupted(page) == (None, None)
+
+    def _renew(self, slot: Slot, page: array[int]) -> None:
+        """A context goes on whose shadow lies ready."""
+        slot.warm = False
+        self._slot = slot
+        batches, at = slot.batches, slot.state >> 2
+        assert batches is not None, "the slot has run"
+        self._take_ring(slot, page)
+        root = self._root(slot.pml4)
+        words = self._vgpu.addressing.slab.u32
+        words[at + ImageIndex.RING_TAIL] = slot.tail
+        words[at + ImageIndex.INDIRECT_CTX] = self._indirect(batches, page[ImageIndex.INDIRECT_CTX])
+        words[at + ImageIndex.BB_PER_CTX_PTR] = self._per_context(
+            batches, page[ImageIndex.BB_PER_CTX_PTR]
+        )
+        words[at + ImageIndex.PDP0_UDW] = root >> 32
+        words[at + ImageIndex.PDP0_LDW] = root & 0xFFFF_FFFF
+
+    def _build(self, slot: Slot, lrca: int, page: array[int]) -> None:
+        """Make the shadow from the guest's ``page`` alone."""
+        slot.lrca = lrca
         slot.pml4 = page[ImageIndex.PDP0_UDW] << 32 | page[ImageIndex.PDP0_LDW]
         slot.batch_pages = 0
         self._slot = slot
         slot.batches = batches = BatchShadow(self)
         control = self._check_ring(slot, page)
-        head = page[ImageIndex.RING_HEAD]
-        slot.tail = page[ImageIndex.RING_TAIL] & reg.RING_HEAD_OFFSET.mask & _TAIL_ALIGN
-        offset = head & reg.RING_HEAD_OFFSET.mask
-        if offset >= slot.ring_size or slot.tail >= slot.ring_size:
-            text = f"head {offset:#x} or tail {slot.tail:#x} outside {slot.ring_size:#x} bytes"
-            raise GuestError(Reason.RING, text)
-        if offset != slot.tail:
-            self._lay_ring(slot, offset, slot.tail, self._read_ring(slot, offset, slot.tail))
+        self._take_ring(slot, page)
         first, second = shadow_context.interrupted(page)
         ring = RingFields(
-            head=head,
+            head=page[ImageIndex.RING_HEAD],
             tail=slot.tail,
             start=slot.hardware_ring,
             control=control,
@@ -168,9 +200,17 @@ class Workloads:
         )
         golden = self._vgpu.golden(self._facts.name)
         state = shadow_context.build(self._facts, page, golden, ring)
-        slab = self._vgpu.addressing.slab
-        slab.bytes[slot.state : slot.state + _STATE_BYTES] = state
-        self._map_context(slot, pages)
+        self._vgpu.addressing.slab.bytes[slot.state : slot.state + _STATE_BYTES] = state
+
+    def _take_ring(self, slot: Slot, page: array[int]) -> None:
+        """Copy and audit the ring from its head up to its tail."""
+        offset = page[ImageIndex.RING_HEAD] & reg.RING_HEAD_OFFSET.mask
+        slot.tail = page[ImageIndex.RING_TAIL] & reg.RING_HEAD_OFFSET.mask & _TAIL_ALIGN
+        if offset >= slot.ring_size or slot.tail >= slot.ring_size:
+            text = f"head {offset:#x} or tail {slot.tail:#x} outside {slot.ring_size:#x} bytes"
+            raise GuestError(Reason.RING, text)
+        if offset != slot.tail:
+            self._lay_ring(slot, offset, slot.tail, self._read_ring(slot, offset, slot.tail))
 
     def extend(self, slot: Slot, head: int) -> None:
         """The context was submitted again: take over its ring up to the new tail.
@@ -234,6 +274,8 @@ class Workloads:
             )
         except GuestAddressError as error:
             vgpu.reject(Reason.CONTEXT, f"{slot.lrca:#x} while it ran: {error}")
+            return
+        slot.warm = True
 
     def to_guest(self, slot: Slot, address: int) -> int:
         """A GGTT address at which the hardware executes, as the guest knows it."""

@@ -237,7 +237,7 @@ def test_a_world_switch_attaches(space: Space, slab: Slab) -> None:
         DirectAddressing(space, slab, memory, lambda: attached.append("direct")),
     ):
         addressing.activate()
-        addressing.keep(frozenset({0}))
+        addressing.ask_in_use(lambda: [0])
     assert attached == ["shadow", "direct"]
 
 

@@ -92,7 +92,7 @@ def test_tables_in_use_stay_when_room_is_made(
 ) -> None:
     used = tree(ram, 0x5000)
     root = shadow.sync(used.root)
-    shadow.keep([used.root])
+    shadow.in_use = lambda: [used.root]
     before = slab.bytes[GGTT_PART : GGTT_PART + 4 * PAGE]
     for _ in range(4):
         other = tree(ram, 0x7000)
@@ -109,7 +109,7 @@ def test_too_many_tables(shadow: PageTableShadow, slab: Slab, ram: GuestRam) -> 
         shadow.sync(large.root)
     assert caught.value.reason is Reason.TOO_LARGE
     assert find(slab, shadow.sync(fits.root), 4 << 21) & PRESENT
-    shadow.keep([fits.root])
+    shadow.in_use = lambda: [fits.root]
     with pytest.raises(GuestError):
         shadow.sync(tree(ram, 0x9000).root)
     assert find(slab, shadow.sync(fits.root), 4 << 21) & PRESENT
