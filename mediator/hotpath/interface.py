@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 from mmio_trap.guest_memory import GuestMemory
 
@@ -192,6 +192,8 @@ class ShadowTables:
     """Of the hash: odd, 64 bits, not to be known by the guest."""
     rescan: bool = False
     """Translate every entry on every pass rather than those that changed: to measure against."""
+    packed: Any = None
+    """The same for C, made by `native.py` at its first call."""
 
     @property
     def slots(self) -> int:

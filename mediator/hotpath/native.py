@@ -101,8 +101,7 @@ def shadow_sync(memory: GuestMemory, shadow: ShadowTables, pml4: int) -> int:
     """
     pins: _Pins = []
     try:
-        packed = _shadow(shadow, pins)
-        slot: int = lib.hp_shadow_sync(_memory(memory, pins), packed, pml4)
+        slot: int = lib.hp_shadow_sync(_memory(memory, pins), _shadow(shadow), pml4)
     finally:
         _release(pins)
     if slot == TABLES_FULL:
@@ -118,7 +117,7 @@ def shadow_keep(shadow: ShadowTables, roots: Collection[int]) -> None:
     try:
         given = ffi.from_buffer("uint64_t[]", array("Q", roots))
         pins.append(given)
-        lib.hp_shadow_keep(_shadow(shadow, pins), given, len(roots))
+        lib.hp_shadow_keep(_shadow(shadow), given, len(roots))
     finally:
         _release(pins)
 
@@ -188,26 +187,27 @@ def _space(space: Space, pins: _Pins) -> Any:
     return ffi.new("struct hp_space *", (table, len(entries), 0, space.mask))
 
 
-def _shadow(shadow: ShadowTables, pins: _Pins) -> Any:
-    """``struct hp_shadow``, valid until ``pins`` are released."""
-    buffers = []
-    for words, kind in (
-        (shadow.tables, "uint64_t[]"),
-        (shadow.copies, "uint64_t[]"),
-        (shadow.nodes, "uint64_t[]"),
-        (shadow.index, "uint32_t[]"),
-        (shadow.counts, "uint64_t[]"),
-    ):
-        buffer = ffi.from_buffer(kind, words, require_writable=True)
-        pins.append(buffer)
-        buffers.append(buffer)
-    tables, copies, nodes, index, counts = buffers
-    sizes = shadow.slots, index, len(shadow.index), counts
-    window = shadow.iova, shadow.window_base, shadow.window_size
-    return ffi.new(
-        "struct hp_shadow *",
-        (tables, copies, nodes, *sizes, *window, shadow.multiplier, shadow.rescan),
-    )
+def _shadow(shadow: ShadowTables) -> Any:
+    """``struct hp_shadow``, made once: its memory neither moves nor goes while ``shadow`` lives."""
+    if shadow.packed is None:
+        tables, copies, nodes, counts = (
+            _address("uint64_t *", words)
+            for words in (shadow.tables, shadow.copies, shadow.nodes, shadow.counts)
+        )
+        index = _address("uint32_t *", shadow.index)
+        sizes = shadow.slots, index, len(shadow.index), counts
+        window = shadow.iova, shadow.window_base, shadow.window_size
+        shadow.packed = ffi.new(
+            "struct hp_shadow *",
+            (tables, copies, nodes, *sizes, *window, shadow.multiplier, shadow.rescan),
+        )
+    return shadow.packed
+
+
+def _address(kind: str, words: memoryview | array[int]) -> Any:
+    """A pointer to ``words`` that does not hold them."""
+    with ffi.from_buffer(words, require_writable=True) as buffer:
+        return ffi.cast(kind, int(ffi.cast("uintptr_t", buffer)))
 
 
 def _release(pins: _Pins) -> None:
