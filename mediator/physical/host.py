@@ -31,7 +31,7 @@ from mediator.physical.host_engine import (
     wait_for,
 )
 from mediator.physical.memory import Slab
-from mediator.physical.partition import MIB, PAGE, slab_ggtt
+from mediator.physical.partition import EMPTY_TABLES, MIB, PAGE, slab_ggtt
 
 __all__ = ["IDLE_CONTEXT_ID", "HardwareError", "HostEngine", "HostGpu"]
 
@@ -68,8 +68,8 @@ _SERVED = tuple(
 
 
 def _layout() -> tuple[dict[str, EnginePages], int]:
-    """Pages of every engine in the slab, and its size. Page 0 stays zero: an empty PML4."""
-    at = PAGE
+    """Pages of every engine in the slab, and its size."""
+    at = 0
     pages = {}
     for facts in ENGINES:
         pages[facts.name] = EnginePages(at, at + PAGE, at + 2 * PAGE)
@@ -89,6 +89,7 @@ class HostGpu:
         pages, size = _layout()
         self.slab = Slab(size, slab_iova, slab_ggtt(0), size)
         """Slab 0: status page, ring and idle context of every engine."""
+        self._empty = Slab(PAGE, EMPTY_TABLES, 0, 0)
         self.engines = {
             facts.name: HostEngine(gpu, facts, self.slab, pages[facts.name]) for facts in ENGINES
         }
@@ -121,12 +122,18 @@ class HostGpu:
         self._open_interrupts()
 
     def map_slab(self, space: DmaSpace) -> None:
-        """Map slab 0 into another space, at the I/O virtual address it has in all of them."""
+        """Map slab 0 into another space, at the I/O virtual address it has in all of them.
+
+        And a page of zeros for contexts without page tables.
+        """
+        empty = self._empty
+        space.map(empty.iova, empty.size, empty.fd, 0, readable=True, writable=False)
         space.map(self.slab.iova, self.slab.size, self.slab.fd, 0, readable=True, writable=True)
 
     def close(self) -> None:
         """Give the slab back. The GPU, which stays the caller's, reaches it no longer."""
         self.slab.close()
+        self._empty.close()
 
     def take_interrupts(self) -> dict[str, int]:
         """Event bits (16 bits of `EngineInterrupt`) latched since the last call, by engine name.

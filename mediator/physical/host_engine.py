@@ -31,7 +31,7 @@ from mediator.gen9.interrupts import EngineInterrupt
 from mediator.physical.gpu import PhysicalGpu
 from mediator.physical.idle_context import Ring, first_image, golden, idle_image
 from mediator.physical.memory import Slab
-from mediator.physical.partition import PAGE
+from mediator.physical.partition import EMPTY_TABLES, PAGE
 
 _LOG = logging.getLogger(__name__)
 
@@ -101,7 +101,6 @@ class HostEngine:
     def __init__(
         self, gpu: PhysicalGpu, facts: EngineFacts, slab: Slab, pages: EnginePages
     ) -> None:
-        """``slab`` is zero at byte 0 for one page: an empty PML4."""
         self.facts = facts
         self.golden: array[int] = array("I", bytes(4 * STATE_DWORDS))
         """The register state page (1024 dwords) as hardware saved it after a run from cold.
@@ -118,7 +117,7 @@ class HostEngine:
         self._commands = _dwords(slab, pages.ring, PAGE)
         self._state = _dwords(slab, pages.context + STATE_OFFSET, PAGE)
         self._ring_address = slab.ggtt + pages.ring
-        self._root = slab.iova
+        self._root = EMPTY_TABLES
         self._idle_image = self.golden
         self._descriptor = (
             IDLE_CONTEXT_ID << 32

@@ -25,6 +25,9 @@ SLAB_GGTT = 64 * MIB
 TABLES_SIZE = 128 * MIB
 """Shadow page tables of one vGPU, after the slab's GGTT part; the GGTT does not reach them."""
 SLAB_SIZE = SLAB_GGTT + TABLES_SIZE
+EMPTY_TABLES = DMA_SIZE - PAGE
+"""A page of zeros in every space, read-only: page tables of a context that has none. It is for all
+to know, since commands can read page directory registers; no slab must stand there."""
 MAX_VGPUS = 31
 """Slabs in the mediator's GGTT, less the one of the GPU itself."""
 

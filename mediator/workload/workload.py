@@ -27,7 +27,7 @@ from mediator.gen9.execlist import (
     Descriptor,
 )
 from mediator.gen9.pte import PRESENT
-from mediator.physical.partition import DMA_SIZE, PAGE
+from mediator.physical.partition import EMPTY_TABLES, PAGE
 from mediator.vgpu.ggtt import GgttFault
 from mediator.vgpu.mmio_table import command_read, command_target, command_write
 from mediator.workload import shadow_context
@@ -51,8 +51,6 @@ _RING_PAGE = 32
 _BATCH_PAGE = 544
 _WARM_BATCH_PAGES = 64
 """With more batch room in use a shadow is made anew, which frees it."""
-_NOWHERE = DMA_SIZE - PAGE
-"""Never mapped: page tables of a context that has none."""
 _CONTEXT_ID = 0x100
 """Hardware context ids of shadows: this and the slot's number."""
 _TAIL_ALIGN = ~7
@@ -395,7 +393,7 @@ class Workloads:
             if error.reason is not Reason.PAGE_TABLE:
                 raise
             self._vgpu.reject(error.reason, error.text)
-            return _NOWHERE
+            return EMPTY_TABLES
 
     def _indirect(self, batches: BatchShadow, pointer: int) -> int:
         lines = pointer & _LINES

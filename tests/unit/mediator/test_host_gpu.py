@@ -50,7 +50,7 @@ def test_initialise_leaves_the_engine_ready_and_silent(bench: HostBench, name: s
     engine = bench.host.engines[name]
     status_page = engine.read(reg.RING_HWS_PGA)
     slab = bench.host.slab
-    assert slab.ggtt < status_page < slab.ggtt + slab.size
+    assert slab.ggtt <= status_page < slab.ggtt + slab.size
     assert engine.read(reg.RING_MODE) & reg.GFX_RUN_LIST_ENABLE
     assert engine.read(reg.RING_MI_MODE) & reg.MI_MODE_IDLE
     assert engine.read(reg.RING_EMR) == ALL & ~reg.EIR_INSTRUCTION_ERROR
