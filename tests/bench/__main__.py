@@ -17,6 +17,7 @@ from tests.bench import (
     blit_bandwidth,
     command_rate,
     guest_probe,
+    hang_neighbour,
     submission_latency,
     trap_latency,
 )
@@ -30,6 +31,7 @@ BENCHMARKS: dict[str, Callable[[], Figures]] = {
     "blit_bandwidth": blit_bandwidth.measure,
     "address_spaces": address_spaces.measure,
     "guest_probe": guest_probe.measure,
+    "hang_neighbour": hang_neighbour.measure,
 }
 RESULTS = Path("results/bench.json")
 

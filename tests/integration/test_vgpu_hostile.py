@@ -30,7 +30,7 @@ from tests.gpu_driver import (
 )
 from tests.gpu_driver.commands import batch_start, semaphore_wait, store_dword
 from tests.integration.test_softgpu_hostile import ENDLESS, TRICKS
-from tests.integration.vgpu_rig import MEDIATED, RAM_SIZE, Guest, Mode, Rig, rig
+from tests.integration.vgpu_rig import PAIR, RAM_SIZE, Guest, Mode, Rig, rig
 from tests.integration.vgpu_worker import Neighbour, neighbour
 
 ENGINES = list(ENGINE_BASES)
@@ -39,7 +39,7 @@ FUZZ_S = 2.0
 GDRST, ELSP = 0x941C, 0x230
 
 
-@pytest.fixture(params=MEDIATED, ids=str)
+@pytest.fixture(params=PAIR, ids=str)
 def shared(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rig]:
     mode: Mode = request.param
     with rig(tmp_path, mode, 2) as made:

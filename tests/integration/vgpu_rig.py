@@ -52,9 +52,11 @@ class Mode:
 
 
 NATIVE = Mode(None)
-SHADOW, DIRECT = Mode("shadow", "ballooned"), Mode("direct", "ballooned")
-MEDIATED = [SHADOW, Mode("shadow", "private"), DIRECT, Mode("direct", "private")]
+SHADOW, DIRECT = Mode("shadow", "ballooned"), Mode("direct", "private")
+MEDIATED = [SHADOW, Mode("shadow", "private"), Mode("direct", "ballooned"), DIRECT]
 ALL = [NATIVE, *MEDIATED]
+PAIR = [SHADOW, DIRECT]
+"""Each address space and each GGTT once: for what has little to do with their combination."""
 
 
 @dataclass
