@@ -18,13 +18,13 @@ import select
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import Enum
 from typing import TYPE_CHECKING
 
 from mediator.gen9 import registers as reg
 from mediator.gen9.execlist import Event
 from mediator.gen9.interrupts import EngineInterrupt
+from mediator.physical.installed_ggtt import InstalledGgtt
+from mediator.port import Load, Port
 from mediator.vgpu.execlist import NO_SLOT
 from mediator.vgpu.switched_registers import SwitchedRegisters
 
@@ -44,40 +44,6 @@ _ACKNOWLEDGES = Event.IDLE_TO_ACTIVE | Event.PREEMPTED
 _CONTEXT_SWITCH = 1 << EngineInterrupt.CONTEXT_SWITCH
 _ERROR = 1 << EngineInterrupt.MASTER_ERROR
 _LONGEST_POLL_MS = 1000
-_EMPTY_CHUNK = bytes(4096)
-
-
-class Load(Enum):
-    """What an engine of the hardware has been given."""
-
-    NOTHING = 0
-    GUEST = 1
-    """A list that the guest waits to see acknowledged."""
-    RESUMED = 2
-    """The rest of a list that the guest has seen acknowledged."""
-    IDLE = 3
-    """The mediator's own idle context."""
-
-
-@dataclass
-class Port:
-    """One engine of the hardware as the dispatcher uses it."""
-
-    running: Load = Load.NOTHING
-    waiting: Load = Load.NOTHING
-    """Submitted, not acknowledged."""
-    used: bool = False
-    """Its registers are a guest's: the idle context has not run since."""
-
-    @property
-    def free(self) -> bool:
-        """Nothing runs and nothing is submitted."""
-        return self.running is Load.NOTHING and self.waiting is Load.NOTHING
-
-    @property
-    def has_guest(self) -> bool:
-        """A guest's context runs on it."""
-        return self.running in (Load.GUEST, Load.RESUMED)
 
 
 class Dispatcher:
@@ -109,9 +75,7 @@ class Dispatcher:
         self._deadline_ns = 0
         """End of the slice, or while it is ending, of the patience."""
         self._busy_since: int | None = None
-        self._installed: set[int] = set()
-        """Chunks of private GGTT entries that the last such world put on the hardware."""
-        self._installed_by: Vgpu | None = None
+        self._installed = InstalledGgtt(host)
         self._left = threading.Condition(self.lock)
         self._world = SwitchedRegisters(host.gpu)
         self._used: set[str] = set()
@@ -147,7 +111,7 @@ class Dispatcher:
             self.withdraw(vgpu)
             if self._vgpus.pop(vgpu.index, None) is not None:
                 self.policy.remove(vgpu.index)
-            self._forget_world(vgpu)
+            self._installed.forget(vgpu.ggtt)
         self.wake()
 
     def withdraw(self, vgpu: Vgpu) -> None:
@@ -155,10 +119,12 @@ class Dispatcher:
         with self.lock:
             if self.current is not vgpu:
                 return
-            for name in self._ports:
-                self.reset_engine(vgpu, name)
+            for name, port in self._ports.items():
+                if not port.free or port.used or vgpu.engines[name].state.stopped:
+                    self._reset_hardware(vgpu, name)
             self._leave(vgpu)
-            self._forget_world(vgpu)
+            self._installed.forget(vgpu.ggtt)
+            self.wake()
 
     def expel(self, vgpu: Vgpu, timeout_s: float) -> None:
         """Take a parked vGPU off the hardware, its contexts kept. Raises TimeoutError."""
@@ -177,10 +143,8 @@ class Dispatcher:
         with self.lock:
             now = self.clock()
             self.policy.arrive(vgpu.index, now)
-            if self.current is None and not self._others_wait(vgpu):
-                chosen = self.policy.pick({vgpu.index}, now)
-                if chosen is not None:
-                    self._enter(vgpu, chosen, now)
+            if self.current is None and vgpu.has_work and not self._others_wait(vgpu):
+                self._enter_first(vgpu, now)
             elif self.current is vgpu and not self._ending:
                 self._note_busy(now)
                 self._feed(vgpu, name)
@@ -190,6 +154,10 @@ class Dispatcher:
     def runs(self, vgpu: Vgpu, name: str) -> bool:
         """Whether the hardware's engine has a context of ``vgpu`` now."""
         return self.current is vgpu and self._ports[name].has_guest
+
+    def holds(self, vgpu: Vgpu, name: str) -> bool:
+        """Whether the hardware's engine may have a context of ``vgpu``."""
+        return self.current is vgpu and not self._ports[name].free
 
     def stands(self, vgpu: Vgpu, name: str) -> bool:
         """Whether the engine executes nothing of ``vgpu``."""
@@ -229,6 +197,12 @@ class Dispatcher:
             if self.current is vgpu:
                 self._world.put(offset, value)
 
+    def charge_audit(self, vgpu: Vgpu, used_ns: int) -> None:
+        """A submission took so long to audit that it counts as use of the GPU."""
+        with self.lock:
+            if vgpu.index in self._vgpus:
+                self.policy.charge(vgpu.index, used_ns, self.clock())
+
     def note_mask(self, vgpu: Vgpu, name: str, mask: int) -> None:
         """RING_IMR of a virtual engine has changed."""
         with self.lock:
@@ -239,22 +213,31 @@ class Dispatcher:
         """GGTT entries of a guest with a private GGTT have changed."""
         with self.lock:
             if self.current is vgpu:
-                last = page + len(entries) // 8 - 1
-                self._installed.update(range(page >> 9, (last >> 9) + 1))
-                self.host.write_ggtt(page, entries)
+                self._installed.write(page, entries)
 
     # -- worlds -----------------------------------------------------------------------------------
+
+    def _enter_first(self, vgpu: Vgpu, now: int) -> None:
+        """Nobody else has work: enter from the trap. A failure of ours is not the guest's."""
+        chosen = self.policy.pick({vgpu.index}, now)
+        if chosen is None:
+            return
+        try:
+            self._enter(vgpu, chosen, now)
+        except Exception:  # noqa: BLE001 - our bug; the dispatcher's thread tries again
+            _LOG.exception("%s could not be given the hardware", vgpu.name)
+            self.wake()
 
     def _enter(self, vgpu: Vgpu, granted: Slice, now: int) -> None:
         """Put the hardware, whose engines are free, into the world of ``vgpu``."""
         assert self.current is None, "one world at a time"
+        vgpu.addressing.activate()
         self.current, self._ending = vgpu, False
         self._deadline_ns = now + granted.length_ns
         self.switches += 1
         vgpu.counters.world_switches += 1
-        vgpu.addressing.activate()
         if vgpu.private_ggtt:
-            self._install_world(vgpu)
+            self._installed.enter(vgpu.ggtt)
         self._world.enter(vgpu.registers.values)
         self._used.clear()
         for name, engine in vgpu.engines.items():
@@ -269,26 +252,14 @@ class Dispatcher:
         if self.current is not vgpu:
             return
         self._charge(vgpu)
-        self._world.leave(vgpu.registers.values, self._used)
+        for name, events in self.host.take_interrupts().items():
+            vgpu.engines[name].raise_events(events & ~_CONTEXT_SWITCH & ~_ERROR)
+        self._world.leave(vgpu.registers.values, self._ports if self._used else ())
         for name, engine in vgpu.engines.items():
             if engine.state.stopped:
                 self.host.engines[name].resume()
         self.current, self._ending = None, False
         self._left.notify_all()
-
-    def _forget_world(self, vgpu: Vgpu) -> None:
-        """Scrub the private GGTT entries that the hardware still has from ``vgpu``."""
-        if self._installed_by is vgpu:
-            for chunk in self._installed:
-                self.host.write_ggtt(chunk << 9, _EMPTY_CHUNK)
-            self._installed, self._installed_by = set(), None
-
-    def _install_world(self, vgpu: Vgpu) -> None:
-        touched = set(vgpu.ggtt.touched)
-        for chunk in self._installed | touched:
-            self.host.write_ggtt(chunk << 9, vgpu.ggtt.hardware_chunk(chunk))
-        self._installed, self._installed_by = touched, vgpu
-        self.host.flush_ggtt()
 
     def _begin_end(self, vgpu: Vgpu, now: int) -> None:
         """The slice is over: have every engine give way."""
@@ -301,16 +272,20 @@ class Dispatcher:
     def _drive_out(self, vgpu: Vgpu, name: str) -> None:
         """Have the idle context preempt what runs; later, while a submission is unanswered."""
         port, engine = self._ports[name], self.host.engines[name]
-        if not port.used or port.waiting is not Load.NOTHING or port.running is Load.IDLE:
+        if not port.used or port.running is Load.IDLE:
             return
-        if port.has_guest and (vgpu.engines[name].state.hung or engine.hung()):
+        state = vgpu.engines[name].state
+        if port.has_guest and (state.hung or engine.hung()):
             vgpu.engines[name].lose("page fault or illegal command")
             self._reset_hardware(vgpu, name)
             return
+        if state.stopped:
+            engine.resume()
+        if port.waiting is not Load.NOTHING:
+            return
+        self._deadline_ns = self.clock() + self._watchdog_ns
         port.waiting = Load.IDLE
         engine.submit_idle()
-        if vgpu.engines[name].state.stopped:
-            engine.resume()
 
     def _settle(self, vgpu: Vgpu) -> None:
         """While it is ending: once every engine is free, leave."""
@@ -338,11 +313,14 @@ class Dispatcher:
             self._ports[name] = Port()
         self.host.restart()
         self._world.forget()
-        self._installed_by = None
+        self._installed.lost()
         self._on_restart()
         self._world.enter(vgpu.registers.values)
         if vgpu.private_ggtt:
-            self._install_world(vgpu)
+            self._installed.enter(vgpu.ggtt)
+        if not self._ending:
+            for name in self._ports:
+                self._feed(vgpu, name)
 
     # -- engines of the current world -------------------------------------------------------------
 
@@ -370,7 +348,7 @@ class Dispatcher:
             if port.running is Load.NOTHING:
                 if load is Load.GUEST:
                     engine.promoted()
-                engine.fail(elements[0].refused)
+                engine.refuse(elements[0])
             return
         self._submit(vgpu, name, elements)
         port.waiting, port.used = load, True
@@ -449,7 +427,7 @@ class Dispatcher:
                 self._turn()
             except Exception:  # noqa: BLE001 - our bug; the others' work must go on
                 _LOG.exception("the dispatcher failed; the current vGPU is reset")
-                self._expel()
+                self._expel_safely()
 
     def _patience_ms(self) -> float:
         if self.current is None or not (self._ending or self._others_wait(self.current)):
@@ -469,11 +447,16 @@ class Dispatcher:
             with self.lock:
                 if self.current is None:
                     self.host.take_interrupts()
+                else:
+                    self.wake()
         else:
-            with vgpu.memory.using(), vgpu.lock, self.lock:
-                if self.current is vgpu:
+            memory = vgpu.memory
+            with memory.using(), vgpu.lock, self.lock:
+                if self.current is vgpu and memory is vgpu.memory:
                     self._serve(vgpu)
                     self._consider(vgpu)
+                else:
+                    self.wake()
         if self.current is None:
             self._choose()
 
@@ -481,9 +464,14 @@ class Dispatcher:
         for name, events in self.host.take_interrupts().items():
             if events & ~_CONTEXT_SWITCH & ~_ERROR:
                 vgpu.engines[name].raise_events(events & ~_CONTEXT_SWITCH & ~_ERROR)
-            if events & _CONTEXT_SWITCH:
+            if events & _CONTEXT_SWITCH and self.current is vgpu:
                 self._status_events(vgpu, name)
-            if events & _ERROR and self.current is vgpu and self._ports[name].has_guest:
+            if (
+                events & _ERROR
+                and self.current is vgpu
+                and self._ports[name].has_guest
+                and self.host.engines[name].hung()
+            ):
                 vgpu.engines[name].note_error()
         if self.current is vgpu and not vgpu.has_work:
             busy = any(port.has_guest for port in self._ports.values())
@@ -517,7 +505,8 @@ class Dispatcher:
             if port.free:
                 continue
             _LOG.warning("%s: %s did not give way and is reset", vgpu.name, name)
-            vgpu.engines[name].lose("did not give way after its slice")
+            if port.has_guest or port.waiting in (Load.GUEST, Load.RESUMED):
+                vgpu.engines[name].lose("did not give way after its slice")
             self._reset_hardware(vgpu, name)
         self._settle(vgpu)
 
@@ -530,9 +519,18 @@ class Dispatcher:
             vgpu = None if chosen is None else self._vgpus.get(chosen.vgpu)
         if chosen is None or vgpu is None:
             return
-        with vgpu.memory.using(), vgpu.lock, self.lock:
-            if self.current is None and vgpu.index in self._vgpus and vgpu.has_work:
+        memory = vgpu.memory
+        with memory.using(), vgpu.lock, self.lock:
+            if memory is not vgpu.memory:
+                self.wake()
+            elif self.current is None and vgpu.index in self._vgpus and vgpu.has_work:
                 self._enter(vgpu, chosen, self.clock())
+
+    def _expel_safely(self) -> None:
+        try:
+            self._expel()
+        except Exception:  # noqa: BLE001 - as above: the thread serves everybody
+            _LOG.exception("the current vGPU could not be taken off the hardware")
 
     def _expel(self) -> None:
         """After a failure of ours: the current vGPU loses what it had on the hardware."""
@@ -543,7 +541,9 @@ class Dispatcher:
             if self.current is not vgpu:
                 return
             for name in self._ports:
-                if not self._ports[name].free:
+                if vgpu.engines[name].has_work or not self._ports[name].free:
                     vgpu.engines[name].state.hung = "internal error"
+                if not self._ports[name].free or self._ports[name].used:
                     self._reset_hardware(vgpu, name)
             self._leave(vgpu)
+        self.wake()

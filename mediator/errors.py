@@ -35,7 +35,12 @@ class Reason(StrEnum):
 class GuestError(Exception):
     """A guest's request that the mediator does not carry out; ``text`` is for the log."""
 
-    def __init__(self, reason: Reason, text: str) -> None:
+    def __init__(
+        self, reason: Reason, text: str, *, command: int = 0, offset: int | None = None
+    ) -> None:
+        """``command``: first dword of the command at fault; ``offset``: its bytes into the ring."""
         super().__init__(f"{reason}: {text}")
         self.reason = reason
         self.text = text
+        self.command = command
+        self.offset = offset

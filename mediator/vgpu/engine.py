@@ -8,11 +8,13 @@ Every method is called with the vGPU's lock held.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mediator.errors import GuestError, Reason
 from mediator.gen9 import registers as reg
+from mediator.gen9.context_image import STATE_OFFSET, ImageIndex
 from mediator.gen9.execlist import (
     CSB_ENTRIES,
     HWSP_CSB_OFFSET,
@@ -31,7 +33,16 @@ if TYPE_CHECKING:
     from mediator.vgpu.vgpu import Vgpu
 
 _PAGE_MASK = ~0xFFF
+_LONG_AUDIT_NS = 2_000_000
+"""A submission that takes longer to audit than this pays for it with GPU time."""
 
+_SHOWN = (
+    (reg.RING_HEAD, ImageIndex.RING_HEAD),
+    (reg.RING_TAIL, ImageIndex.RING_TAIL),
+    (reg.RING_START, ImageIndex.RING_START),
+    (reg.RING_CTL, ImageIndex.RING_CTL),
+)
+"""Ring registers of a context that never got to the hardware, and where its image has them."""
 SNAPSHOT = (
     reg.RING_IPEIR,
     reg.RING_IPEHR,
@@ -57,6 +68,10 @@ class EngineState:
     """ACTHD of a context that the hardware no longer has."""
     stands_at_head: int = 0
     """RING_HEAD of the same."""
+    stands_in_batches: list[int] = field(default_factory=lambda: [0, 0])
+    """BB_ADDR and SBB_ADDR of the same, bit 0 set while active."""
+    stands_in_ppgtt: bool = False
+    """BB_STATE of the same."""
 
 
 class VirtualEngine:
@@ -92,8 +107,12 @@ class VirtualEngine:
         if lists.pending:
             vgpu.reject(Reason.SUBMISSION, f"{self.name}: a list already waits")
             return
-        self._admit(elements)
         lists.pending = elements
+        began = vgpu.clock()
+        self._admit(elements)
+        used = vgpu.clock() - began
+        if used > _LONG_AUDIT_NS:
+            vgpu.dispatcher.charge_audit(vgpu, used)
         vgpu.dispatcher.submit(vgpu, self.name)
 
     def build_missing(self, elements: list[Element]) -> None:
@@ -119,13 +138,16 @@ class VirtualEngine:
                     self.workloads.build(element, self.workloads.slots[slot])
                 else:
                     slot = known
-                    self.workloads.extend(self.workloads.slots[slot], self._head(slot))
+                    loaded = self.vgpu.dispatcher.holds(self.vgpu, self.name)
+                    head = self._head(slot, loaded=loaded)
+                    self.workloads.extend(self.workloads.slots[slot], head, loaded=loaded)
                 element.slot = slot
                 element.submitted_ns = now
                 self.vgpu.counters.requests += 1
             except GuestError as error:
                 self.vgpu.reject(error.reason, f"{self.name}: {error.text}")
-                element.refused = str(error)
+                element.refused, element.refused_command = str(error), error.command
+                element.refused_at = error.offset or 0
 
     def _choose(self, free: list[int], element: Element) -> int:
         """Take a free slot: the one that has the context's last shadow, if there is one."""
@@ -134,14 +156,20 @@ class VirtualEngine:
         free.remove(chosen)
         return chosen
 
-    def _head(self, slot: int) -> int:
-        """Byte offset in the ring from which the hardware may still fetch."""
-        current = self.lists.current
-        if current is not None and current.slot == slot and self._on_hardware:
-            head = self.vgpu.dispatcher.host.engines[self.name].read(reg.RING_HEAD)
-        else:
-            head = self.workloads.head(self.workloads.slots[slot])
-        return head & reg.RING_HEAD_OFFSET.mask
+    def _head(self, number: int, *, loaded: bool) -> int:
+        """Byte offset in the ring from which the hardware may still fetch, or one before.
+
+        What the guest was told says not what runs: RING_START does.
+        """
+        slot = self.workloads.slots[number]
+        head = None
+        if loaded:
+            read = self._hardware
+            if read(reg.RING_START) == slot.hardware_ring:
+                found = read(reg.RING_HEAD)
+                if read(reg.RING_START) == slot.hardware_ring:
+                    head = found
+        return (self.workloads.head(slot) if head is None else head) & reg.RING_HEAD_OFFSET.mask
 
     def roots(self) -> set[int]:
         """Guest physical addresses of the page tables that its shadows use."""
@@ -180,6 +208,22 @@ class VirtualEngine:
         if not values[emr] & reg.EIR_INSTRUCTION_ERROR:
             raise_engine_event(self.vgpu, self.facts, EngineInterrupt.MASTER_ERROR)
 
+    def refuse(self, element: Element) -> None:
+        """The running context was refused: the engine stands as at an illegal command."""
+        values, base = self.vgpu.registers.values, self.facts.mmio_base
+        image = element.lrca + STATE_OFFSET
+        found = {reg.RING_IPEHR: element.refused_command}
+        with suppress(GgttFault):
+            for offset, index in _SHOWN:
+                found[offset] = self.vgpu.ggtt.read_u32(image + 4 * index)
+            wraps = found[reg.RING_HEAD] & ~reg.RING_HEAD_OFFSET.mask
+            found[reg.RING_HEAD] = wraps | element.refused_at
+            start = found[reg.RING_START] & _PAGE_MASK
+            found[reg.RING_ACTHD] = start + element.refused_at
+        for offset, value in found.items():
+            values[(base + offset) >> 2] = value & 0xFFFF_FFFF
+        self.fail(element.refused)
+
     def note_error(self) -> None:
         """The hardware reports an error of the running context: it stands there."""
         self._snapshot()
@@ -195,6 +239,8 @@ class VirtualEngine:
         """The context that runs is about to be taken from the hardware by a reset."""
         state = self.state
         state.stands_at, state.stands_at_head = self.active_head(), self.ring_head()
+        state.stands_in_batches = [self.batch_address(second=level) for level in (False, True)]
+        state.stands_in_ppgtt = bool(self.batch_state() & reg.BB_STATE_PPGTT)
         self._snapshot()
         self.vgpu.take_fault()
         state.lost = True
@@ -313,8 +359,10 @@ class VirtualEngine:
     def batch_address(self, *, second: bool) -> int:
         """BB_ADDR or SBB_ADDR: 48-bit address, bit 0 set while the batch is active."""
         slot = self._slot()
-        if slot is None or not self._on_hardware:
+        if slot is None:
             return 0
+        if not self._on_hardware:
+            return self.state.stands_in_batches[second]
         upper, lower = (
             (reg.RING_SBB_ADDR_UDW, reg.RING_SBB_ADDR)
             if second
@@ -326,7 +374,13 @@ class VirtualEngine:
 
     def batch_state(self) -> int:
         """BB_STATE."""
-        return self._hardware(reg.RING_BB_STATE) if self._on_hardware else 0
+        if self._on_hardware:
+            return self._hardware(reg.RING_BB_STATE)
+        return reg.BB_STATE_PPGTT if self.state.stands_in_ppgtt else 0
+
+    def error_register(self, offset: int) -> int:
+        """IPEHR and its like: the hardware's while it has the context, else as it was then."""
+        return self._hardware(offset) if self._on_hardware else self._stored(offset)
 
     def status(self) -> tuple[int, int]:
         """EXECLIST_STATUS, low and high dword."""

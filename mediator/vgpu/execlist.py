@@ -36,6 +36,10 @@ class Element:
     """The shadow that runs in its place; NO_SLOT: there is none yet."""
     refused: str = ""
     """Why it cannot run; empty when it can."""
+    refused_command: int = 0
+    """First dword of the command for which it was refused."""
+    refused_at: int = 0
+    """Byte of the ring at which that command stands."""
     submitted_ns: int = 0
     """When it was submitted, until it first reaches the hardware; then 0."""
 

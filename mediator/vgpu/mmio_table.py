@@ -100,6 +100,7 @@ _READERS: dict[int, Reader] = {
     irq.MASTER_IRQ: read_master,
 }
 _WRITERS: dict[int, Writer] = {
+    reg.GFX_FLSH_CNTL: lambda vgpu, _row, _value: vgpu.flush_ggtt(),
     reg.PCODE_MAILBOX: power.write_pcode_mailbox,
     reg.GDRST: _write_gdrst,
     **dict.fromkeys(reg.TLB_CONTROLS, _write_tlb_control),

@@ -255,6 +255,11 @@ class Vgpu:
     def write_hardware_ggtt(self, page: int, entries: bytes | bytearray) -> None:
         """Write entries of the mediator's part of the GGTT."""
         self.dispatcher.host.write_ggtt(page, entries)
+        self.dispatcher.host.flush_ggtt()
+
+    def flush_ggtt(self) -> None:
+        """The guest wants its GGTT entries to be in force."""
+        self.dispatcher.host.flush_ggtt()
 
     def take_fault(self) -> None:
         """Take over the hardware's fault registers, if it has a fault of this vGPU.
@@ -280,13 +285,15 @@ class Vgpu:
         return self.registers.values[offset >> 2]
 
     def reinstall(self) -> None:
-        """The hardware's GGTT is empty: write what it should have of this vGPU."""
-        with self.lock:
-            if not self.private_ggtt:
-                for chunk in self.ggtt.touched:
-                    self.dispatcher.host.write_ggtt(chunk << 9, self.ggtt.hardware_chunk(chunk))
-            for engine in self.engines.values():
-                engine.workloads.reinstall()
+        """The hardware's GGTT is empty: write what it should have of this vGPU.
+
+        Called with the dispatcher's lock held, which comes after the vGPU's: it is not taken.
+        """
+        if not self.private_ggtt:
+            for chunk in self.ggtt.touched:
+                self.dispatcher.host.write_ggtt(chunk << 9, self.ggtt.hardware_chunk(chunk))
+        for engine in self.engines.values():
+            engine.workloads.reinstall()
 
     # -- carrying it elsewhere -------------------------------------------------------------------
 

@@ -49,7 +49,12 @@ class Stream:
 
     def refuse(self, reason: Reason, at: int, text: str) -> NoReturn:
         """Fail the submission because of the command at dword ``at``."""
-        raise GuestError(reason, f"{self.name(at)} {text}, at {self.where}+{4 * at:#x}")
+        raise GuestError(
+            reason,
+            f"{self.name(at)} {text}, at {self.where}+{4 * at:#x}",
+            command=self.dwords[at],
+            offset=4 * at if self.in_ring else None,
+        )
 
     def drop(self, reason: Reason, at: int, text: str) -> None:
         """Count something of the command at dword ``at`` that is left out."""

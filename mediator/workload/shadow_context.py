@@ -122,6 +122,7 @@ def build(facts: EngineFacts, page: array[int], golden: Sequence[int], ring: Rin
         made[shape.end :] = page[shape.end :]
     control = page[ImageIndex.CONTEXT_CONTROL] & _KEPT_CONTROL
     made[ImageIndex.CONTEXT_CONTROL] = _MASK_ALL | control
+    made[ImageIndex.MI_MODE] &= ~reg.MI_MODE_STOP_RING  # stopping is not a context's to do
     made[ImageIndex.RING_HEAD] = ring.head
     made[ImageIndex.RING_TAIL] = ring.tail
     made[ImageIndex.RING_START] = ring.start

@@ -49,6 +49,8 @@ SLOT_PAGES = 1024
 """Pages of the slab that one slot takes."""
 _RING_PAGE = 32
 _BATCH_PAGE = 544
+_LONGEST_SPAN = 512 << 10
+"""Bytes of ring in one submission: i915 gives no user a longer ring."""
 _WARM_BATCH_PAGES = 64
 """With more batch room in use a shadow is made anew, which frees it."""
 _CONTEXT_ID = 0x100
@@ -210,7 +212,7 @@ class Workloads:
         if offset != slot.tail:
             self._lay_ring(slot, offset, slot.tail, self._read_ring(slot, offset, slot.tail))
 
-    def extend(self, slot: Slot, head: int) -> None:
+    def extend(self, slot: Slot, head: int, *, loaded: bool) -> None:
         """The context was submitted again: take over its ring up to the new tail.
 
         ``head``: byte offset in the ring where the hardware stands at least. Raises GuestError.
@@ -224,12 +226,20 @@ class Workloads:
         if tail >= slot.ring_size:
             raise GuestError(Reason.RING, f"tail {tail:#x} outside {slot.ring_size:#x} bytes")
         self._slot = slot
+        assert slot.batches is not None, "the slot is in use"
         if head != tail:
             fresh = self._read_ring(slot, head, tail)
             known = (slot.tail - head) % slot.ring_size
             start, fresh_from = head, 0
-            if known <= len(fresh) and _span(slot.raw, head, slot.tail) == fresh[:known]:
-                start, fresh_from = slot.tail, known  # the rest is as it was audited
+            if known <= len(fresh) and (
+                loaded or _span(slot.raw, head, slot.tail) == fresh[:known]
+            ):
+                # As it was audited; what the hardware may be fetching is never laid over.
+                start, fresh_from = slot.tail, known
+            elif loaded:  # the tail goes back: it must still stand behind a whole command
+                with memoryview(bytearray(slot.raw)).cast("I") as ring:
+                    audit_ring(self, slot.batches, ring, head, tail)
+                start = tail
             if start != tail:
                 self._lay_ring(slot, start, tail, fresh[fresh_from:])
         slot.tail = tail
@@ -365,6 +375,8 @@ class Workloads:
     def _read_ring(self, slot: Slot, head: int, tail: int) -> bytes:
         """The guest's ring from ``head`` up to ``tail``, round the end if need be."""
         ggtt, start = self._vgpu.ggtt, slot.ring_start
+        if (tail - head) % slot.ring_size > _LONGEST_SPAN:
+            raise GuestError(Reason.TOO_LARGE, f"more than {_LONGEST_SPAN} bytes of ring at once")
         try:
             if head < tail:
                 return ggtt.read(start + head, tail - head)
@@ -379,10 +391,17 @@ class Workloads:
         slab = self._vgpu.addressing.slab
         first = min(len(data), slot.ring_size - head)
         spans = [(head, head + first), (0, len(data) - first)]
-        slot.raw[head : head + first] = slot.audited[head : head + first] = data[:first]
-        slot.raw[: len(data) - first] = slot.audited[: len(data) - first] = data[first:]
+        slot.audited[head : head + first] = data[:first]
+        slot.audited[: len(data) - first] = data[first:]
         with memoryview(slot.audited).cast("I") as ring:
-            audit_ring(self, slot.batches, ring, head, tail)
+            try:
+                audit_ring(self, slot.batches, ring, head, tail)
+            except GuestError as error:
+                if error.offset is not None:
+                    error.offset = (head + error.offset) % slot.ring_size
+                raise
+        slot.raw[head : head + first] = data[:first]
+        slot.raw[: len(data) - first] = data[first:]
         for start, end in spans:
             slab.bytes[slot.ring + start : slot.ring + end] = slot.audited[start:end]
 

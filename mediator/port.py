@@ -1,0 +1,39 @@
+"""One engine of the hardware as the dispatcher uses it: what it was given, what it answered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Load(Enum):
+    """What an engine of the hardware has been given."""
+
+    NOTHING = 0
+    GUEST = 1
+    """A list that the guest waits to see acknowledged."""
+    RESUMED = 2
+    """The rest of a list that the guest has seen acknowledged."""
+    IDLE = 3
+    """The mediator's own idle context."""
+
+
+@dataclass
+class Port:
+    """One engine of the hardware as the dispatcher uses it."""
+
+    running: Load = Load.NOTHING
+    waiting: Load = Load.NOTHING
+    """Submitted, not acknowledged."""
+    used: bool = False
+    """Its registers are a guest's: the idle context has not run since."""
+
+    @property
+    def free(self) -> bool:
+        """Nothing runs and nothing is submitted."""
+        return self.running is Load.NOTHING and self.waiting is Load.NOTHING
+
+    @property
+    def has_guest(self) -> bool:
+        """A guest's context runs on it."""
+        return self.running in (Load.GUEST, Load.RESUMED)
