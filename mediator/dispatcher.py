@@ -419,10 +419,8 @@ class Dispatcher:
         poller.register(self._wake_fd, select.POLLIN)
         while not self._exit:
             for fd, _ in poller.poll(self._patience_ms()):
-                try:
+                if fd == self._wake_fd:  # the other is emptied where interrupts are taken
                     os.eventfd_read(fd)
-                except BlockingIOError:
-                    continue
             try:
                 self._turn()
             except Exception:  # noqa: BLE001 - our bug; the others' work must go on
@@ -430,7 +428,7 @@ class Dispatcher:
                 self._expel_safely()
 
     def _patience_ms(self) -> float:
-        if self.current is None or not (self._ending or self._others_wait(self.current)):
+        if self.current is None or (self._busy_since is None and not self._ending):
             return _LONGEST_POLL_MS
         left = self._deadline_ns - self.clock()
         return min(max(left / 1e6, 0.0), _LONGEST_POLL_MS)
@@ -487,12 +485,14 @@ class Dispatcher:
             if now >= self._deadline_ns:
                 self._take_off(vgpu)
             return
-        if not self._others_wait(vgpu):
+        works = vgpu.has_work
+        if works and now < self._deadline_ns:
             return
-        if vgpu.has_work and now < self._deadline_ns:
-            return
-        self._charge(vgpu)
         ready = {v.index for v in self._vgpus.values() if v.has_work}
+        if not ready:
+            return
+        if works:
+            self._charge(vgpu)
         chosen = self.policy.pick(ready, now)
         if chosen is not None and chosen.vgpu == vgpu.index:
             self._deadline_ns = now + chosen.length_ns

@@ -169,12 +169,12 @@ def carry_back(
             _BATCHES.start + 1 : _BATCHES.stop : 2
         ]
         changed.append(slice(SAVED_FROM, end))
-        parts = (
-            slice(ImageIndex.CONTEXT_CONTROL, ImageIndex.CONTEXT_CONTROL + 1),
-            _BATCHES,
-            slice(end, STATE_DWORDS),
-        )
-        changed += [part for part in parts if saved[part] != guest[part]]
+        if kept != control:
+            changed.append(slice(ImageIndex.CONTEXT_CONTROL, ImageIndex.CONTEXT_CONTROL + 1))
+        if saved[_BATCHES] != guest[_BATCHES]:
+            changed.append(_BATCHES)
+        if saved[end:] != guest[end:]:
+            changed.append(slice(end, STATE_DWORDS))
     for part in changed:
         guest[part] = fresh = saved[part]
         put(part.start, fresh.tobytes())
