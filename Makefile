@@ -11,6 +11,7 @@ GUESTS ?= 2
 NATIVE ?=
 VGPU ?=
 BUSY ?=
+GUEST ?=
 ADDRESS_SPACE ?=
 GGTT ?=
 QUICK_TESTS := unit property protocol fuzz integration style
@@ -26,7 +27,7 @@ help:
 	@echo "make igt     run Intel's GPU tests: [TESTS='gem_exec_store gem_sync@basic-*'] [KERNEL=6.1|6.12] [MEMORY=MiB]"
 	@echo "             on a vGPU: VGPU=1 [BUSY=1: beside a busy guest]"
 	@echo "             demo and igt: [ADDRESS_SPACE=shadow|direct] [GGTT=ballooned|private]"
-	@echo "make bench   measure, both sides in one run"
+	@echo "make bench   measure, both sides in one run [GUEST=1: a guest on a vGPU against native, minutes]"
 	@echo "make guests  fetch and make QEMU, kernels and the root file system"
 	@echo "make clean   remove what the build made (the guests' cache stays)"
 
@@ -62,7 +63,7 @@ igt: venv
 		$(if $(VGPU),--vgpu) $(if $(BUSY),--busy) $(SHARING) $(TESTS)
 
 bench: venv
-	@$(BIN)/python -m tests.bench
+	@$(BIN)/python -m tests.bench $(if $(GUEST),guest_mediated)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,4 +1,4 @@
-"""All benchmarks, each with both of its sides in this run: a table, then JSON.
+"""Benchmarks, each with both of its sides in this run: a table, then JSON.
 
 python -m tests.bench [NAME ...]
 """
@@ -16,10 +16,13 @@ from tests.bench import (
     address_spaces,
     blit_bandwidth,
     command_rate,
+    guest_mediated,
     guest_probe,
     hang_neighbour,
+    mediated_requests,
     submission_latency,
     trap_latency,
+    world_switch,
 )
 
 Figures = Mapping[str, Mapping[str, float]]
@@ -32,7 +35,12 @@ BENCHMARKS: dict[str, Callable[[], Figures]] = {
     "address_spaces": address_spaces.measure,
     "guest_probe": guest_probe.measure,
     "hang_neighbour": hang_neighbour.measure,
+    "mediated_requests": mediated_requests.measure,
+    "world_switch": world_switch.measure,
+    "guest_mediated": guest_mediated.measure,
 }
+SLOW = {"guest_mediated"}
+"""Those that take minutes: run when they are named."""
 RESULTS = Path("results/bench.json")
 
 
@@ -54,7 +62,7 @@ def machine() -> dict[str, str]:
 
 
 def main(names: list[str]) -> int:
-    """Run the benchmarks named, all by default."""
+    """Run the benchmarks named, by default all that are not slow."""
     unknown = sorted(set(names) - BENCHMARKS.keys())
     if unknown:
         print(
@@ -65,7 +73,7 @@ def main(names: list[str]) -> int:
     host = machine()
     print(f"{host['cpu']}, Linux {host['kernel']}, Python {host['python']}")
     report: dict[str, object] = {"machine": host}
-    for name in names or BENCHMARKS:
+    for name in names or [name for name in BENCHMARKS if name not in SLOW]:
         print(f"\n{name}", flush=True)
         figures = BENCHMARKS[name]()
         report[name] = figures

@@ -2,7 +2,8 @@
 
 In this process, or in one of its own (`Busy`), so that drivers and the GPU's server do not share
 an interpreter. A request is a batch of many calls of one second-level batch: MI_STORE_DATA_IMM on
-rcs0, which the software GPU does in C, or small blits on bcs0, which it takes up one by one.
+rcs0, which the software GPU does in C, or small blits on bcs0, which it takes up one by one. It can
+be preempted after each call.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.gpu_driver import MI_BATCH_BUFFER_END, Context, GpuDriver
+from tests.gpu_driver import MI_ARB_CHECK, MI_BATCH_BUFFER_END, Context, GpuDriver
 from tests.gpu_driver.commands import batch_start, copy_blit, store_dword
 from tests.integration.vgpu_rig import connect
 
@@ -44,7 +45,8 @@ class Load:
         """``calls``: calls of the second-level batch in each request; 0: a request without any."""
         self.driver = driver
         self.contexts = [self._context(engine, calls) for _ in range(2)]
-        self.commands = batch_start(_CALLS) if calls else []
+        # i915 ends every request with a point of preemption (gen8_emit_wa_tail).
+        self.commands = [*(batch_start(_CALLS) if calls else []), MI_ARB_CHECK]
 
     def _context(self, engine: str, calls: int) -> Context:
         context = self.driver.create_context(engine)
@@ -58,7 +60,7 @@ class Load:
                     tables.map(address, ram.allocate(_BLIT_PAGES), _BLIT_PAGES)
                 called = copy_blit(_TARGET, _SOURCE, _PITCH, _WIDTH, _HEIGHT) * _BLITS
             tables.place(_CALLED, [*called, MI_BATCH_BUFFER_END])
-            call = batch_start(_CALLED, second=True)
+            call = [*batch_start(_CALLED, second=True), MI_ARB_CHECK]
             tables.place(_CALLS, [*call * calls, MI_BATCH_BUFFER_END])
         return context
 

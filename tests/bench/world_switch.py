@@ -31,7 +31,7 @@ REQUEST_S = 0.5e-3
 DEPTH = 64
 """Requests given and not done: two slices of the longest."""
 SLICES_MS = (1, 4, 16)
-SECONDS = 0.7
+SECONDS = 0.4
 ROUNDS = 2
 _US = 1e6
 
