@@ -1,0 +1,307 @@
+"""The dispatcher at its worst moments, step by step: what it must do when things come late."""
+
+from __future__ import annotations
+
+import os
+import select
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, NoReturn
+
+import pytest
+
+from mediator.physical.partition import slab_ggtt
+from mediator.port import Load
+from tests.gpu_driver import ENGINE_BASES, MI_ARB_CHECK, MI_NOOP, PAGE, RING_PAGES, Context
+from tests.gpu_driver.commands import (
+    atomic_add,
+    batch_start,
+    load_register,
+    semaphore_wait,
+    store_dword,
+    store_register,
+)
+from tests.unit.mediator.dispatcher_bench import BATCH, CONTEXT_SWITCH, Bench, running
+
+RING_SIZE = RING_PAGES * PAGE
+CS_DEBUG_MODE1 = 0x20EC
+"""A switched register of the render engine."""
+ILLEGAL = 0x7F << 23
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    with running(Bench()) as made:
+        yield made
+
+
+# -- a world that was left ------------------------------------------------------------------------
+
+
+def test_a_late_interrupt_does_not_feed_a_world_that_was_left(bench: Bench) -> None:
+    """The first engine's entry lets the vGPU leave; the second's comes in the same round."""
+    engines = ("rcs0", "vcs0")
+    for engine in engines:
+        bench.a.spin(engine)
+    bench.until(lambda: all(bench.port(engine).has_guest for engine in engines))
+    bench.b.driver.run(bench.b.driver.create_context("vcs0"))
+    bench.end_slice(bench.a)
+    bench.hardware_idle(*engines)
+    late = {"vcs0": CONTEXT_SWITCH}, {"rcs0": CONTEXT_SWITCH, "vcs0": CONTEXT_SWITCH}
+    with bench.interrupts(*late):
+        bench.serve(bench.a)
+        bench.serve(bench.a)
+    assert bench.dispatcher.current is None
+    assert bench.port("vcs0").waiting is Load.NOTHING
+    bench.until(lambda: bench.b.engine_done("vcs0"))
+
+
+def test_registers_of_a_guest_that_left_do_not_stay(bench: Bench) -> None:
+    """Its engine is idle and its client goes: the next guest reads no register of it."""
+    gpr = ENGINE_BASES["rcs0"] + 0x600
+    bench.run(bench.a, "rcs0", load_register((gpr, 0x5EC2E7)))
+    bench.a.vgpu.detach()
+    page = bench.b.driver.ram.allocate()
+    at = bench.b.driver.ggtt_map(page)
+    bench.run(bench.b, "bcs0", store_register(gpr, at, ggtt=True))
+    assert bench.b.driver.ram.read_u32(page) != 0x5EC2E7
+
+
+def test_a_switched_register_that_another_engine_changed_is_switched_too(bench: Bench) -> None:
+    before = bench.hardware.registers.values[CS_DEBUG_MODE1 >> 2]
+    changed = 0xFFFF_0000 | before ^ 0x10
+    bench.run(bench.a, "bcs0", load_register((CS_DEBUG_MODE1, changed)))
+    bench.run(bench.b, "rcs0", [])
+    assert bench.dispatcher.current is bench.b.vgpu
+    assert bench.hardware.registers.values[CS_DEBUG_MODE1 >> 2] == before
+
+
+def test_an_error_of_the_guest_before_is_not_the_next_guests(bench: Bench) -> None:
+    """The error's interrupt is latched, and comes to be served in the next guest's world."""
+    a, b = bench.a, bench.b
+    bad = a.driver.create_context("rcs0")
+    a.driver.emit(bad, batch_start(BATCH))
+    bad.tables.place(BATCH, [*[MI_ARB_CHECK] * 9, ILLEGAL])
+    a.driver.submit(bad)
+    bench.hardware_does(lambda: bench.hardware.engines["rcs0"].hung is not None)
+    with bench.interrupts({"rcs0": CONTEXT_SWITCH}):
+        bench.serve(a)
+        b.spin("rcs0")
+        bench.end_slice(a)
+    assert bench.dispatcher.current is None
+    bench.until(lambda: bench.dispatcher.current is b.vgpu and bench.port("rcs0").has_guest)
+    bench.turn()
+    assert b.vgpu.counters.hangs == 0, b.vgpu.engines["rcs0"].state.hung
+
+
+# -- who is blamed --------------------------------------------------------------------------------
+
+
+def test_patience_begins_when_the_idle_context_is_submitted(bench: Bench) -> None:
+    """On a loaded machine the guest's acknowledge is served late; that is no fault of its own."""
+    bench.a.spin("rcs0")
+    bench.hardware_does(lambda: bench.hardware.engines["rcs0"].context is not None)
+    bench.end_slice(bench.a)
+    bench.skip_ns += 10 * bench.dispatcher._watchdog_ns
+    bench.turn()
+    assert bench.a.vgpu.counters.hangs == 0, bench.a.vgpu.engines["rcs0"].state.hung
+
+
+def test_a_guest_that_ended_is_not_blamed_for_a_late_idle_context(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.run(bench.a, "vcs0", [])
+    monkeypatch.setattr(bench.host.engines["vcs0"], "submit_idle", lambda: None)
+    bench.end_slice(bench.a)
+    bench.skip_ns += 10 * bench.dispatcher._watchdog_ns
+    bench.turn()
+    assert bench.a.vgpu.counters.hangs == 0, bench.a.vgpu.engines["vcs0"].state.hung
+
+
+# -- who gets the hardware ------------------------------------------------------------------------
+
+
+def test_a_parked_vgpu_does_not_enter_by_submitting(bench: Bench) -> None:
+    bench.a.vgpu.parked = True
+    bench.a.spin("rcs0")
+    assert bench.dispatcher.current is None
+
+
+def test_a_world_that_fails_to_come_in_is_not_entered(monkeypatch: pytest.MonkeyPatch) -> None:
+    with running(Bench("direct")) as bench:
+        monkeypatch.setattr(bench.b.vgpu.addressing, "_attach", _raiser(RuntimeError("busy")))
+        bench.b.spin("rcs0")
+        assert bench.dispatcher.current is None
+
+
+def test_a_vgpu_with_which_we_fail_does_not_starve_the_others(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What fails while its world comes in is lost, so that it is not chosen for ever."""
+    a = bench.a.vgpu
+    a.parked = True
+    bench.a.spin("rcs0")
+    a.parked = False
+    monkeypatch.setattr(a.engines["rcs0"].workloads, "descriptor", _raiser(TypeError("our bug")))
+    with pytest.raises(TypeError):
+        bench.turn()
+    bench.dispatcher._expel()
+    assert not a.has_work
+
+
+def test_an_interrupt_is_not_lost_when_a_trap_thread_is_faster(bench: Bench) -> None:
+    """The dispatcher sees nobody's world, and before it has its lock somebody has entered.
+
+    Interrupts of the last world keep the line up: somebody must look at them, or none comes again.
+    """
+    dispatcher, a = bench.dispatcher, bench.a
+    bench.run(a, "rcs0", [])
+    bench.end_slice(a)
+    bench.hardware_idle("rcs0")
+    bench.serve_status(a, "rcs0")
+    assert dispatcher.current is None
+    with suppress(BlockingIOError):
+        os.eventfd_read(dispatcher._wake_fd)  # as the thread does before each turn
+    door: Any = _Door(bench, lambda: a.spin("rcs0"))
+    dispatcher.lock = door
+    bench.turn()
+    assert dispatcher.lock is door.real
+    bench.hardware_does(lambda: bench.hardware.engines["rcs0"].context is not None)
+    ends = [bench.host.gpu.interrupt_fd, dispatcher._wake_fd]
+    ready, _, _ = select.select(ends, [], [], 1.0)
+    assert ready or bench.port("rcs0").has_guest, "nobody wakes the dispatcher"
+
+
+# -- rings that change under a context ------------------------------------------------------------
+
+
+def test_a_ring_that_wraps_before_its_end_is_served_runs_as_the_guest_wrote_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hardware is idle and the end not served: RING_HEAD reads 0 and says nothing."""
+    a = bench.a
+    context = a.driver.create_context("vcs0")
+    _approach_the_end(bench, context)
+    bench.run(a, "vcs0", [MI_NOOP] * 0xA0, context)  # round once: the copy has an old lap
+    _approach_the_end(bench, context)
+    request = a.driver.run(context)
+    bench.hardware_does(lambda: a.driver.done(request))
+    bench.hardware_idle("vcs0")
+    _hold_back_last_event(bench, "vcs0", monkeypatch)
+    bench.serve_status(a, "vcs0")
+    assert bench.port("vcs0").has_guest
+    a.driver.process()
+    tail, slot = context.tail, a.vgpu.engines["vcs0"].workloads.slots[0]
+    assert slot.tail == tail
+    at = a.driver.ggtt_map(a.driver.ram.allocate())
+    lap = store_dword(at, 0x600D, ggtt=True) * ((RING_SIZE - tail) // 16 + 4)
+    a.driver.emit(context, lap)
+    a.driver.submit(context)
+    bench.until(lambda: a.engine_done("vcs0"))
+    shadow = bytes(a.vgpu.slab.bytes[slot.ring + tail : slot.ring + RING_SIZE])
+    assert shadow == a.driver.ram.read(context.ring + tail, RING_SIZE - tail)
+
+
+def test_a_ring_rewritten_under_its_context_runs_no_command_that_was_not_audited(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hardware goes on while the audit works: nothing new may lie where it already is."""
+    a = bench.a
+    page = a.driver.ram.allocate()
+    at = a.driver.ggtt_map(page)
+    context = a.driver.create_context("vcs0")
+    waits = [*semaphore_wait(at, 1, ggtt=True), *semaphore_wait(at + 4, 1, ggtt=True)]
+    a.driver.emit(context, [*waits, *[MI_NOOP] * 16])
+    a.driver.submit(context)
+    hardware = bench.hardware.engines["vcs0"]
+    bench.until(lambda: bench.port("vcs0").has_guest and _head(hardware) == 0)
+    a.driver.process()
+    victim = slab_ggtt(2) + 0x3F000  # in the slab of the other vGPU
+    attack = store_dword(victim, 0xBAD, ggtt=True)
+    atomic = [*atomic_add(at + 8, 1, ggtt=True)[:3], 1, *attack, 0, 0, 0]
+    a.driver.ram.write_u32(context.ring, *atomic)  # one command whose operands are another
+    works = a.vgpu.engines["vcs0"].workloads
+    read = works._read_ring
+
+    def slow(*args: Any) -> bytes:
+        data = read(*args)
+        a.driver.ram.write_u32(page, 1)
+        bench.hardware_does(lambda: _head(hardware) == 16)
+        return data
+
+    with monkeypatch.context() as patch:
+        patch.setattr(works, "_read_ring", slow)
+        a.driver.submit(context)
+    a.driver.ram.write_u32(page + 4, 1)
+    bench.until(lambda: bench.port("vcs0").free or bool(a.vgpu.engines["vcs0"].state.hung))
+    slab = bench.b.vgpu.slab
+    assert slab.u32[(victim - slab.ggtt) // 4] != 0xBAD
+    assert a.vgpu.counters.rejections == {}
+
+
+# -- parts ----------------------------------------------------------------------------------------
+
+
+def _raiser(error: Exception) -> Callable[..., NoReturn]:
+    def fail(*_: object) -> NoReturn:
+        raise error
+
+    return fail
+
+
+class _Door:
+    """Stands in for the dispatcher's lock: ``first`` happens just before it is taken."""
+
+    def __init__(self, bench: Bench, first: Callable[[], None]) -> None:
+        self.real = bench.dispatcher.lock
+        self._bench = bench
+        self._first = first
+
+    def __enter__(self) -> bool:
+        dispatcher: Any = self._bench.dispatcher
+        if dispatcher.lock is self:
+            dispatcher.lock = self.real
+            self._first()
+        return self.real.__enter__()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.real.__exit__(kind, error, trace)
+
+
+def _approach_the_end(bench: Bench, context: Context) -> None:
+    """Run requests until the ring's tail is near its end."""
+    while context.tail < RING_SIZE - 0x200:
+        bench.run(bench.a, context.engine, [MI_NOOP] * 0x30, context)
+
+
+def _hold_back_last_event(bench: Bench, engine: str, patch: pytest.MonkeyPatch) -> None:
+    """The next look at the status buffer comes just before its last entry, others after it."""
+    host = bench.host.engines[engine]
+    read, held = host.events, list[tuple[int, int]]()
+
+    def look() -> list[tuple[int, int]]:
+        patch.undo()
+        *seen, last = read()
+        held.append(last)
+        patch.setattr(host, "events", lambda: [*_emptied(held), *read()])
+        return seen
+
+    patch.setattr(host, "events", look)
+
+
+def _emptied(events: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    found = events[:]
+    events.clear()
+    return found
+
+
+def _head(engine: Any) -> int | None:
+    """Where the ring of what ``engine`` runs has got to."""
+    context = engine.context
+    return None if context is None else int(context.ring.head)
