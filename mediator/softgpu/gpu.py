@@ -74,6 +74,8 @@ class SoftGpu:
         self.turn = Turn()
         self.counters = GpuCounters()
         self._born_ns = clock()
+        self.queued_events: dict[int, int] = {}
+        """By offset of IIR: events that came once more before they were cleared."""
         self.fences: dict[int, Fence] = {}
         """By number; those that are on."""
         self.power = PowerState(sampled_at_ns=self._born_ns)

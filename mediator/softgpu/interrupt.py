@@ -1,6 +1,7 @@
 """Interrupts of the software GPU: engine event -> bank -> master -> the PCI function's line.
 
-An engine event passes the engine's RING_IMR, then its bank's IMR, and is latched in IIR; IIR and
+An engine event passes the engine's RING_IMR, then its bank's IMR, and is latched in IIR, which
+holds two of a kind: a second one shows when the first is cleared; IIR and
 IER together set the status bit in the master register; the line is asserted while the master
 enable is set and any status bit is. A driver disables the master, serves, and enables it again:
 if something is pending then, the line rises anew, which a message-signalled interrupt sees as
@@ -42,6 +43,9 @@ def latch(gpu: SoftGpu, bank: Bank, bits: int) -> None:
     allowed = bits & ~values[bank.imr >> 2]
     if not allowed:
         return
+    again = values[bank.iir >> 2] & allowed
+    if again:
+        gpu.queued_events[bank.iir] = gpu.queued_events.get(bank.iir, 0) | again
     values[bank.iir >> 2] |= allowed
     gpu.counters.interrupts += 1
     update_line(gpu)
@@ -78,5 +82,15 @@ def write_master(gpu: SoftGpu, _register: Register[SoftGpu], value: int) -> None
 
 
 def write_bank(gpu: SoftGpu, _register: Register[SoftGpu], _value: int) -> None:
-    """IMR, IIR or IER of a bank has changed: the line follows."""
+    """IMR or IER of a bank has changed: the line follows."""
+    update_line(gpu)
+
+
+def clear_events(gpu: SoftGpu, register: Register[SoftGpu], left: int) -> None:
+    """IIR: events were cleared but for ``left``; those that had come a second time show again."""
+    queued = gpu.queued_events.pop(register.offset, 0)
+    if queued:
+        gpu.registers.values[register.offset >> 2] = left | queued
+        if queued & left:
+            gpu.queued_events[register.offset] = queued & left
     update_line(gpu)

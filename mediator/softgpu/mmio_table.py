@@ -18,7 +18,7 @@ from mediator.softgpu import power
 from mediator.softgpu.display_power import read_power_wells
 from mediator.softgpu.fences import write_fence
 from mediator.softgpu.fuses import read_fuse
-from mediator.softgpu.interrupt import read_master, write_bank, write_master
+from mediator.softgpu.interrupt import clear_events, read_master, write_bank, write_master
 from mediator.softgpu.invalidation import write_flush_control, write_tlb_invalidate
 from mediator.softgpu.reset import write_gdrst
 from mmio_trap.register_map import Access, Register, RegisterMap, register_array
@@ -58,7 +58,8 @@ _WRITERS: dict[int, Writer] = {
         range(reg.FENCE_BASE, reg.FENCE_BASE + reg.FENCE_COUNT * reg.FENCE_BYTES, 4), write_fence
     ),
     irq.MASTER_IRQ: write_master,
-    **{at: write_bank for bank in irq.BANKS for at in (bank.imr, bank.iir, bank.ier)},
+    **{at: write_bank for bank in irq.BANKS for at in (bank.imr, bank.ier)},
+    **{bank.iir: clear_events for bank in irq.BANKS},
 }
 
 

@@ -46,6 +46,9 @@ def latch(vgpu: Vgpu, bank: Bank, bits: int) -> None:
     values = vgpu.registers.values
     allowed = bits & ~values[bank.imr >> 2]
     if allowed:
+        twice = values[bank.iir >> 2] & allowed
+        if twice:
+            vgpu.second_events[bank.iir] = vgpu.second_events.get(bank.iir, 0) | twice
         values[bank.iir >> 2] |= allowed
         update_line(vgpu)
 
@@ -81,5 +84,19 @@ def write_master(vgpu: Vgpu, _register: Register[Vgpu], value: int) -> None:
 
 
 def write_bank(vgpu: Vgpu, _register: Register[Vgpu], _value: int) -> None:
-    """IMR, IIR or IER of a bank has changed."""
+    """IMR or IER of a bank has changed."""
+    update_line(vgpu)
+
+
+def write_events(vgpu: Vgpu, register: Register[Vgpu], remaining: int) -> None:
+    """IIR was written: what was cleared and had come twice is there once more.
+
+    Without this, a driver whose posted write clears an event that came after it looked would
+    never hear of that event.
+    """
+    second = vgpu.second_events
+    twice = second.get(register.offset, 0)
+    if twice:
+        vgpu.registers.values[register.offset >> 2] = remaining | twice
+        second[register.offset] = twice & remaining
     update_line(vgpu)

@@ -20,7 +20,7 @@ from mediator.gen9.register_facts import plain_rows
 from mediator.vgpu import power
 from mediator.vgpu.engine_registers import engine_rows
 from mediator.vgpu.fences import write_fence
-from mediator.vgpu.interrupt import read_master, write_bank, write_master
+from mediator.vgpu.interrupt import read_master, write_bank, write_events, write_master
 from mediator.vgpu.pvinfo import pvinfo_rows
 from mediator.vgpu.register_policy import (
     COMMAND_STORED,
@@ -108,7 +108,8 @@ _WRITERS: dict[int, Writer] = {
         range(reg.FENCE_BASE, reg.FENCE_BASE + reg.FENCE_COUNT * reg.FENCE_BYTES, 4), write_fence
     ),
     irq.MASTER_IRQ: write_master,
-    **{at: write_bank for bank in irq.BANKS for at in (bank.imr, bank.iir, bank.ier)},
+    **{at: write_bank for bank in irq.BANKS for at in (bank.imr, bank.ier)},
+    **{bank.iir: write_events for bank in irq.BANKS},
 }
 
 

@@ -32,6 +32,8 @@ class VgpuState:
     """PCI configuration space."""
     registers: dict[int, int] = field(default_factory=dict)
     """Virtual values by BAR0 offset, those that differ from their reset values."""
+    second_events: dict[int, int] = field(default_factory=dict)
+    """By offset of IIR: events that came once more before they were cleared."""
     ggtt: GgttState = field(default_factory=GgttState)
     engines: dict[str, EngineState] = field(default_factory=dict)
     counters: VgpuCounters = field(default_factory=VgpuCounters)

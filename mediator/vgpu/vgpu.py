@@ -135,6 +135,8 @@ class Vgpu:
         self.registers: RegisterFile[Vgpu] = RegisterFile(REGISTER_MAP, self)
         self.fences: dict[int, Fence] = {}
         """By number; those that are on."""
+        self.second_events: dict[int, int] = {}
+        """By offset of IIR: events that came once more before they were cleared."""
         self.ggtt = VirtualGgtt(
             self.plan.part, self.memory, self.addressing.iova, self._install, self.reject
         )
@@ -330,6 +332,7 @@ class Vgpu:
                 if values[offset >> 2] != row.reset
             },
             ggtt=self.ggtt.state(),
+            second_events=self.second_events,
             engines={name: engine.state for name, engine in self.engines.items()},
             counters=self.counters,
         )
@@ -364,6 +367,7 @@ class Vgpu:
                 engine.state = state.engines[name]
                 for element in engine.lists.elements:
                     element.slot, element.submitted_ns = NO_SLOT, 0
+            self.second_events = state.second_events
             self.counters = state.counters
             update_line(self)
         self.dispatcher.wake()

@@ -53,6 +53,7 @@ class RegisterGpu:
         self.idle = True
         self.flushes = 0
         self.fences: dict[int, Fence] = {}
+        self.queued_events: dict[int, int] = {}
         self.power = PowerState()
         self.counters = _Counters()
         self.interrupts = _Line()

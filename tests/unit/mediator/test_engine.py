@@ -398,7 +398,13 @@ def test_interrupt_waits_for_master_and_masks(bench: Bench) -> None:
     driver.write32(0x44200, 0)
     driver.write32(0x44308, 0x101)
     driver.write32(0x44200, 1 << 31)
+    assert bench.take_interrupts() == 1  # the second of two context switch events
+    driver.write32(0x44200, 0)
+    assert driver.read32(0x44308) == 0x100
+    driver.write32(0x44308, 0x100)
+    driver.write32(0x44200, 1 << 31)
     assert bench.take_interrupts() == 0
+    assert driver.read32(0x44308) == 0
     driver.write32(0x20A8, 0xFFFFFFFE ^ 0x100)
     driver.emit(context, driver.breadcrumb("rcs0", 2))
     driver.submit(context)

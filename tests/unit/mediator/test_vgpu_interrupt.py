@@ -68,6 +68,29 @@ def test_the_line_rises_again_when_the_master_is_enabled(vgpu: FakeVgpu) -> None
     assert vgpu.interrupts.edges == 2
 
 
+def test_an_event_that_comes_before_its_like_is_cleared_is_there_once_more(vgpu: FakeVgpu) -> None:
+    for _ in range(3):  # a bank holds two
+        latch(vgpu, GT0, 1)
+    latch(vgpu, GT0, 2)
+    vgpu.write(GT0.iir, 3)
+    assert vgpu.read(GT0.iir) == 1
+    assert vgpu.interrupts.level
+    vgpu.write(GT0.iir, 1)
+    assert vgpu.read(GT0.iir) == 0
+    assert not vgpu.interrupts.level
+
+
+def test_a_second_event_waits_for_the_first_to_be_cleared(vgpu: FakeVgpu) -> None:
+    latch(vgpu, GT0, 1)
+    latch(vgpu, GT0, 1)
+    vgpu.write(GT0.iir, 2)
+    assert vgpu.read(GT0.iir) == 1
+    vgpu.write(GT0.iir, 1)
+    assert vgpu.read(GT0.iir) == 1
+    vgpu.write(GT0.iir, 1)
+    assert vgpu.read(GT0.iir) == 0
+
+
 def test_only_the_enable_bit_of_the_master_is_written(vgpu: FakeVgpu) -> None:
     vgpu.write(MASTER_IRQ, 0x7FFF_FFFF)
     assert vgpu.read(MASTER_IRQ) == 0

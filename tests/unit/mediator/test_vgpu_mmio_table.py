@@ -313,8 +313,9 @@ def test_tlb_invalidation_is_done_at_once(vgpu: FakeVgpu, offset: int) -> None:
     assert vgpu.read(offset) == 0
 
 
-def test_flush_control_has_nothing_to_do(vgpu: FakeVgpu) -> None:
+def test_flush_control_puts_ggtt_entries_in_force(vgpu: FakeVgpu) -> None:
     vgpu.write(reg.GFX_FLSH_CNTL, 1)
+    assert vgpu.flushes == 1
     assert vgpu.read(reg.GFX_FLSH_CNTL) == 0
     assert vgpu.registers.unknown_writes == {}
 

@@ -87,6 +87,10 @@ class FakeEngine:
     def batch_state(self) -> int:
         return 0x20
 
+    def error_register(self, offset: int) -> int:
+        value: int = self.vgpu.registers.values[(self.facts.mmio_base + offset) >> 2]
+        return value
+
     def status(self) -> tuple[int, int]:
         return 0x11, 0x22
 
@@ -117,6 +121,8 @@ class FakeVgpu:
         self.counters = VgpuCounters()
         self.interrupts = Line()
         self.fences: dict[int, Fence] = {}
+        self.second_events: dict[int, int] = {}
+        self.flushes = 0
         self.hardware: dict[int, int] = {}
         self.switched: list[tuple[int, int]] = []
         self.masks: list[tuple[str, int]] = []
@@ -133,6 +139,12 @@ class FakeVgpu:
 
     def note_mask(self, _vgpu: FakeVgpu, name: str, mask: int) -> None:
         self.masks.append((name, mask))
+
+    def flush_ggtt(self) -> None:
+        self.flushes += 1
+
+    def read_fault(self, offset: int) -> int:
+        return self.registers.values[offset >> 2]
 
     def reject(self, reason: Reason, _text: str) -> None:
         self.rejected.append(reason)
