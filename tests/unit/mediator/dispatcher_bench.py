@@ -80,7 +80,9 @@ class Bench:
         )
         self.dispatcher = self.mediation.dispatcher
         self.skip_ns = 0
-        self.dispatcher.clock = lambda: time.monotonic_ns() + self.skip_ns
+        self.dispatcher.clock = self.dispatcher.world._clock = lambda: (
+            time.monotonic_ns() + self.skip_ns
+        )
         self.host = self.mediation.host
         self.hardware = gpu._gpu
         self.a, self.b = (Guest(vgpu) for vgpu in self.mediation.vgpus)
@@ -100,21 +102,21 @@ class Bench:
     def serve(self, guest: Guest) -> None:
         """Serve the interrupts of the hardware, which is in the world of ``guest``."""
         with self.locked(guest):
-            self.dispatcher._serve(guest.vgpu)
+            self.dispatcher.world.serve(guest.vgpu)
 
     def serve_status(self, guest: Guest, engine: str) -> None:
         """Serve the status entries of an engine, before their interrupt has come."""
         with self.locked(guest):
-            self.dispatcher._status_events(guest.vgpu, engine)
+            self.dispatcher.world._status_events(guest.vgpu, engine)
 
     def end_slice(self, guest: Guest) -> None:
         """The slice of ``guest`` is over."""
         with self.locked(guest):
-            self.dispatcher._begin_end(guest.vgpu, self.dispatcher.clock())
+            self.dispatcher.world.end(guest.vgpu)
 
     def port(self, engine: str) -> Port:
         """What the dispatcher knows of an engine of the hardware."""
-        return self.dispatcher._ports[engine]
+        return self.dispatcher.world.ports[engine]
 
     @contextmanager
     def locked(self, guest: Guest) -> Iterator[None]:

@@ -1,0 +1,279 @@
+"""The physical GPU in the world of one vGPU at a time, or of none.
+
+Entering gives the hardware the vGPU's address space, private GGTT and switched registers; then its
+lists are fed to the hardware's ports, and the hardware's status events become its own. Leaving
+has the mediator's idle context preempt every engine that was used, which also leaves golden
+values in the registers that contexts keep. Every method is called with the lock of the vGPU and
+that of the dispatcher held.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from mediator.gen9 import registers as reg
+from mediator.gen9.execlist import Event
+from mediator.gen9.interrupts import EngineInterrupt
+from mediator.physical.installed_ggtt import InstalledGgtt
+from mediator.port import Load, Port
+from mediator.vgpu.execlist import NO_SLOT
+from mediator.vgpu.switched_registers import SwitchedRegisters
+
+if TYPE_CHECKING:
+    from mediator.physical.host import HostGpu
+    from mediator.vgpu.execlist import Element
+    from mediator.vgpu.vgpu import Vgpu
+
+_LOG = logging.getLogger(__name__)
+
+_ACKNOWLEDGES = Event.IDLE_TO_ACTIVE | Event.PREEMPTED
+_CONTEXT_SWITCH = 1 << EngineInterrupt.CONTEXT_SWITCH
+_ERROR = 1 << EngineInterrupt.MASTER_ERROR
+
+
+class World:
+    """Whose world ``host`` is in, and what its engines have been given."""
+
+    def __init__(
+        self,
+        host: HostGpu,
+        lock: threading.RLock,
+        *,
+        patience_ns: int,
+        clock: Callable[[], int],
+        on_leave: Callable[[Vgpu], None],
+        on_restart: Callable[[], None],
+    ) -> None:
+        """``on_leave`` is told before a vGPU has left.
+
+        ``on_restart`` writes GGTT entries again after the GPU was brought up from cold.
+        """
+        self.host = host
+        self.current: Vgpu | None = None
+        """It stays when it has nothing to do, until another has."""
+        self.ending = False
+        """The current vGPU is being taken off the hardware."""
+        self.deadline_ns = 0
+        """End of the slice, or while it is ending, of the patience."""
+        self.switches = 0
+        self.ports = {name: Port() for name in host.engines}
+        self.installed = InstalledGgtt(host)
+        self.left = threading.Condition(lock)
+        """Notified when nobody has the hardware any more."""
+        self._registers = SwitchedRegisters(host.gpu)
+        self._used: set[str] = set()
+        """Engines that the current vGPU has used since it came."""
+        self._patience_ns = patience_ns
+        self._clock = clock
+        self._on_leave = on_leave
+        self._on_restart = on_restart
+
+    @property
+    def busy(self) -> bool:
+        """An engine has something of the current vGPU, or will take it next."""
+        return any(
+            port.has_guest or port.waiting is not Load.NOTHING for port in self.ports.values()
+        )
+
+    @property
+    def has_guest(self) -> bool:
+        """A context of the current vGPU runs."""
+        return any(port.has_guest for port in self.ports.values())
+
+    def withdraw(self, vgpu: Vgpu) -> None:
+        """Take the current vGPU off the hardware at once, its work lost."""
+        for name, port in self.ports.items():
+            if not port.free or port.used or vgpu.engines[name].state.stopped:
+                self.reset_engine(vgpu, name)
+        self.leave(vgpu)
+        self.installed.forget(vgpu.ggtt)
+
+    def put_register(self, offset: int, value: int) -> None:
+        """A switched register of the current vGPU has a new virtual value."""
+        self._registers.put(offset, value)
+
+    def enter(self, vgpu: Vgpu, deadline_ns: int) -> None:
+        """Put the hardware, whose engines are free, into the world of ``vgpu``."""
+        assert self.current is None, "one world at a time"
+        vgpu.addressing.activate()
+        self.current, self.ending = vgpu, False
+        self.deadline_ns = deadline_ns
+        self.switches += 1
+        vgpu.counters.world_switches += 1
+        if vgpu.private_ggtt:
+            self.installed.enter(vgpu.ggtt)
+        self._registers.enter(vgpu.registers.values)
+        self._used.clear()
+        for name, engine in vgpu.engines.items():
+            imr = vgpu.registers.values[(engine.facts.mmio_base + reg.RING_IMR) >> 2]
+            self.host.engines[name].set_user_mask(imr)
+        for name in self.ports:
+            self.feed(vgpu, name)
+
+    def leave(self, vgpu: Vgpu) -> None:
+        """The hardware's engines are free: nobody's world."""
+        if self.current is not vgpu:
+            return
+        self._on_leave(vgpu)
+        for name, events in self.host.take_interrupts().items():
+            vgpu.engines[name].raise_events(events & ~_CONTEXT_SWITCH & ~_ERROR)
+        self._registers.leave(vgpu.registers.values, self.ports if self._used else ())
+        for name, engine in vgpu.engines.items():
+            if engine.state.stopped:
+                self.host.engines[name].resume()
+        self.current, self.ending = None, False
+        self.left.notify_all()
+
+    def end(self, vgpu: Vgpu) -> None:
+        """The slice is over: have every engine give way."""
+        self.ending = True
+        self.deadline_ns = self._clock() + self._patience_ns
+        for name in self.ports:
+            self._drive_out(vgpu, name)
+        self.settle(vgpu)
+
+    def _drive_out(self, vgpu: Vgpu, name: str) -> None:
+        """Have the idle context preempt what runs; later, while a submission is unanswered."""
+        port, engine = self.ports[name], self.host.engines[name]
+        if not port.used or port.running is Load.IDLE:
+            return
+        state = vgpu.engines[name].state
+        if port.has_guest and (state.hung or engine.hung()):
+            vgpu.engines[name].lose("page fault or illegal command")
+            self.reset_engine(vgpu, name)
+            return
+        if state.stopped:
+            engine.resume()
+        if port.waiting is not Load.NOTHING:
+            return
+        self.deadline_ns = self._clock() + self._patience_ns
+        port.waiting = Load.IDLE
+        engine.submit_idle()
+
+    def settle(self, vgpu: Vgpu) -> None:
+        """While it is ending: once every engine is free, leave."""
+        if self.ending and all(p.free and not p.used for p in self.ports.values()):
+            self.leave(vgpu)
+
+    def reset_engine(self, vgpu: Vgpu, name: str) -> None:
+        engine = self.host.engines[name]
+        if not engine.reset():
+            self._restart_hardware(vgpu)
+            return
+        self._registers.restore(engine.facts.name, vgpu.registers.values)
+        self.ports[name] = Port()
+
+    def _restart_hardware(self, vgpu: Vgpu) -> None:
+        """An engine does not answer its reset: bring the whole GPU up again.
+
+        The current vGPU loses what it had on the hardware; all other work is in shadows.
+        """
+        _LOG.error("the physical GPU does not answer an engine reset: it is restarted")
+        for name, port in self.ports.items():
+            if port.has_guest:
+                vgpu.engines[name].lose("the GPU was restarted")
+            self.ports[name] = Port()
+        self.host.restart()
+        self._registers.forget()
+        self.installed.lost()
+        self._on_restart()
+        self._registers.enter(vgpu.registers.values)
+        if vgpu.private_ggtt:
+            self.installed.enter(vgpu.ggtt)
+        if not self.ending:
+            for name in self.ports:
+                self.feed(vgpu, name)
+
+    def feed(self, vgpu: Vgpu, name: str) -> None:
+        """Give the hardware what the virtual engine has for it."""
+        engine, port = vgpu.engines[name], self.ports[name]
+        state = engine.state
+        if port.waiting is not Load.NOTHING or state.hung or state.stopped:
+            return
+        lists = state.lists
+        if port.running is Load.NOTHING:
+            if lists.active:
+                elements, load = lists.rest, Load.RESUMED
+            elif lists.pending:
+                elements, load = lists.pending, Load.GUEST
+            else:
+                return
+        elif port.has_guest and lists.pending:
+            elements, load = lists.pending, Load.GUEST
+        else:
+            return
+        if any(element.slot == NO_SLOT for element in elements):
+            engine.build_missing(elements)
+        if elements[0].refused:
+            if port.running is Load.NOTHING:
+                if load is Load.GUEST:
+                    engine.promoted()
+                engine.refuse(elements[0])
+            return
+        self._submit(vgpu, name, elements)
+        port.waiting, port.used = load, True
+
+    def _submit(self, vgpu: Vgpu, name: str, elements: list[Element]) -> None:
+        now = self._clock()
+        self._used.add(name)
+        descriptors = [0, 0]
+        workloads = vgpu.engines[name].workloads
+        for place, element in enumerate(elements[:2]):
+            if element.refused:
+                break
+            descriptors[place] = workloads.descriptor(element)
+            if element.submitted_ns:
+                vgpu.counters.waits.record(now - element.submitted_ns)
+                element.submitted_ns = 0
+        self.host.engines[name].submit(*descriptors)
+
+    def _status_events(self, vgpu: Vgpu, name: str) -> None:
+        port, engine = self.ports[name], vgpu.engines[name]
+        for event, _context in self.host.engines[name].events():
+            if event & _ACKNOWLEDGES:
+                load, port.waiting = port.waiting, Load.NOTHING
+                if load is Load.GUEST:
+                    if event & Event.PREEMPTED:
+                        engine.preempted(lite=bool(event & Event.LITE_RESTORE))
+                    else:
+                        engine.promoted()
+                port.running = load
+            elif port.running is Load.IDLE:
+                port.running, port.used = Load.NOTHING, False
+            elif port.has_guest:
+                engine.ended(waits=bool(event & Event.WAIT_SEMAPHORE))
+                if event & Event.ACTIVE_TO_IDLE:
+                    port.running = Load.NOTHING
+        if self.ending:
+            self._drive_out(vgpu, name)
+            self.settle(vgpu)
+        else:
+            self.feed(vgpu, name)
+
+    def serve(self, vgpu: Vgpu) -> None:
+        for name, events in self.host.take_interrupts().items():
+            if events & ~_CONTEXT_SWITCH & ~_ERROR:
+                vgpu.engines[name].raise_events(events & ~_CONTEXT_SWITCH & ~_ERROR)
+            if events & _CONTEXT_SWITCH and self.current is vgpu:
+                self._status_events(vgpu, name)
+            if (
+                events & _ERROR
+                and self.current is vgpu
+                and self.ports[name].has_guest
+                and self.host.engines[name].hung()
+            ):
+                vgpu.engines[name].note_error()
+
+    def take_off(self, vgpu: Vgpu) -> None:
+        """The watchdog: reset the engines that did not give way."""
+        for name, port in self.ports.items():
+            if port.free:
+                continue
+            _LOG.warning("%s: %s did not give way and is reset", vgpu.name, name)
+            if port.has_guest or port.waiting in (Load.GUEST, Load.RESUMED):
+                vgpu.engines[name].lose("did not give way after its slice")
+            self.reset_engine(vgpu, name)
+        self.settle(vgpu)
