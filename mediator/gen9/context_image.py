@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import IntEnum, IntFlag
+from enum import IntEnum
 
 from mediator.gen9 import registers as reg
 from mediator.gen9.engines import EngineClass
@@ -27,7 +27,7 @@ _LRI_POSTED = 1 << 12
 BATCH_BUFFER_END = 0x0500_0000
 
 
-class ContextControl(IntFlag):
+class ContextControl(IntEnum):
     """RING_CONTEXT_CONTROL (MASKED), as it stands in the image."""
 
     RESTORE_INHIBIT = 1 << 0

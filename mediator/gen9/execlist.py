@@ -6,14 +6,18 @@ the same numbers stand in i915's intel_execlists_submission.c and GVT-g's execli
 
 from __future__ import annotations
 
-from enum import IntEnum, IntFlag
+from enum import IntEnum
 
 ELSP_DWORDS = 4
 """One submission: context 1 high, context 1 low, context 0 high, context 0 low."""
 
 
-class Descriptor(IntFlag):
-    """Low dword of a context descriptor, single-bit fields."""
+class Descriptor(IntEnum):
+    """Low dword of a context descriptor, single-bit fields.
+
+    Bits in this package are plain integers (IntEnum): they are combined several times in every
+    request, and an IntFlag takes a microsecond for each.
+    """
 
     VALID = 1 << 0
     FORCE_PD_RESTORE = 1 << 1
@@ -37,7 +41,7 @@ class Addressing(IntEnum):
     LEGACY_64B = 3
 
 
-class Event(IntFlag):
+class Event(IntEnum):
     """Low dword of a context status buffer entry."""
 
     IDLE_TO_ACTIVE = 1 << 0
@@ -60,7 +64,7 @@ HWSP_CSB_OFFSET = 0x40
 HWSP_CSB_WRITE_POINTER_OFFSET = 0x7C
 
 
-class Status(IntFlag):
+class Status(IntEnum):
     """EXECLIST_STATUS low dword, single-bit fields."""
 
     CURRENT_POINTER = 1 << 0

@@ -65,7 +65,7 @@ class Ring:
     """I/O virtual address of the PML4 that its context gets."""
 
 
-def control(flags: ContextControl) -> int:
+def control(flags: int) -> int:
     """CONTEXT_CONTROL as it stands in an image: every flag is written, those of ``flags`` set."""
     everything = (
         ContextControl.RESTORE_INHIBIT
