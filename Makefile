@@ -22,7 +22,7 @@ export PYTHONUNBUFFERED := 1
 help:
 	@echo "make venv    prepare .venv with the project installed"
 	@echo "make check   format, lint, types, imports, quick tests (under two minutes)"
-	@echo "make test    everything: set-up, quick tests, guests booted in QEMU"
+	@echo "make test    everything: set-up, quick tests, all modes of vGPUs, guests booted in QEMU"
 	@echo "make demo    boot Debian guests that share the software GPU and run GPU work in all: [GUESTS=n] [NATIVE=1]"
 	@echo "make igt     run Intel's GPU tests: [TESTS='gem_exec_store gem_sync@basic-*'] [KERNEL=6.1|6.12] [MEMORY=MiB]"
 	@echo "             on a vGPU: VGPU=1 [BUSY=1: beside a busy guest]"
@@ -43,12 +43,13 @@ check: venv
 	$(BIN)/mypy
 	$(BIN)/mypy --strict tests/guests
 	$(BIN)/lint-imports
-	$(BIN)/pytest -q $(foreach room,$(QUICK_TESTS),$(wildcard tests/$(room)))
+	$(BIN)/pytest -q -m "not modes" $(foreach room,$(QUICK_TESTS),$(wildcard tests/$(room)))
 
 guests:
 	@$(PYTHON) -m tests.guests.images
 
 test: check guests
+	$(BIN)/pytest -q -m modes tests/integration
 	$(BIN)/pytest -v -m system tests/system
 	@echo "make test: all passed"
 

@@ -31,7 +31,8 @@ from tests.gpu_driver.commands import (
     semaphore_wait,
     store_dword,
 )
-from tests.integration.vgpu_rig import NATIVE, PAIR, Mode, rig
+from tests.integration.mode_cases import cases
+from tests.integration.vgpu_rig import DIRECT, NATIVE, PAIR, Mode, rig
 
 BATCH = 0x10_0000
 SYNC_SWITCH = 0x0009_0001
@@ -338,6 +339,6 @@ def natively(scenario: Callable[[Bench], object], engine: str) -> object:
 
 @pytest.mark.parametrize("engine", ["rcs0", "vcs0"])
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda function: function.__name__)
-@pytest.mark.parametrize("mode", PAIR, ids=str)
+@pytest.mark.parametrize("mode", cases(PAIR, quick=[DIRECT]), ids=str)
 def test_as_natively(mode: Mode, scenario: Callable[[Bench], object], engine: str) -> None:
     assert observe(mode, scenario, engine) == natively(scenario, engine)

@@ -12,7 +12,8 @@ import pytest
 from tests.gpu_driver import ENGINE_BASES, MI_BATCH_BUFFER_END, MI_NOOP, Context, GpuDriver
 from tests.gpu_driver.commands import ILLEGAL, batch_start, semaphore_wait, store_dword
 from tests.gpu_driver.driver import FAULT
-from tests.integration.vgpu_rig import NATIVE, PAIR, Guest, Mode, Rig, rig
+from tests.integration.mode_cases import cases, few
+from tests.integration.vgpu_rig import DIRECT, NATIVE, PAIR, Guest, Mode, Rig, rig
 from tests.integration.vgpu_worker import neighbour
 
 ENGINES = list(ENGINE_BASES)
@@ -104,13 +105,13 @@ def natively(hang: Hang, engine: str) -> dict[str, int]:
 
 @pytest.mark.parametrize("engine", ["rcs0", "vcs0"])
 @pytest.mark.parametrize("hang", REPORTED, ids=lambda function: function.__name__)
-@pytest.mark.parametrize("mode", PAIR, ids=str)
+@pytest.mark.parametrize("mode", cases(PAIR, quick=[DIRECT]), ids=str)
 def test_error_registers_as_natively(mode: Mode, hang: Hang, engine: str) -> None:
     assert observe(mode, hang, engine) == natively(hang, engine)
 
 
 @pytest.mark.parametrize("hang", REPORTED, ids=lambda function: function.__name__)
-@pytest.mark.parametrize("mode", PAIR, ids=str)
+@pytest.mark.parametrize("mode", cases(PAIR, quick=[DIRECT]), ids=str)
 def test_error_registers_after_a_neighbours_turn(mode: Mode, hang: Hang) -> None:
     """The hardware has been reset for others meanwhile; its guest still finds what happened."""
     if mode.ggtt == "ballooned":
@@ -118,7 +119,7 @@ def test_error_registers_after_a_neighbours_turn(mode: Mode, hang: Hang) -> None
     assert observe(mode, hang, "rcs0", beside=True) == natively(hang, "rcs0")
 
 
-@pytest.fixture(params=[NATIVE, *PAIR], ids=str)
+@pytest.fixture(params=cases([NATIVE, *PAIR], quick=[DIRECT]), ids=str)
 def guest(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Guest]:
     with rig(tmp_path, request.param) as made, made.guest() as connected:
         yield connected
@@ -150,13 +151,13 @@ def test_reset_and_on(guest: Guest, hang: Hang, engine: str) -> None:
     driver.wait_idle()
 
 
-@pytest.fixture(params=PAIR, ids=str)
+@pytest.fixture(params=cases(PAIR, quick=[DIRECT]), ids=str)
 def shared(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rig]:
     with rig(tmp_path, request.param, 2) as made:
         yield made
 
 
-@pytest.mark.parametrize("hang", HANGS, ids=lambda function: function.__name__)
+@pytest.mark.parametrize("hang", few(HANGS), ids=lambda function: function.__name__)
 def test_hangs_in_a_loop_beside_a_neighbour(shared: Rig, hang: Hang) -> None:
     """The neighbour's results are right, and its engines were never reset."""
     with neighbour(shared) as beside, shared.guest(0) as guest:

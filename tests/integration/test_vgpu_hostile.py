@@ -29,8 +29,9 @@ from tests.gpu_driver import (
     GpuDriver,
 )
 from tests.gpu_driver.commands import batch_start, semaphore_wait, store_dword
+from tests.integration.mode_cases import cases, few
 from tests.integration.test_softgpu_hostile import ENDLESS, TRICKS
-from tests.integration.vgpu_rig import PAIR, RAM_SIZE, Guest, Mode, Rig, rig
+from tests.integration.vgpu_rig import PAIR, RAM_SIZE, SHADOW, Guest, Mode, Rig, rig
 from tests.integration.vgpu_worker import Neighbour, neighbour
 
 ENGINES = list(ENGINE_BASES)
@@ -39,7 +40,7 @@ FUZZ_S = 2.0
 GDRST, ELSP = 0x941C, 0x230
 
 
-@pytest.fixture(params=PAIR, ids=str)
+@pytest.fixture(params=cases(PAIR, quick=[SHADOW]), ids=str)
 def shared(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rig]:
     mode: Mode = request.param
     with rig(tmp_path, mode, 2) as made:
@@ -196,7 +197,7 @@ def test_a_ring_changed_after_it_was_submitted(guest: Guest) -> None:
 # -- in mid-flight --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", few(ENGINES))
 @pytest.mark.parametrize("preemptible", [True, False])
 def test_engine_reset_in_mid_flight(
     guest: Guest, beside: Neighbour, engine: str, preemptible: bool
@@ -249,7 +250,7 @@ def test_reset_while_the_neighbour_has_the_gpu(guest: Guest, beside: Neighbour) 
     beside.goes_on()
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", few(ENGINES))
 def test_ram_unmapped_under_a_running_request(guest: Guest, beside: Neighbour, engine: str) -> None:
     spinner(guest.driver, engine)
     guest.driver.wait_until(lambda: bool(guest.driver.ports[engine].active), "a busy engine")
@@ -260,6 +261,7 @@ def test_ram_unmapped_under_a_running_request(guest: Guest, beside: Neighbour, e
     works_again(guest)
 
 
+@pytest.mark.modes
 def test_ram_comes_and_goes(guest: Guest, beside: Neighbour) -> None:
     chance = random.Random(3)
     for _ in range(40):
@@ -324,6 +326,7 @@ def test_disconnect_at_any_point(shared: Rig, beside: Neighbour, moment: str) ->
 # -- anything at all ------------------------------------------------------------------------------
 
 
+@pytest.mark.modes
 def test_random_writes_everywhere(shared: Rig, guest: Guest, beside: Neighbour) -> None:
     """Registers, entries, aperture, submissions and its own RAM, from a fixed seed."""
     chance = random.Random(20_26)

@@ -25,14 +25,15 @@ from tests.gpu_driver.commands import (
     store_register,
 )
 from tests.gpu_driver.driver import write_port
-from tests.integration.vgpu_rig import MEDIATED, PATIENCE_S, RAM_SIZE, Guest, Mode, Rig, rig
+from tests.integration.mode_cases import cases
+from tests.integration.vgpu_rig import DIRECT, MEDIATED, PATIENCE_S, RAM_SIZE, Guest, Mode, Rig, rig
 from tests.integration.vgpu_worker import Worker, neighbour
 
 ENGINES = list(ENGINE_BASES)
 BATCH, TARGET = 0x10_0000, 0x4000_0000
 
 
-@pytest.fixture(params=MEDIATED, ids=str)
+@pytest.fixture(params=cases(MEDIATED, quick=[DIRECT]), ids=str)
 def mode(request: pytest.FixtureRequest) -> Mode:
     found: Mode = request.param
     return found

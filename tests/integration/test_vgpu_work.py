@@ -41,6 +41,7 @@ from tests.gpu_driver.commands import (
     update_ggtt,
 )
 from tests.gpu_driver.memory import PAGE_64K
+from tests.integration.mode_cases import cases
 from tests.integration.vgpu_rig import ALL, PATIENCE_S, Guest, Mode, rig
 
 ENGINES = list(ENGINE_BASES)
@@ -50,7 +51,7 @@ FAR = (1 << 48) - (1 << 21)
 GPR, TIMESTAMP = 0x600, 0x358
 
 
-@pytest.fixture(params=ALL, ids=str)
+@pytest.fixture(params=cases(ALL), ids=str)
 def guest(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Guest]:
     mode: Mode = request.param
     with rig(tmp_path, mode) as made, made.guest() as connected:
@@ -415,7 +416,7 @@ class TestInterrupts:
             os.eventfd_read(guest.eventfd)
 
 
-@pytest.mark.parametrize("mode", ALL, ids=str)
+@pytest.mark.parametrize("mode", cases(ALL), ids=str)
 @pytest.mark.parametrize("base", [0, 1 << 32])
 def test_memory_in_several_places(tmp_path: Path, mode: Mode, base: int) -> None:
     """RAM from 4 GiB on, as above the hole of a big guest; a hot-plugged piece further up."""
