@@ -1,4 +1,5 @@
-"""What a vGPU is: Gen9 facts, the software GPU and (later) the control block.
+"""What a vGPU is and how many share one GPU: Gen9 facts, control block, audit, dispatcher, GPUs.
 
-May import mmio_trap and scheduler. Start reading at `mediator/softgpu/gpu.py`.
+May import mmio_trap and scheduler. Start reading at `mediator/mediation.py`, for the software GPU
+at `mediator/softgpu/gpu.py`.
 """

@@ -179,6 +179,7 @@ class Dispatcher:
             port = self.world.ports[name]
             if not port.free or vgpu.engines[name].state.stopped:
                 self.world.reset_engine(vgpu, name)
+            self.world.refresh_registers(vgpu)
             self.world.settle(vgpu)
 
     def note_switched(self, vgpu: Vgpu, offset: int, value: int) -> None:
@@ -293,7 +294,8 @@ class Dispatcher:
             memory = vgpu.memory
             with memory.using(), vgpu.lock, self.lock:
                 if self.world.current is vgpu and memory is vgpu.memory:
-                    self.world.serve(vgpu)
+                    with vgpu.holding_line():
+                        self.world.serve(vgpu)
                     self._note_idle(vgpu)
                     self._consider(vgpu)
                 else:

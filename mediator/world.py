@@ -91,6 +91,10 @@ class World:
         self.leave(vgpu)
         self.installed.forget(vgpu.ggtt)
 
+    def refresh_registers(self, vgpu: Vgpu) -> None:
+        """Virtual values of the current vGPU were reset."""
+        self._registers.enter(vgpu.registers.values)
+
     def put_register(self, offset: int, value: int) -> None:
         """A switched register of the current vGPU has a new virtual value."""
         self._registers.put(offset, value)

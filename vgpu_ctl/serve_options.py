@@ -108,7 +108,7 @@ def _remedy(given: GivenOptions, kind: VgpuType, count: int) -> str:
 
 
 def _policy(given: GivenOptions) -> Policy:
-    if given.policy != "fifo":
+    if given.policy in (None, "timeslice"):
         slice_ms = given.slice_ms
         if slice_ms is not None and math.isnan(slice_ms):  # it passes every range
             raise click.UsageError("--slice-ms nan: a number of milliseconds is needed")

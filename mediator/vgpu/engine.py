@@ -286,9 +286,9 @@ class VirtualEngine:
 
     def reset(self) -> None:
         """GDRST of this engine: lists, contexts and registers are cold again."""
+        self.vgpu.registers.reset(ENGINE_ROWS[self.name])
         self.vgpu.dispatcher.reset_engine(self.vgpu, self.name)
         self.state = EngineState()
-        self.vgpu.registers.reset(ENGINE_ROWS[self.name])
         self.vgpu.counters.engine_resets += 1
 
     def stands(self) -> bool:

@@ -67,7 +67,12 @@ def pending(vgpu: Vgpu) -> int:
 
 
 def update_line(vgpu: Vgpu) -> None:
-    """Drive the function's line; also after registers were reset or loaded."""
+    """Drive the function's line; also after registers were reset or loaded.
+
+    Not while it is held: who serves several events lets the guest hear of all of them at once.
+    """
+    if vgpu.line_held:
+        return
     enabled = vgpu.registers.values[MASTER_IRQ >> 2] & MASTER_ENABLE
     vgpu.interrupts.set_level(bool(enabled and pending(vgpu)))
 

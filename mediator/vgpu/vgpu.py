@@ -10,7 +10,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -137,6 +138,8 @@ class Vgpu:
         """By number; those that are on."""
         self.second_events: dict[int, int] = {}
         """By offset of IIR: events that came once more before they were cleared."""
+        self.line_held = False
+        """The interrupt line stays as it is for the moment."""
         self.ggtt = VirtualGgtt(
             self.plan.part, self.memory, self.addressing.iova, self._install, self.reject
         )
@@ -239,6 +242,16 @@ class Vgpu:
     def notify_clock(self) -> int:
         """Nanoseconds of a clock that only goes forward."""
         return self.clock()
+
+    @contextmanager
+    def holding_line(self) -> Iterator[None]:
+        """Inside, events are latched and the line stays; the guest would only wait for the lock."""
+        self.line_held = True
+        try:
+            yield
+        finally:
+            self.line_held = False
+            update_line(self)
 
     def reject(self, reason: Reason, text: str) -> None:
         """Count and log something that the guest does not get."""

@@ -418,7 +418,11 @@ class Workloads:
         lines = pointer & _LINES
         if not lines:
             return 0
-        return batches.shadow_fixed(pointer & ~_LINES, lines * (_LINES + 1)) | lines
+        try:
+            return batches.shadow_fixed(pointer & ~_LINES, lines * (_LINES + 1)) | lines
+        except GuestError as error:
+            error.offset = None  # not one of the ring
+            raise
 
     def _per_context(self, batches: BatchShadow, pointer: int) -> int:
         return batches.shadow(pointer & -PAGE) | _VALID if pointer & _VALID else 0

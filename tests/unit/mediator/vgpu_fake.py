@@ -122,6 +122,7 @@ class FakeVgpu:
         self.interrupts = Line()
         self.fences: dict[int, Fence] = {}
         self.second_events: dict[int, int] = {}
+        self.line_held = False
         self.flushes = 0
         self.hardware: dict[int, int] = {}
         self.switched: list[tuple[int, int]] = []
