@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from mediator.errors import GuestError, Reason
 from mediator.gen9.context_image import ImageIndex
 from mediator.physical.partition import EMPTY_TABLES, PAGE
 from mediator.vgpu.execlist import Element
-from mediator.workload import workload
+from mediator.workload import shadow_context
 from tests.unit.mediator.workload_bench import (
     BATCH,
     HAS_RUN,
@@ -42,13 +43,13 @@ def bench() -> Iterator[Bench]:
 def built(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """One entry for each register state page that was made from a guest's."""
     made: list[int] = []
-    real = workload.shadow_context.build
+    real = shadow_context.build
 
-    def build(*args: object) -> bytes:
+    def build(*args: Any) -> bytes:
         made.append(1)
-        return real(*args)  # type: ignore[arg-type]
+        return real(*args)
 
-    monkeypatch.setattr(workload.shadow_context, "build", build)
+    monkeypatch.setattr(shadow_context, "build", build)
     return made
 
 

@@ -70,7 +70,7 @@ class Memory:
 
     def write(self, address: int, data: bytes) -> None:
         if self.refuses:
-            raise GuestAddressError(address, len(data))
+            raise GuestAddressError(address, len(data), write=True)
         at = address - GUEST_PHYSICAL
         self.ggtt.memory[at : at + len(data)] = data
 
