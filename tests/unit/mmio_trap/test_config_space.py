@@ -215,3 +215,53 @@ def test_extended_space() -> None:
         config.define(4094, 0, 4)
     with pytest.raises(ValueError, match="both writable"):
         config.define(0x200, 0, 4, writable=1, w1c=1)
+
+
+def as_used(config: ConfigSpace) -> ConfigSpace:
+    """A driver has been at work."""
+    config.write(0x04, b"\x06\x04")
+    config.write(0x10, (0xE000_0000).to_bytes(4, "little"))
+    config.write(0x3C, b"\x0b")
+    return config
+
+
+def test_a_snapshot_is_the_whole_image(config: ConfigSpace) -> None:
+    as_used(config)
+    snapshot = config.snapshot()
+    assert snapshot == config.read(0, 256)
+    config.reset()
+    assert snapshot != config.read(0, 256), "a copy"
+
+
+def test_a_snapshot_is_taken_over_by_a_function_like_it(config: ConfigSpace) -> None:
+    cold = config.snapshot()
+    snapshot = as_used(config).snapshot()
+    config.reset()
+    seen: list[tuple[int, int]] = []
+    config.on_write = lambda offset, count: seen.append((offset, count))
+    config.load(snapshot)
+    assert config.snapshot() == snapshot
+    assert config.bus_master
+    assert config.bar_address(0) == 0xE000_0000
+    assert seen == []
+    config.reset()
+    assert config.snapshot() == cold
+
+
+@pytest.mark.parametrize("size", [0, 255, 257, 4096])
+def test_a_snapshot_of_another_size_is_refused(config: ConfigSpace, size: int) -> None:
+    with pytest.raises(ValueError, match=f"{size} bytes, not 256"):
+        config.load(bytes(size))
+
+
+@pytest.mark.parametrize("offset", [0x00, 0x02, 0x08, 0x0B, 0x10, 0x2E, 0x3D, 0x40])
+def test_a_snapshot_of_another_function_is_refused_and_changes_nothing(
+    config: ConfigSpace, offset: int
+) -> None:
+    snapshot = bytearray(as_used(config).snapshot())
+    config.reset()
+    before = config.snapshot()
+    snapshot[offset] ^= 1
+    with pytest.raises(ValueError, match=f"byte {offset:#x}.*another function"):
+        config.load(bytes(snapshot))
+    assert config.snapshot() == before
