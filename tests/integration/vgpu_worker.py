@@ -6,6 +6,7 @@ import random
 import struct
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from tests.gpu_driver import ENGINE_BASES, MI_BATCH_BUFFER_END, Context, Request
@@ -130,11 +131,11 @@ class Neighbour:
     def __init__(self, guest: Guest) -> None:
         self.worker = Worker(guest, 7)
         self.rounds = 0
-        self._error: BaseException | None = None
         self._end = threading.Event()
+        self._over = False
         self._round_done = threading.Condition()
-        self._thread = threading.Thread(target=self._run, name="neighbour")
-        self._thread.start()
+        self._pool = ThreadPoolExecutor(1, "neighbour")
+        self._work = self._pool.submit(self._run)
 
     def _run(self) -> None:
         try:
@@ -143,9 +144,9 @@ class Neighbour:
                 with self._round_done:
                     self.rounds += 1
                     self._round_done.notify_all()
-        except BaseException as error:  # noqa: BLE001 - raised again in `stop`
-            self._error = error
+        finally:
             with self._round_done:
+                self._over = True
                 self._round_done.notify_all()
 
     def goes_on(self, rounds: int = 2) -> None:
@@ -153,16 +154,15 @@ class Neighbour:
         with self._round_done:
             until = self.rounds + rounds
             assert self._round_done.wait_for(
-                lambda: self.rounds >= until or self._error is not None, PATIENCE_S
+                lambda: self.rounds >= until or self._over, PATIENCE_S
             ), "the neighbour stands still"
-        if self._error is not None:
-            raise self._error
+        if self._over:
+            self._work.result()
 
     def stop(self) -> None:
         self._end.set()
-        self._thread.join(PATIENCE_S)
-        if self._error is not None:
-            raise self._error
+        self._pool.shutdown(wait=False)
+        self._work.result(PATIENCE_S)
 
 
 @contextmanager

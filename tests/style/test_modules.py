@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import re
+from collections import Counter
 from collections.abc import Iterator
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -16,8 +17,15 @@ from tests.style.tree import PACKAGES, ROOT, files, modules, name, syntax, text
 LONGEST = 500
 """Lines of a module, past which its docstring says why."""
 _SOURCES = (".py", ".c", ".h")
-CATCH_ALL = ["mediator/softgpu/engine.py", "mmio_trap/vfio_user/server.py"]
-"""Where a thread's loop begins: one for each client, one for each engine."""
+CATCH_ALL = {
+    "mediator/dispatcher.py": 3,
+    "mediator/softgpu/engine.py": 1,
+    "mmio_trap/vfio_user/server.py": 1,
+}
+"""How often, where a thread's loop begins: one for each client, one for each engine of the software
+GPU, and the dispatcher's. That one serves all guests and must outlive a failure with one of them,
+also while it puts that one off; and a trap that finds the GPU free must not pay for the failure.
+"""
 _BROAD = {"Exception", "BaseException"}
 
 _MACHINE_PATH = re.compile(r"(?<![\w./$}])/(?:home|Users|root|work)/[A-Za-z0-9._]|~/[.]cache")
@@ -56,8 +64,8 @@ def _excused(path: Path) -> bool:
 
 
 def test_only_the_threads_loops_catch_everything() -> None:
-    found = [name(path) for path in modules() for _ in _broad_handlers(syntax(path))]
-    assert sorted(found) == CATCH_ALL
+    found = Counter(name(path) for path in modules() for _ in _broad_handlers(syntax(path)))
+    assert found == CATCH_ALL
 
 
 def _broad_handlers(tree: ast.Module) -> Iterator[ast.ExceptHandler]:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import fcntl
-import gc
 import os
 import threading
 from bisect import bisect_right
-from collections.abc import Iterator
 from errno import EACCES, EEXIST, EINVAL, ENOENT, ENOSPC, EPERM
 from pathlib import Path
 
@@ -16,28 +14,7 @@ import pytest
 
 import mmio_trap.guest_memory as module
 from mmio_trap.guest_memory import LOGGED_PAGES, PAGE_SIZE, GuestAddressError, GuestMemory
-
-SIZE = 64 * PAGE_SIZE
-
-
-def open_fds() -> int:
-    gc.collect()
-    return sum(1 for _ in Path("/proc/self/fd").iterdir())
-
-
-@pytest.fixture
-def memory() -> Iterator[GuestMemory]:
-    made = GuestMemory()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def fd() -> Iterator[int]:
-    made = os.memfd_create("guest", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    os.ftruncate(made, SIZE)
-    yield made
-    os.close(made)
+from tests.unit.mmio_trap.guest_file import SIZE, open_fds
 
 
 def test_bytes_are_the_files(memory: GuestMemory, fd: int) -> None:
@@ -368,105 +345,6 @@ def test_user_waits_for_a_change_that_waits(memory: GuestMemory, fd: int) -> Non
     for user in users:
         user.join(10)
         assert not user.is_alive()
-
-
-# The watcher
-
-
-class Watcher:
-    """Notes what it is told, and refuses when asked to."""
-
-    def __init__(self, memory: GuestMemory) -> None:
-        self.memory = memory
-        self.told: list[tuple[object, ...]] = []
-        self.refuses = False
-
-    def mapped(
-        self, address: int, size: int, fd: int, fd_offset: int, readable: bool, writable: bool
-    ) -> None:
-        if self.refuses:
-            raise OSError(ENOSPC, "not here")
-        os.fstat(fd)
-        self.told.append(("mapped", address, size, fd_offset, readable, writable))
-
-    def unmapped(self, address: int, size: int) -> None:
-        self.memory.read(address, size)  # still there
-        self.told.append(("unmapped", address, size))
-
-
-@pytest.fixture
-def watcher(memory: GuestMemory) -> Watcher:
-    made = Watcher(memory)
-    memory.set_watcher(made)
-    return made
-
-
-def test_a_watcher_is_told_of_every_range(memory: GuestMemory, fd: int, watcher: Watcher) -> None:
-    memory.map(0x1000, PAGE_SIZE, fd, PAGE_SIZE, True, False)
-    memory.map(0x4000, 2 * PAGE_SIZE, fd, 0, True, True)
-    memory.map(0x8000, PAGE_SIZE, fd, 0, True, True)
-    assert watcher.told == [
-        ("mapped", 0x1000, PAGE_SIZE, PAGE_SIZE, True, False),
-        ("mapped", 0x4000, 2 * PAGE_SIZE, 0, True, True),
-        ("mapped", 0x8000, PAGE_SIZE, 0, True, True),
-    ]
-    watcher.told.clear()
-    memory.unmap(0, 0x6000)
-    assert watcher.told == [("unmapped", 0x1000, PAGE_SIZE), ("unmapped", 0x4000, 2 * PAGE_SIZE)]
-    watcher.told.clear()
-    memory.close()
-    assert watcher.told == [("unmapped", 0x8000, PAGE_SIZE)]
-
-
-def test_a_watcher_is_not_told_of_what_has_no_file(memory: GuestMemory, watcher: Watcher) -> None:
-    memory.map(0x1000, PAGE_SIZE, None, 0, True, True)
-    memory.unmap_all()
-    assert watcher.told == []
-
-
-def test_a_watcher_is_not_told_of_what_is_refused(
-    memory: GuestMemory, fd: int, watcher: Watcher
-) -> None:
-    memory.map(0, PAGE_SIZE, fd, 0, True, True)
-    watcher.told.clear()
-    for address, size, offset in ((0, PAGE_SIZE, 0), (PAGE_SIZE, SIZE, PAGE_SIZE)):
-        with pytest.raises(OSError, match=r"overlaps|ends at"):
-            memory.map(address, size, fd, offset, True, True)
-    with pytest.raises(OSError, match=r"cuts|nothing"):
-        memory.unmap(PAGE_SIZE, PAGE_SIZE)
-    assert watcher.told == []
-
-
-def test_a_watcher_that_refuses_undoes_the_map(
-    memory: GuestMemory, fd: int, watcher: Watcher
-) -> None:
-    before = open_fds()
-    watcher.refuses = True
-    generation = memory.generation
-    for _ in range(3):
-        with pytest.raises(OSError, match="not here") as caught:
-            memory.map(0, PAGE_SIZE, fd, 0, True, True)
-        assert caught.value.errno == ENOSPC
-    assert (memory.generation, len(memory.table)) == (generation, 0)
-    with pytest.raises(GuestAddressError):
-        memory.read(0, 1)
-    watcher.refuses = False
-    memory.map(0, PAGE_SIZE, fd, 0, True, True)
-    watcher.refuses = True
-    with pytest.raises(OSError, match="not here"):
-        memory.map(PAGE_SIZE, PAGE_SIZE, fd, PAGE_SIZE, True, True)
-    memory.write(0, b"x")
-    assert os.pread(fd, 1, 0) == b"x"
-    memory.close()
-    assert open_fds() == before
-
-
-def test_no_watcher_any_more(memory: GuestMemory, fd: int, watcher: Watcher) -> None:
-    memory.map(0, PAGE_SIZE, fd, 0, True, True)
-    watcher.told.clear()
-    memory.set_watcher(None)
-    memory.unmap_all()
-    assert watcher.told == []
 
 
 # The dirty log
