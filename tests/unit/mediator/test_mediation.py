@@ -29,7 +29,13 @@ def mediation(
     gpu: SoftPhysicalGpu | None = None,
 ) -> Mediation:
     physical = gpu or SoftPhysicalGpu(KABY_LAKE_GT2)
-    return Mediation(physical, count, type_name, Timeslice(), address_space, ggtt, weights=weights)
+    try:
+        return Mediation(
+            physical, count, type_name, Timeslice(), address_space, ggtt, weights=weights
+        )
+    except BaseException:
+        physical.close()
+        raise
 
 
 def test_a_type_that_does_not_exist_is_refused_with_those_that_do() -> None:
@@ -64,7 +70,6 @@ def test_a_gpu_that_does_not_come_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu, "read32", lambda _offset: 0xFFFF_FFFF)
     with pytest.raises(HardwareError):
         mediation(gpu=gpu)
-    gpu.close()
 
 
 def test_weights_are_the_types_or_those_that_are_given() -> None:
