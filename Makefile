@@ -49,7 +49,7 @@ guests:
 	@$(PYTHON) -m tests.guests.images
 
 test: check guests
-	$(BIN)/pytest -q -m modes tests/integration
+	$(BIN)/pytest -q -m modes tests/fuzz tests/integration
 	$(BIN)/pytest -v -m system tests/system
 	@echo "make test: all passed"
 

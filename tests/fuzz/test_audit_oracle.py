@@ -43,6 +43,7 @@ def test_nothing_that_the_audit_accepts_gets_out() -> None:
     assert executed >= REACHING
 
 
+@pytest.mark.modes
 @pytest.mark.parametrize("name", ["MI_UPDATE_GTT", *sorted(REACHING - {"MI_BATCH_BUFFER_START"})])
 def test_the_judge_sees_a_command_that_is_not_audited(
     monkeypatch: pytest.MonkeyPatch, name: str

@@ -245,6 +245,7 @@ def resident_bytes() -> int:
     return int(fields[1]) * os.sysconf("SC_PAGESIZE")
 
 
+@pytest.mark.modes
 def test_clients_leave_nothing_behind(served: Served, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.ERROR)
 

@@ -245,6 +245,7 @@ def test_accesses_of_any_size_and_place(guest: Guest, size: int) -> None:
     assert guest.driver.read32(0x2358)
 
 
+@pytest.mark.modes
 def test_random_writes_everywhere_while_engines_run(served: Served, guest: Guest) -> None:
     """Registers, global entries, aperture and the guest's own RAM, from a fixed seed."""
     chance = random.Random(20_24)

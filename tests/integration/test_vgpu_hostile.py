@@ -29,7 +29,7 @@ from tests.gpu_driver import (
     GpuDriver,
 )
 from tests.gpu_driver.commands import batch_start, semaphore_wait, store_dword
-from tests.integration.mode_cases import cases, few
+from tests.integration.mode_cases import cases
 from tests.integration.test_softgpu_hostile import ENDLESS, TRICKS
 from tests.integration.vgpu_rig import PAIR, RAM_SIZE, SHADOW, Guest, Mode, Rig, rig
 from tests.integration.vgpu_worker import Neighbour, neighbour
@@ -197,7 +197,8 @@ def test_a_ring_changed_after_it_was_submitted(guest: Guest) -> None:
 # -- in mid-flight --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("engine", few(ENGINES))
+@pytest.mark.modes
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("preemptible", [True, False])
 def test_engine_reset_in_mid_flight(
     guest: Guest, beside: Neighbour, engine: str, preemptible: bool
@@ -221,6 +222,7 @@ def test_engine_reset_in_mid_flight(
     driver.wait_idle()
 
 
+@pytest.mark.modes
 @pytest.mark.parametrize("kind", ["full", "bare", "function"])
 def test_reset_of_everything_in_mid_flight(guest: Guest, beside: Neighbour, kind: str) -> None:
     for _ in range(4):
@@ -250,7 +252,8 @@ def test_reset_while_the_neighbour_has_the_gpu(guest: Guest, beside: Neighbour) 
     beside.goes_on()
 
 
-@pytest.mark.parametrize("engine", few(ENGINES))
+@pytest.mark.modes
+@pytest.mark.parametrize("engine", ENGINES)
 def test_ram_unmapped_under_a_running_request(guest: Guest, beside: Neighbour, engine: str) -> None:
     spinner(guest.driver, engine)
     guest.driver.wait_until(lambda: bool(guest.driver.ports[engine].active), "a busy engine")
