@@ -55,6 +55,8 @@ class Kind(Enum):
     BATCH_START = auto()
     """A privileged batch is copied and audited too."""
     BATCH_END = auto()
+    ARBITRATION = auto()
+    """Must not keep a user batch on the hardware of a guest that knows that it shares it."""
     CONDITIONAL_END = auto()
     """Compares memory, as ADDRESSES."""
 
@@ -161,7 +163,7 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType(
         "MI_ARB_CHECK": _PASS,
         "MI_RS_CONTROL": _PASS,
         "MI_REPORT_HEAD": _PASS,  # into the context's own status page, which is the guest's
-        "MI_ARB_ON_OFF": _PASS,
+        "MI_ARB_ON_OFF": Rule(Kind.ARBITRATION),
         "MI_URB_ATOMIC_ALLOC": _PASS,
         "MI_BATCH_BUFFER_END": Rule(Kind.BATCH_END),
         "MI_SUSPEND_FLUSH": _NO_OPERATION,

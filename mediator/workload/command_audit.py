@@ -63,6 +63,7 @@ _FLUSH_WRITE_DWORDS: Final = 4
 _FLUSH_RESERVED: Final = 2
 _QWORD_ALIGN: Final = 0xFFFF_FFF8
 
+_ARBITRATION_ON: Final = 1 << 0
 _BATCH_SECOND_LEVEL: Final = 1 << 22
 _BATCH_ADD_OFFSET: Final = 1 << 16
 _BATCH_PREDICATED: Final = 1 << 15
@@ -391,6 +392,20 @@ def _batch_start(stream: Stream, at: int, _length: int) -> bool | None:
     return not (stream.in_ring or call or header & _BATCH_PREDICATED)
 
 
+def _arbitration(stream: Stream, at: int, _length: int) -> bool | None:
+    """Arbitration goes off for a user batch: with PVINFO i915 does so, since it never preempts.
+
+    The mediator does, and what cannot be preempted is lost when its slice ends. Without PVINFO
+    i915 itself leaves arbitration on there.
+    """
+    follows = stream.dwords[at + 1] if at + 1 < len(stream.dwords) else 0
+    starts_user_batch = follows >> 23 == _BATCH_START >> 23 and follows & _BATCH_PPGTT
+    off = not stream.dwords[at] & _ARBITRATION_ON
+    if off and starts_user_batch and stream.in_ring and stream.view.knows_of_sharing:
+        stream.put(at, stream.dwords[at] | _ARBITRATION_ON)
+    return None
+
+
 def _batch_end(stream: Stream, at: int, _length: int) -> bool | None:
     if stream.in_ring:
         stream.refuse(Reason.BAD_COMMAND, at, "outside a batch")
@@ -424,6 +439,7 @@ _CHECKS: Final = MappingProxyType(
         Kind.UPDATE_GTT: _update_gtt,
         Kind.BATCH_START: _batch_start,
         Kind.BATCH_END: _batch_end,
+        Kind.ARBITRATION: _arbitration,
         Kind.CONDITIONAL_END: _conditional_end,
     }
 )

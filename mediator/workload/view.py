@@ -24,6 +24,8 @@ class AuditView(Protocol):
 
     engine_class: EngineClass
     mmio_base: int
+    knows_of_sharing: bool
+    """The guest was told by PVINFO, and so never preempts its own contexts."""
 
     def owns(self, address: int, length: int) -> bool:
         """Whether all ``length`` bytes of GGTT from ``address`` on are the vGPU's part."""

@@ -125,6 +125,7 @@ class Workloads:
         self._slot = self.slots[0]
         self.engine_class: EngineClass = facts.engine_class
         self.mmio_base = facts.mmio_base
+        self.knows_of_sharing = not vgpu.private_ggtt
 
     # -- admitting ---------------------------------------------------------------------------
 

@@ -43,6 +43,7 @@ class FakeView:
     """Implements `AuditView`. ``policy`` overrides what registers are; others pass."""
 
     engine_class: str = "RCS"
+    knows_of_sharing: bool = False
     policy: dict[int, RegisterUse] = field(default_factory=dict)
     values: dict[int, int] = field(default_factory=dict)
     """Of virtual registers."""

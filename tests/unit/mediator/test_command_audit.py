@@ -370,3 +370,21 @@ def test_what_is_shared_is_taken_out(command: list[int]) -> None:
     assert found.dwords == [0] * len(command)
     assert found.counts.dropped == 1
     assert found.reasons == [Reason.UNKNOWN_COMMAND]
+
+
+# -- arbitration ------------------------------------------------------------------------------
+
+_OFF, _ON = 0x08 << 23, 0x08 << 23 | 1
+_USER_BATCH = [0x31 << 23 | 1 << 8 | 1, 0x10_0000, 0]
+
+
+@pytest.mark.parametrize("knows", [False, True])
+def test_arbitration_stays_on_for_user_batches_of_a_guest_that_knows(knows: bool) -> None:
+    commands = [_OFF, *_USER_BATCH, _OFF, 0, _OFF, 0]
+    found = audit(commands, FakeView(knows_of_sharing=knows))
+    assert found.dwords == [_ON if knows else _OFF, *_USER_BATCH, _OFF, 0, _OFF, 0]
+
+
+def test_an_operand_that_looks_like_it_is_left_alone() -> None:
+    commands = [0x20 << 23 | 2, 0x1000, 0, _OFF, *_USER_BATCH, 0]
+    assert audit(commands, FakeView(knows_of_sharing=True)).dwords == commands
