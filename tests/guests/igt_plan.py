@@ -41,8 +41,8 @@ PROGRAMS = (
     Program("gem_busy"),
     Program("gem_ringfill", ("legacy-basic", "engines-basic", "engines-child", "basic-all"), 300.0),
     Program("gem_ctx_create", ("basic", "ext-param", "basic-files", "files", "active")),
-    # Left out: eviction, which fills the GGTT with contexts where memory is larger: with the 2 GiB of
-    # GGTT of a vGPU these are tens of thousands, minutes under TCG.
+    # Left out: eviction, which fills the GGTT with contexts where memory is larger: with the 2 GiB
+    # of GGTT of a vGPU these are tens of thousands, minutes under TCG.
     Program("gem_ctx_exec", ("[!e]*",)),
     Program(
         "gem_ctx_switch",
