@@ -35,6 +35,7 @@ WATCHDOG_NS = 250_000_000
 turn must not wait so long that its own driver gives up: i915 does so after 640 ms."""
 
 _LONGEST_POLL_MS = 1000
+_LOOK_AGAIN_NS = 10_000_000
 
 
 class Dispatcher:
@@ -316,7 +317,8 @@ class Dispatcher:
         if works and now < self.world.deadline_ns:
             return
         ready = {v.index for v in self._vgpus.values() if v.has_work}
-        if not ready:
+        if not ready:  # what is on the hardware stands: look again, but not at once
+            self.world.deadline_ns = now + _LOOK_AGAIN_NS
             return
         if works:
             self._charge(vgpu)

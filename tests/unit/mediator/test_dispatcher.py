@@ -305,3 +305,18 @@ def _head(engine: Any) -> int | None:
     """Where the ring of what ``engine`` runs has got to."""
     context = engine.context
     return None if context is None else int(context.ring.head)
+
+
+def test_a_guest_that_stands_does_not_keep_the_dispatcher_busy(bench: Bench) -> None:
+    """Its engine hangs and it alone is there: the slice is over again and again."""
+    guilty = bench.a.driver.create_context("rcs0")
+    bench.a.driver.emit(guilty, [0xFFFF_FFFF, 0])
+    bench.a.driver.submit(guilty)
+    bench.hardware_does(lambda: bool(bench.a.vgpu.engines["rcs0"].state.hung))
+    bench.a.spin("vcs0")
+    bench.hardware_does(lambda: bench.hardware.engines["vcs0"].context is not None)
+    bench.turn()
+    bench.a.vgpu.engines["vcs0"].state.hung = "as if it were hung too"
+    bench.skip_ns += 10 * bench.dispatcher.world._patience_ns
+    bench.turn()
+    assert bench.dispatcher._patience_ms() > 1
