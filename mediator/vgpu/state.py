@@ -51,7 +51,7 @@ def decode(data: bytes) -> VgpuState:
         if version != VERSION:
             raise ValueError(f"vGPU state of version {version}, this program reads {VERSION}")
         return msgspec.msgpack.decode(data, type=VgpuState)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:  # the latter: lists within lists
         raise ValueError(f"not a vGPU state: {error}") from error
 
 
