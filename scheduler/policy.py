@@ -19,6 +19,16 @@ class Slice:
     length_ns: int
 
 
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """None of those with work may run before ``until_ns``, which is later than now.
+
+    So it is until work comes to another vGPU or a limit is changed: then ask again at once.
+    """
+
+    until_ns: int
+
+
 class Policy(Protocol):
     """Chooses among vGPUs, known by their numbers. One vGPU at a time has the whole GPU.
 
@@ -38,8 +48,11 @@ class Policy(Protocol):
     def arrive(self, vgpu: int, now_ns: int) -> None:
         """Work has come to ``vgpu``, which was idle or had other work queued or running."""
 
-    def pick(self, ready: Collection[int], now_ns: int) -> Slice | None:
-        """The next turn goes to one of ``ready``, all vGPUs with work; None only without any."""
+    def pick(self, ready: Collection[int], now_ns: int) -> Slice | Idle | None:
+        """The next turn goes to one of ``ready``, all vGPUs with work; None only without any.
+
+        `Idle` comes from a policy that limits vGPUs, as `scheduler.cap.Capped`, and no other.
+        """
 
     def charge(self, vgpu: int, used_ns: int, now_ns: int) -> None:
         """``vgpu`` has had the GPU for ``used_ns`` and has let go of it."""

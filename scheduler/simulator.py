@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from scheduler.policy import Policy
+from scheduler.policy import Idle, Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +100,10 @@ class _Simulation:
             self.queues[vgpu].ready = True
             self.policy.arrive(vgpu, arrival_ns)
 
+    def arrivals(self) -> list[int]:
+        """When work comes to those that have none, in ns."""
+        return [queue.arrival_ns for queue in self.queues.values() if not queue.ready]
+
     def turn(self, vgpu: int, start_ns: int, length_ns: int) -> int:
         """Run ``vgpu`` until its slice is over or its work done; the time used."""
         queue = self.queues[vgpu]
@@ -126,7 +130,7 @@ def simulate(
     """Serve ``clients`` for ``until_ns``, the last turn to its end.
 
     ``switch_ns`` passes whenever the GPU goes to another vGPU, and is charged to nobody. Raises
-    ValueError when the policy leaves the GPU idle although there is work.
+    ValueError when the policy leaves the GPU idle although there is work, and says not until when.
     """
     simulation = _Simulation(policy, clients)
     now = 0
@@ -138,7 +142,12 @@ def simulate(
         if choice is None:
             if ready:
                 raise ValueError(f"nobody was picked of {ready} at {now} ns")
-            now = min(queue.arrival_ns for queue in simulation.queues.values())
+            now = min(simulation.arrivals())
+            continue
+        if isinstance(choice, Idle):
+            if choice.until_ns <= now:
+                raise ValueError(f"idle until {choice.until_ns} ns at {now} ns")
+            now = min([choice.until_ns, *simulation.arrivals()])
             continue
         if choice.vgpu != present:
             now += switch_ns

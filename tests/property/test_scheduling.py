@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import combinations
 
@@ -10,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scheduler.cap import LEAST_NS, WINDOW_NS, Capped
 from scheduler.policies import POLICIES
 from scheduler.policies.fifo import LIMIT_NS, Fifo
 from scheduler.policies.timeslice import Timeslice
-from scheduler.policy import Slice
+from scheduler.policy import Idle, Policy, Slice
 from scheduler.simulator import Client, Request, Trace, simulate
 
 MS = 1_000_000
@@ -34,7 +36,7 @@ busy_loads = st.lists(busy_clients, min_size=2, max_size=5)
 mixed_loads = st.tuples(busy_loads, st.lists(any_clients, max_size=3))
 
 
-def run(policy: Timeslice | Fifo, clients: list[Client], until_ns: int) -> Trace:
+def run(policy: Policy, clients: list[Client], until_ns: int) -> Trace:
     return simulate(policy, dict(enumerate(clients)), until_ns)
 
 
@@ -152,3 +154,148 @@ def test_small_charges_add_up(weight: int) -> None:
     for _ in range(1_000):
         policy.charge(0, 1, 0)
     assert policy.accounts[0].virtual >> 20 == pytest.approx(1_000 / weight, abs=1)
+
+
+# -- caps -----------------------------------------------------------------------------------------
+
+SWITCH_NS = MS
+names = st.sampled_from(sorted(POLICIES))
+caps = st.one_of(st.floats(0.001, 1), st.sampled_from([0.01, 0.1, 0.25, 0.5, 0.9, 1.0]))
+
+
+@dataclass
+class Limited(Capped):
+    """Sets the caps of ``plan``, in order of time, each when it is time and no turn under way."""
+
+    plan: list[tuple[int, Mapping[int, float]]] = field(default_factory=list)
+    changed_ns: int = 0
+    """When the last change was."""
+
+    def pick(self, ready: Collection[int], now_ns: int) -> Slice | Idle | None:
+        """See `Policy.pick`."""
+        while self.plan and self.plan[0][0] <= now_ns:
+            for vgpu, cap in self.plan.pop(0)[1].items():
+                self.set_cap(vgpu, cap, now_ns)
+            self.changed_ns = now_ns
+        choice = super().pick(ready, now_ns)
+        if isinstance(choice, Idle) and self.plan:
+            return Idle(min(choice.until_ns, self.plan[0][0]))
+        return choice
+
+
+def longest_overrun(client: Client) -> int:
+    """What a turn may last after its slice: less than one request that cannot be stopped."""
+    return max((one.length_ns for one in client.requests if not one.preemptible), default=0)
+
+
+def excesses(trace: Trace, vgpu: int, cap: Fraction, start_ns: int = 0) -> list[Fraction]:
+    """Use of ``vgpu`` less its cap's part of time, where it turns: at the ends of its turns."""
+    used, found = 0, [-cap * start_ns]
+    for turn in trace.turns:
+        if turn.vgpu == vgpu and turn.start_ns >= start_ns:
+            found.append(used - cap * turn.start_ns)
+            used += turn.used_ns
+            found.append(used - cap * (turn.start_ns + turn.used_ns))
+    found.append(used - cap * trace.end_ns)
+    return found
+
+
+def greatest_rise(values: list[Fraction]) -> Fraction:
+    """The most that a value is above an earlier one."""
+    least, rise = values[0], Fraction(0)
+    for value in values:
+        least = min(least, value)
+        rise = max(rise, value - least)
+    return rise
+
+
+def burst(cap: Fraction) -> Fraction:
+    """What a bucket holds, and a nanosecond for the rounding."""
+    return cap * WINDOW_NS + LEAST_NS + 1
+
+
+def arrears(trace: Trace, client: Client) -> int:
+    """What a lone vGPU may lack, and a nanosecond for the rounding at each turn and at the end."""
+    return LEAST_NS + longest_overrun(client) + len(trace.turns) + 1
+
+
+@given(
+    st.lists(st.tuples(any_clients, caps), min_size=1, max_size=4),
+    names,
+    st.sampled_from([0, SWITCH_NS]),
+)
+def test_no_interval_has_more_than_the_cap(
+    load: list[tuple[Client, float]], name: str, switch_ns: int
+) -> None:
+    """At most c * T + c * 100 ms + 4 ms + O in every interval of T, whoever else is there."""
+    clients = dict(enumerate(client for client, _ in load))
+    plan = {vgpu: cap for vgpu, (_, cap) in enumerate(load)}
+    trace = simulate(Limited(POLICIES[name](), plan=[(0, plan)]), clients, 1_000 * MS, switch_ns)
+    for vgpu, client in clients.items():
+        cap = Fraction(plan[vgpu])
+        rise = greatest_rise(excesses(trace, vgpu, cap))
+        assert rise <= burst(cap) + longest_overrun(client)
+
+
+@given(busy_clients, caps, names)
+def test_alone_a_vgpu_gets_its_cap(client: Client, limit: float, name: str) -> None:
+    """At least c * T - 4 ms - O in every interval, and no wait beyond (4 ms + O) / c."""
+    cap = Fraction(limit)
+    trace = simulate(Limited(POLICIES[name](), plan=[(0, {0: limit})]), {0: client}, 2_000 * MS)
+    lag = arrears(trace, client)
+    assert greatest_rise([-value for value in excesses(trace, 0, cap)]) <= lag
+    ends = [0] + [turn.start_ns + turn.used_ns for turn in trace.turns]
+    for turn, end_ns in zip(trace.turns, ends, strict=False):
+        assert turn.start_ns - end_ns <= lag / cap
+
+
+@given(busy_clients, caps, caps, st.integers(0, 1_000 * MS), names)
+def test_a_change_takes_effect_at_once(
+    client: Client, before: float, after: float, change_ns: int, name: str
+) -> None:
+    """Both bounds hold from the change on as if the cap had been so from the beginning."""
+    policy = Limited(POLICIES[name](), plan=[(0, {0: before}), (change_ns, {0: after})])
+    trace = simulate(policy, {0: client}, 2_000 * MS)
+    cap = Fraction(after)
+    found = excesses(trace, 0, cap, policy.changed_ns)
+    assert greatest_rise(found) <= burst(cap) + longest_overrun(client)
+    assert greatest_rise([-value for value in found]) <= arrears(trace, client)
+
+
+@given(busy_loads, st.lists(st.tuples(any_clients, caps), min_size=1, max_size=3))
+def test_caps_leave_the_rest_to_the_others_by_weight(
+    busy: list[Client], limited: list[tuple[Client, float]]
+) -> None:
+    """No time is lost, and those without a cap stay within their bound."""
+    clients = busy + [client for client, _ in limited]
+    plan = {len(busy) + number: cap for number, (_, cap) in enumerate(limited)}
+    trace = run(Limited(Checked(), plan=[(0, plan)]), clients, 2_000 * MS)
+    assert sum(turn.used_ns for turn in trace.turns) == trace.end_ns
+    for one, other in combinations(range(len(busy)), 2):
+        found = differences(trace, clients, one, other)
+        bound = sum(Fraction(trace.longest_turn(n), clients[n].weight) for n in (one, other))
+        assert max(found) - min(found) <= bound + 1
+
+
+@given(busy_clients, st.lists(st.tuples(any_clients, caps), min_size=1, max_size=3))
+def test_who_was_held_back_never_gets_more_than_a_busy_one(
+    busy: Client, limited: list[tuple[Client, float]]
+) -> None:
+    """Being held back earns nothing, as idleness."""
+    clients = [busy] + [client for client, _ in limited]
+    plan = {number: cap for number, (_, cap) in enumerate(limited, 1)}
+    trace = run(Limited(Checked(), plan=[(0, plan)]), clients, 2_000 * MS)
+    for one in plan:
+        found = differences(trace, clients, one, 0)
+        bound = sum(Fraction(trace.longest_turn(n), clients[n].weight) for n in (one, 0))
+        assert greatest_rise(found) <= bound + 1
+
+
+@given(st.lists(any_clients, min_size=1, max_size=5), names, st.booleans())
+def test_without_caps_the_choices_are_the_inner_policys(
+    clients: list[Client], name: str, lifted: bool
+) -> None:
+    """Turn by turn, also with caps of 1: all laws above hold."""
+    make: Callable[[], Policy] = POLICIES[name]
+    policy = Limited(make(), plan=[(0, dict.fromkeys(range(len(clients)), 1.0))] if lifted else [])
+    assert run(policy, clients, 1_000 * MS) == run(make(), clients, 1_000 * MS)

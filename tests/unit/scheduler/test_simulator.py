@@ -6,9 +6,10 @@ from collections.abc import Collection
 
 import pytest
 
+from scheduler.cap import Capped
 from scheduler.policies import POLICIES
 from scheduler.policies.fifo import Fifo
-from scheduler.policy import Policy, Slice
+from scheduler.policy import Idle, Policy, Slice
 from scheduler.simulator import Client, Request, Turn, simulate
 
 
@@ -40,6 +41,45 @@ def test_a_policy_that_idles_is_found_out() -> None:
 
     with pytest.raises(ValueError, match=r"nobody was picked of \[0\] at 0 ns"):
         simulate(Lazy(), {0: Client(1, (Request(1),))}, 5)
+
+
+class Resting(Capped):
+    """Lets nobody run in the first 8 ns, and in the first 4 says that it will by then."""
+
+    def pick(self, ready: Collection[int], now_ns: int) -> Slice | Idle | None:
+        """See `Policy.pick`."""
+        choice = super().pick(ready, now_ns)
+        if choice is None or now_ns >= 8:
+            return choice
+        return Idle(4 if now_ns < 4 else 8)
+
+
+def test_the_gpu_is_idle_as_long_as_the_policy_says() -> None:
+    trace = simulate(Resting(Fifo(4)), {0: Client(1, (Request(2),))}, 12)
+    assert trace.turns == [Turn(0, 8, 4)]
+    assert trace.waits[0][0] == 8
+
+
+def test_work_that_comes_ends_the_idleness() -> None:
+    seen: list[tuple[int, tuple[int, ...]]] = []
+
+    class Watched(Resting):
+        def pick(self, ready: Collection[int], now_ns: int) -> Slice | Idle | None:
+            seen.append((now_ns, tuple(ready)))
+            return super().pick(ready, now_ns)
+
+    clients = {0: Client(1, (Request(20),)), 1: Client(1, (Request(1, pause_ns=6),))}
+    simulate(Watched(Fifo(20)), clients, 10)
+    assert seen == [(0, (0,)), (4, (0,)), (6, (0, 1)), (8, (0, 1))]
+
+
+def test_an_end_of_idleness_that_is_not_later_is_found_out() -> None:
+    class Stuck(Capped):
+        def pick(self, ready: Collection[int], now_ns: int) -> Slice | Idle | None:
+            return Idle(now_ns)
+
+    with pytest.raises(ValueError, match="idle until 0 ns at 0 ns"):
+        simulate(Stuck(Fifo()), {0: Client(1, (Request(1),))}, 5)
 
 
 @pytest.mark.parametrize("name", POLICIES)
