@@ -21,7 +21,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from mediator.gen9 import registers as reg
+from mediator.vgpu.metrics import GpuCounters
 from mediator.world import World
+from scheduler.cap import Capped
+from scheduler.policy import Idle, Slice
 
 if TYPE_CHECKING:
     from mediator.physical.host import HostGpu
@@ -52,8 +55,9 @@ class Dispatcher:
     ) -> None:
         """``on_restart`` writes GGTT entries again after the GPU was brought up from cold."""
         self.host = host
-        self.policy = policy
+        self.policy = Capped(policy)
         self.clock = clock
+        self.counters = GpuCounters(clock())
         self.lock = threading.RLock()
         self.world = World(
             host,
@@ -62,9 +66,12 @@ class Dispatcher:
             clock=clock,
             on_leave=self._account_leaving,
             on_restart=on_restart,
+            counters=self.counters,
         )
         self._vgpus: dict[int, Vgpu] = {}
         self._busy_since: int | None = None
+        self._idle_until = 0
+        """While all that have work have had their share: when the next may run."""
         self._wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._exit = False
         self._thread: threading.Thread | None = None
@@ -73,11 +80,6 @@ class Dispatcher:
     def current(self) -> Vgpu | None:
         """Whose world the hardware is in; it stays when it has nothing to do."""
         return self.world.current
-
-    @property
-    def switches(self) -> int:
-        """How often the hardware was given to a vGPU."""
-        return self.world.switches
 
     # -- life cycle -------------------------------------------------------------------------------
 
@@ -94,11 +96,17 @@ class Dispatcher:
             self._thread.join()
             self._thread = None
 
+    def close(self) -> None:
+        """Let go of its file descriptor; the thread has ended."""
+        os.close(self._wake_fd)
+
     def add(self, vgpu: Vgpu) -> None:
         """A vGPU's client has come."""
         with self.lock:
             self._vgpus[vgpu.index] = vgpu
-            self.policy.add(vgpu.index, vgpu.weight, self.clock())
+            now = self.clock()
+            self.policy.add(vgpu.index, vgpu.weight, now)
+            self.policy.set_cap(vgpu.index, vgpu.cap, now)
 
     def remove(self, vgpu: Vgpu) -> None:
         """A vGPU's client has gone: nothing of it stays on the hardware. Its lock is held."""
@@ -108,6 +116,49 @@ class Dispatcher:
                 self.policy.remove(vgpu.index)
             self.world.installed.forget(vgpu.ggtt)
         self.wake()
+
+    def set_share(self, vgpu: Vgpu, weight: int, cap: float) -> None:
+        """From now on ``vgpu`` is due ``weight`` parts, and at most ``cap`` of all time.
+
+        Raises ValueError, with nothing changed, for a weight below 1 or a cap not in (0, 1].
+        """
+        with self.lock:
+            if vgpu.index in self._vgpus:
+                if self.world.current is vgpu:
+                    self._charge(vgpu)  # what it used so far counts under the old cap
+                self.policy.set_weight(vgpu.index, weight)
+                try:
+                    self.policy.set_cap(vgpu.index, cap, self.clock())
+                except ValueError:
+                    self.policy.set_weight(vgpu.index, vgpu.weight)
+                    raise
+                if self.world.current is vgpu and not self.world.ending:
+                    self.world.deadline_ns = self.clock()
+            vgpu.weight, vgpu.cap = weight, cap
+        self.wake()
+
+    def lose_work(self, vgpu: Vgpu, reason: str) -> None:
+        """Every engine that has work of ``vgpu`` stands as after a hang; its lock is held."""
+        with self.lock:
+            on_hardware = self.world.current is vgpu
+            for name, engine in vgpu.engines.items():
+                if engine.has_work:
+                    engine.lose(reason)
+                    if on_hardware and not self.world.ports[name].free:
+                        self.world.reset_engine(vgpu, name)
+            if on_hardware:
+                self.world.settle(vgpu)
+        self.wake()
+
+    def gpu_ns(self, vgpu: Vgpu) -> int:
+        """Time for which ``vgpu`` has had the GPU, up to now. Any thread."""
+        since = self._busy_since if self.world.current is vgpu else None
+        return vgpu.counters.gpu_ns + (0 if since is None else self.clock() - since)
+
+    def busy_ns(self) -> int:
+        """Time for which anybody has had the GPU, up to now. Any thread."""
+        since = self._busy_since
+        return self.counters.busy_ns + (0 if since is None else self.clock() - since)
 
     def withdraw(self, vgpu: Vgpu) -> None:
         """Take a vGPU off the hardware at once, its work lost; its lock is held."""
@@ -137,9 +188,12 @@ class Dispatcher:
             if self.world.current is None and vgpu.has_work and not self._others_wait(vgpu):
                 self._enter_first(vgpu, now)
             elif self.world.current is vgpu and not self.world.ending:
-                self._note_busy(now)
-                self.world.feed(vgpu, name)
-            if self.world.current is not vgpu or self._others_wait(vgpu):
+                if vgpu.cap < 1 and not self._may_go_on(vgpu, now):
+                    self.world.end(vgpu)
+                else:
+                    self._note_busy(now)
+                    self.world.feed(vgpu, name)
+            if vgpu.cap < 1 or self.world.current is not vgpu or self._others_wait(vgpu):
                 self.wake()
 
     def runs(self, vgpu: Vgpu, name: str) -> bool:
@@ -202,9 +256,11 @@ class Dispatcher:
                 self.host.engines[name].set_user_mask(mask)
 
     def install(self, vgpu: Vgpu, page: int, entries: bytes) -> None:
-        """GGTT entries of a guest with a private GGTT have changed."""
+        """Hardware GGTT entries of a guest have changed."""
         with self.lock:
-            if self.world.current is vgpu:
+            if not vgpu.private_ggtt:
+                self.world.installed.write_resident(page, entries)
+            elif self.world.current is vgpu:
                 self.world.installed.write(page, entries)
 
     # -- worlds -----------------------------------------------------------------------------------
@@ -212,7 +268,7 @@ class Dispatcher:
     def _enter_first(self, vgpu: Vgpu, now: int) -> None:
         """Nobody else has work: enter from the trap. A failure of ours is not the guest's."""
         chosen = self.policy.pick({vgpu.index}, now)
-        if chosen is None:
+        if chosen is None or isinstance(chosen, Idle):
             return
         try:
             self._note_busy(now)
@@ -221,7 +277,21 @@ class Dispatcher:
             _LOG.exception("%s could not be given the hardware", vgpu.name)
             self.wake()
 
-    # -- engines of the current world -------------------------------------------------------------
+    def _may_go_on(self, vgpu: Vgpu, now: int) -> bool:
+        """New work of a vGPU that has a cap, in its own world: may it still run?
+
+        A vGPU with short requests is idle between them, so that no slice of it ever ends.
+        """
+        if self.world.busy and now < self.world.deadline_ns:
+            return True
+        if self.world.busy:
+            self._charge(vgpu)
+        ready = {v.index for v in self._vgpus.values() if v.has_work}
+        chosen = self.policy.pick(ready, now)
+        if chosen is None or isinstance(chosen, Idle) or chosen.vgpu != vgpu.index:
+            return False
+        self.world.deadline_ns = now + chosen.length_ns
+        return True
 
     # -- accounting -------------------------------------------------------------------------------
 
@@ -235,6 +305,7 @@ class Dispatcher:
         if self._busy_since is not None:
             used = now - self._busy_since
             vgpu.counters.gpu_ns += used
+            self.counters.busy_ns += used
             self.policy.charge(vgpu.index, used, now)
             self._busy_since = None
         if self.world.busy:
@@ -272,10 +343,12 @@ class Dispatcher:
                 self._expel_safely()
 
     def _patience_ms(self) -> float:
-        if self.world.current is None or (self._busy_since is None and not self.world.ending):
+        ends = self._idle_until if self.world.current is None else self.world.deadline_ns
+        if ends == 0 or (
+            self.world.current is not None and self._busy_since is None and not self.world.ending
+        ):
             return _LONGEST_POLL_MS
-        left = self.world.deadline_ns - self.clock()
-        return min(max(left / 1e6, 0.0), _LONGEST_POLL_MS)
+        return min(max((ends - self.clock()) / 1e6, 0.0), _LONGEST_POLL_MS)
 
     def _others_wait(self, vgpu: Vgpu) -> bool:
         if len(self._vgpus) < 2:
@@ -323,7 +396,7 @@ class Dispatcher:
         if works:
             self._charge(vgpu)
         chosen = self.policy.pick(ready, now)
-        if chosen is not None and chosen.vgpu == vgpu.index:
+        if isinstance(chosen, Slice) and chosen.vgpu == vgpu.index:
             self.world.deadline_ns = now + chosen.length_ns
         else:
             self.world.end(vgpu)
@@ -334,8 +407,9 @@ class Dispatcher:
         with self.lock:
             ready = {v.index for v in self._vgpus.values() if v.has_work}
             chosen = self.policy.pick(ready, now) if ready else None
-            vgpu = None if chosen is None else self._vgpus.get(chosen.vgpu)
-        if chosen is None or vgpu is None:
+            self._idle_until = chosen.until_ns if isinstance(chosen, Idle) else 0
+            vgpu = self._vgpus.get(chosen.vgpu) if isinstance(chosen, Slice) else None
+        if not isinstance(chosen, Slice) or vgpu is None:
             return
         memory = vgpu.memory
         with memory.using(), vgpu.lock, self.lock:

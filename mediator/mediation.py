@@ -1,36 +1,37 @@
-"""One physical GPU shared by a fixed number of vGPUs: everything put together.
+"""One physical GPU shared by vGPUs that come and go: everything put together.
 
-`Mediation` brings the GPU up, divides GGTT and DMA space, and makes the vGPUs; each is a
-`mmio_trap.device.PciDevice` for a server of its own.
+`Mediation` brings the GPU up, gives each vGPU its part of GGTT and DMA space, and makes it; each is
+a `mmio_trap.device.PciDevice` for a server of its own.
 """
 
 from __future__ import annotations
 
 import secrets
+import threading
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Literal, Self
 
+from mediator.capacity import Allotment, Capacity
 from mediator.dispatcher import WATCHDOG_NS, Dispatcher
 from mediator.physical.gpu import DmaSpace, PhysicalGpu
 from mediator.physical.host import HostGpu
 from mediator.physical.memory import Slab
 from mediator.physical.partition import (
     DMA_SIZE,
-    GUEST_GGTT_SIZE,
     MIB,
     PAGE,
     SLAB_GGTT,
     SLAB_SIZE,
     Window,
-    guest_window,
     slab_ggtt,
 )
 from mediator.translation.addressing import Addressing
 from mediator.translation.direct import DirectAddressing
 from mediator.translation.shadow import ShadowAddressing
 from mediator.translation.shared_space import SharedSpace
+from mediator.vgpu.observer import VgpuObserver
 from mediator.vgpu.vgpu import Vgpu, VgpuPlan
-from mediator.vgpu.vgpu_type import TYPES, check_count, slices
+from mediator.vgpu.vgpu_type import TYPES, VgpuType
 from mmio_trap.guest_memory import GuestMemory
 from scheduler.policy import Policy
 
@@ -43,66 +44,112 @@ _SECRET_UNIT = 2 * MIB
 
 
 class Mediation:
-    """``count`` vGPUs of one type on ``gpu``.
+    """vGPUs on ``gpu``, which is brought up; see `add` and `remove`.
 
-    ``weights``: one for each vGPU, their type's without. ``on_detach`` hears of each client that
-    has left. Raises ValueError for a type that does not exist or does not fit so often,
-    HardwareError when the GPU does not come up.
+    ``ggtt``: `private` makes every vGPU's GGTT private, whatever its type says. Raises
+    HardwareError when the GPU does not come up; it stays the caller's then.
     """
 
     def __init__(
         self,
+        gpu: PhysicalGpu,
+        policy: Policy,
+        address_space: AddressSpace,
+        ggtt: GgttMode = "ballooned",
+        watchdog_ns: int = WATCHDOG_NS,
+    ) -> None:
+        self.gpu = gpu
+        self.direct = address_space == "direct"
+        self.capacity = Capacity(windows=not self.direct, private=ggtt == "private")
+        self._space = gpu.create_space()
+        """The one of all vGPUs in shadow mode; in direct mode nobody's but the mediator's."""
+        self._spaces: dict[Vgpu, DmaSpace] = {}
+        """In direct mode: of each vGPU."""
+        self._attached = self._space
+        self._shared = SharedSpace(self._space)
+        # In direct mode guests share the addresses with the mediator's slabs: nobody can guess.
+        host_iova = _secret(set()) if self.direct else _HOST_SLAB_ROOM
+        self.host = HostGpu(gpu, host_iova)
+        self.host.initialise(self._space)
+        self.dispatcher = Dispatcher(
+            self.host, policy, watchdog_ns=watchdog_ns, on_restart=self._reinstall
+        )
+        self._changing = threading.Lock()
+        self.vgpus: list[Vgpu] = []
+
+    @classmethod
+    def evenly(
+        cls,
         gpu: PhysicalGpu,
         count: int,
         type_name: str,
         policy: Policy,
         address_space: AddressSpace,
         ggtt: GgttMode,
-        on_detach: Callable[[Vgpu], None] | None = None,
+        observer: VgpuObserver | None = None,
         watchdog_ns: int = WATCHDOG_NS,
         weights: Sequence[int] | None = None,
-    ) -> None:
+    ) -> Self:
+        """``count`` vGPUs of one type, `vgpu0` and so on, each with its weight or its type's.
+
+        Raises ValueError for a type that does not exist or does not fit so often.
+        """
         if type_name not in TYPES:
             raise ValueError(f"vGPU type {type_name!r}: there are {', '.join(TYPES)}")
         if count < 1:
             raise ValueError(f"{count} vGPUs: 1 is the least")
-        kind, private = TYPES[type_name], ggtt == "private"
-        check_count(kind, count, private=private)
-        direct = address_space == "direct"
-        self._spaces = [gpu.create_space() for _ in range(count if direct else 1)]
-        self._shared = SharedSpace(self._spaces[0])
-        # In direct mode guests share the addresses with the mediator's slabs: nobody can guess.
-        host_iova = _secret(set()) if direct else _HOST_SLAB_ROOM
-        self.gpu = gpu
-        self.host = HostGpu(gpu, host_iova)
-        self.host.initialise(self._spaces[0])
-        for space in self._spaces[1:]:
-            self.host.map_slab(space)
-        self.dispatcher = Dispatcher(
-            self.host, policy, watchdog_ns=watchdog_ns, on_restart=self._reinstall
-        )
-        self._slabs: list[Slab] = []
-        self.vgpus: list[Vgpu] = []
-        for index in range(count):
-            space = self._spaces[index if direct else 0]
-            iova = _secret({host_iova}) if direct else SLAB_SIZE * (index + 1)
-            slab = Slab(SLAB_SIZE, iova, slab_ggtt(index + 1), SLAB_GGTT)
-            space.map(slab.iova, slab.size, slab.fd, 0, readable=True, writable=True)
-            self.host.write_ggtt(slab.ggtt // PAGE, slab.entries())
-            self._slabs.append(slab)
-            plan = VgpuPlan(
-                index=index,
-                type=kind,
-                identity=gpu.identity,
-                part=(range(GUEST_GGTT_SIZE),) if private else slices(kind, index),
-                private_ggtt=private,
-                weight=kind.weight if weights is None else weights[index],
-            )
-            if direct:
-                make = self._direct(slab, space)
+        made = cls(gpu, policy, address_space, ggtt, watchdog_ns)
+        try:
+            for index in range(count):
+                weight = None if weights is None else weights[index]
+                made.add(f"vgpu{index}", TYPES[type_name], weight=weight, observer=observer)
+        except ValueError:
+            made.release()
+            raise
+        return made
+
+    def add(
+        self,
+        name: str,
+        kind: VgpuType,
+        *,
+        weight: int | None = None,
+        cap: float = 1.0,
+        observer: VgpuObserver | None = None,
+    ) -> Vgpu:
+        """Make a vGPU of a mediated type; its type's weight, unless told otherwise.
+
+        Raises ResourceError when something is short, OSError when memory is; nothing is kept then.
+        """
+        with self._changing:
+            allotment = self.capacity.take(name, kind)
+            try:
+                vgpu = self._make(name, kind, allotment, weight or kind.weight, observer)
+            except OSError:
+                self.capacity.release(name)
+                raise
+            vgpu.cap = cap
+            self.vgpus = [*self.vgpus, vgpu]
+        return vgpu
+
+    def remove(self, vgpu: Vgpu) -> None:
+        """Take back all that a vGPU has; its client has left and no other will come."""
+        with self._changing:
+            self.vgpus = [other for other in self.vgpus if other is not vgpu]
+            slab = vgpu.slab
+            self.host.write_ggtt(slab.ggtt // PAGE, bytes(8 * (slab.ggtt_size // PAGE)))
+            self.host.flush_ggtt()
+            space = self._spaces.pop(vgpu, None)
+            if space is None:
+                self._space.unmap(slab.iova, slab.size)
             else:
-                make = self._shadow(slab, guest_window(index, count))
-            self.vgpus.append(Vgpu(plan, self.dispatcher, slab, make, on_detach))
+                with self.dispatcher.lock:
+                    if self._attached is space:
+                        self._attach(self._space)
+                space.close()
+            vgpu.close()
+            slab.close()
+            self.capacity.release(vgpu.name)
 
     def start(self) -> None:
         """Begin to dispatch."""
@@ -112,24 +159,68 @@ class Mediation:
         """End. Every client has left; the GPU is closed with it."""
         self.dispatcher.stop()
         self.gpu.close()
-        for space in self._spaces:
+        self.release()
+
+    def release(self) -> None:
+        """Give back everything but the GPU, which does not run any more or stays the caller's."""
+        for vgpu in self.vgpus:
+            vgpu.slab.close()
+        for space in (self._space, *self._spaces.values()):
             space.close()
-        for slab in self._slabs:
-            slab.close()
         self.host.close()
+        self.dispatcher.close()
+
+    def _make(
+        self,
+        name: str,
+        kind: VgpuType,
+        allotment: Allotment,
+        weight: int,
+        observer: VgpuObserver | None,
+    ) -> Vgpu:
+        slot = allotment.slot
+        host_iova = self.host.slab.iova
+        iova = _secret({host_iova}) if self.direct else SLAB_SIZE * (slot + 1)
+        slab = Slab(SLAB_SIZE, iova, slab_ggtt(slot + 1), SLAB_GGTT)
+        space = self._space
+        if self.direct:
+            space = self.gpu.create_space()
+            self.host.map_slab(space)
+        space.map(slab.iova, slab.size, slab.fd, 0, readable=True, writable=True)
+        self.host.write_ggtt(slab.ggtt // PAGE, slab.entries())
+        plan = VgpuPlan(
+            index=slot,
+            type=kind,
+            identity=self.gpu.identity,
+            part=allotment.part,
+            private_ggtt=not self.capacity.is_ballooned(kind),
+            weight=weight,
+            name=name,
+        )
+        if allotment.window is None:
+            make = self._direct(slab, space)
+        else:
+            make = self._shadow(slab, allotment.window)
+        vgpu = Vgpu(plan, self.dispatcher, slab, make, observer)
+        if self.direct:
+            self._spaces[vgpu] = space
+        return vgpu
 
     def _reinstall(self) -> None:
         """The GPU was brought up from cold: its GGTT is empty but for its own slab."""
-        for slab in self._slabs:
-            self.host.write_ggtt(slab.ggtt // PAGE, slab.entries())
         for vgpu in self.vgpus:
+            self.host.write_ggtt(vgpu.slab.ggtt // PAGE, vgpu.slab.entries())
             vgpu.reinstall()
+
+    def _attach(self, space: DmaSpace) -> None:
+        self.gpu.attach_space(space)
+        self._attached = space
 
     def _direct(self, slab: Slab, space: DmaSpace) -> Callable[[GuestMemory], Addressing]:
         """The way into DMA space of a vGPU that has a space of its own."""
 
         def attach() -> None:
-            self.gpu.attach_space(space)
+            self._attach(space)
 
         return lambda memory: DirectAddressing(space, slab, memory, attach)
 

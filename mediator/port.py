@@ -25,6 +25,8 @@ class Port:
     running: Load = Load.NOTHING
     waiting: Load = Load.NOTHING
     """Submitted, not acknowledged."""
+    since_ns: int = 0
+    """When a guest's context began to run on it; 0 while none does."""
     used: bool = False
     """Its registers are a guest's: the idle context has not run since."""
 

@@ -25,6 +25,7 @@ from mediator.vgpu.switched_registers import SwitchedRegisters
 if TYPE_CHECKING:
     from mediator.physical.host import HostGpu
     from mediator.vgpu.execlist import Element
+    from mediator.vgpu.metrics import GpuCounters
     from mediator.vgpu.vgpu import Vgpu
 
 _LOG = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ class World:
         clock: Callable[[], int],
         on_leave: Callable[[Vgpu], None],
         on_restart: Callable[[], None],
+        counters: GpuCounters,
     ) -> None:
         """``on_leave`` is told before a vGPU has left.
 
@@ -58,7 +60,7 @@ class World:
         """The current vGPU is being taken off the hardware."""
         self.deadline_ns = 0
         """End of the slice, or while it is ending, of the patience."""
-        self.switches = 0
+        self.counters = counters
         self.ports = {name: Port() for name in host.engines}
         self.installed = InstalledGgtt(host)
         self.left = threading.Condition(lock)
@@ -66,6 +68,7 @@ class World:
         self._registers = SwitchedRegisters(host.gpu)
         self._used: set[str] = set()
         """Engines that the current vGPU has used since it came."""
+        self._entered_ns = 0
         self._patience_ns = patience_ns
         self._clock = clock
         self._on_leave = on_leave
@@ -91,6 +94,38 @@ class World:
         self.leave(vgpu)
         self.installed.forget(vgpu.ggtt)
 
+    def busy_ns(self, vgpu: Vgpu, name: str) -> int:
+        """Time for which engine ``name`` has had a context of ``vgpu``, up to now."""
+        running = self.running_ns(name) if self.current is vgpu else 0
+        return vgpu.counters.engines[name].busy_ns + running
+
+    def running_ns(self, name: str) -> int:
+        """How long engine ``name`` has been at a guest's context by now; 0 when it is not."""
+        since = self.ports[name].since_ns
+        return self._clock() - since if since else 0
+
+    def _run(self, vgpu: Vgpu, name: str, load: Load) -> None:
+        """An engine of the hardware has something else to do, or nothing: keep account of it."""
+        port = self.ports[name]
+        port.running = load
+        if port.has_guest:
+            port.since_ns = port.since_ns or self._clock()
+        elif port.since_ns:
+            used = self._clock() - port.since_ns
+            vgpu.counters.engines[name].busy_ns += used
+            self.counters.engine_ns[name] += used
+            if vgpu.trace is not None:
+                vgpu.trace.add(f"{name} busy", "busy", port.since_ns, used)
+            port.since_ns = 0
+
+    def _clear_port(self, vgpu: Vgpu, name: str) -> None:
+        """An engine of the hardware was reset."""
+        self._run(vgpu, name, Load.NOTHING)
+        self.ports[name] = Port()
+
+    def _install_ggtt(self, vgpu: Vgpu) -> None:
+        self.installed.enter(vgpu.ggtt if vgpu.private_ggtt else None)
+
     def refresh_registers(self, vgpu: Vgpu) -> None:
         """Virtual values of the current vGPU were reset."""
         self._registers.enter(vgpu.registers.values)
@@ -105,10 +140,10 @@ class World:
         vgpu.addressing.activate()
         self.current, self.ending = vgpu, False
         self.deadline_ns = deadline_ns
-        self.switches += 1
+        self._entered_ns = self._clock()
+        self.counters.world_switches += 1
         vgpu.counters.world_switches += 1
-        if vgpu.private_ggtt:
-            self.installed.enter(vgpu.ggtt)
+        self._install_ggtt(vgpu)
         self._registers.enter(vgpu.registers.values)
         self._used.clear()
         for name, engine in vgpu.engines.items():
@@ -128,12 +163,17 @@ class World:
         for name, engine in vgpu.engines.items():
             if engine.state.stopped:
                 self.host.engines[name].resume()
+        if vgpu.trace is not None:
+            vgpu.trace.add("slices", "slice", self._entered_ns, self._clock() - self._entered_ns)
         self.current, self.ending = None, False
         self.left.notify_all()
 
     def end(self, vgpu: Vgpu) -> None:
         """The slice is over: have every engine give way."""
         self.ending = True
+        if vgpu.has_work:
+            self.counters.preemptions += 1
+            vgpu.counters.preemptions += 1
         self.deadline_ns = self._clock() + self._patience_ns
         for name in self.ports:
             self._drive_out(vgpu, name)
@@ -168,7 +208,7 @@ class World:
             self._restart_hardware(vgpu)
             return
         self._registers.restore(engine.facts.name, vgpu.registers.values)
-        self.ports[name] = Port()
+        self._clear_port(vgpu, name)
 
     def _restart_hardware(self, vgpu: Vgpu) -> None:
         """An engine does not answer its reset: bring the whole GPU up again.
@@ -179,14 +219,14 @@ class World:
         for name, port in self.ports.items():
             if port.has_guest:
                 vgpu.engines[name].lose("the GPU was restarted")
-            self.ports[name] = Port()
+            self._clear_port(vgpu, name)
+        self.counters.restarts += 1
         self.host.restart()
         self._registers.forget()
         self.installed.lost()
         self._on_restart()
         self._registers.enter(vgpu.registers.values)
-        if vgpu.private_ggtt:
-            self.installed.enter(vgpu.ggtt)
+        self._install_ggtt(vgpu)
         if not self.ending:
             for name in self.ports:
                 self.feed(vgpu, name)
@@ -230,8 +270,9 @@ class World:
                 break
             descriptors[place] = workloads.descriptor(element)
             if element.submitted_ns:
-                vgpu.counters.waits.record(now - element.submitted_ns)
-                element.submitted_ns = 0
+                counters = vgpu.counters.engines[name]
+                counters.waits.record(now - element.submitted_ns)
+                element.submitted_ns, element.started_ns = 0, element.started_ns or now
         self.host.engines[name].submit(*descriptors)
 
     def _status_events(self, vgpu: Vgpu, name: str) -> None:
@@ -244,13 +285,13 @@ class World:
                         engine.preempted(lite=bool(event & Event.LITE_RESTORE))
                     else:
                         engine.promoted()
-                port.running = load
+                self._run(vgpu, name, load)
             elif port.running is Load.IDLE:
                 port.running, port.used = Load.NOTHING, False
             elif port.has_guest:
                 engine.ended(waits=bool(event & Event.WAIT_SEMAPHORE))
                 if event & Event.ACTIVE_TO_IDLE:
-                    port.running = Load.NOTHING
+                    self._run(vgpu, name, Load.NOTHING)
         if self.ending:
             self._drive_out(vgpu, name)
             self.settle(vgpu)

@@ -9,16 +9,14 @@ from typing import Literal, cast
 
 import click
 
-from mediator.vgpu.vgpu_type import TYPES, ResourceError, VgpuType, check_count, type_for
+from mediator.capacity import Capacity, ResourceError
+from mediator.vgpu.vgpu_type import TYPES, VgpuType, type_for
 from scheduler.policies.fifo import Fifo
 from scheduler.policies.timeslice import SLICE_NS, Timeslice
 from scheduler.policy import Policy
 
 AddressSpace = Literal["shadow", "direct"]
 Ggtt = Literal["ballooned", "private"]
-
-HEAVIEST = 1024
-"""The greatest weight: with it and the least, slices of one vGPU are 16 s apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +80,9 @@ def shared_options(given: GivenOptions) -> SharedOptions:
     count = given.vgpus
     ggtt = cast("Ggtt", given.ggtt or "ballooned")
     kind = type_for(count) if given.type is None else TYPES[given.type]
+    direct = given.address_space == "direct"
     try:
-        check_count(kind, count, private=ggtt == "private")
+        Capacity(windows=not direct, private=ggtt == "private").check(kind, count)
     except ResourceError as error:
         option = "--vgpus" if given.type is None else "--vgpus and --type"
         raise click.UsageError(f"{option}: {error}{_remedy(given, kind, count)}") from error

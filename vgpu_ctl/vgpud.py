@@ -1,68 +1,82 @@
-"""vgpud: the daemon's command line and composition root."""
+"""vgpud: the daemon's command line. `run` is the service, `serve` one GPU in the foreground."""
 
 from __future__ import annotations
 
-import errno
-import json
-import logging
-import os
-import signal
-import sys
-import threading
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from mediator import hotpath
-from mediator.gen9.identity import IDENTITIES, Identity
-from mediator.mediation import Mediation
+from mediator.gen9.identity import IDENTITIES
 from mediator.physical.partition import MAX_VGPUS
-from mediator.physical.soft import SoftPhysicalGpu
-from mediator.softgpu.function import SoftGpuFunction
-from mediator.vgpu.vgpu import Vgpu
-from mediator.vgpu.vgpu_type import TYPES
-from mmio_trap.device import PciDevice
-from mmio_trap.vfio_user.server import Server
+from mediator.vgpu.vgpu_type import HEAVIEST, TYPES, Kind
 from scheduler.policies import POLICIES
-from vgpu_ctl.log_limit import LogLimit
-from vgpu_ctl.serve_options import HEAVIEST, GivenOptions, SharedOptions, shared_options
-
-_LOG = logging.getLogger(__name__)
-
-SWITCH_INTERVAL_S = 100e-6
-"""How long an engine may keep the interpreter while a guest waits at the trap."""
+from vgpu_ctl import logs
+from vgpu_ctl.paths import usual_paths
+from vgpu_ctl.serve_options import GivenOptions
 
 
-_LONGEST_PATH = 107
-"""Bytes in the path of a UNIX socket (sun_path, with its final zero, has 108)."""
-_ADVICE = {
-    errno.ENOENT: "its directory does not exist: create it first",
-    errno.ENOTDIR: "a part of its directory is a file",
-    errno.EACCES: "no permission: choose a directory you may write to",
-    errno.EPERM: "no permission: choose a directory you may write to",
-    errno.EROFS: "its file system is read-only: choose another directory",
-    errno.EADDRINUSE: "another server listens there: stop it, or choose another path",
-    errno.EEXIST: "something that is no socket is there: remove it, or choose another path",
-    errno.ENAMETOOLONG: "the path is too long: choose a shorter one",
-}
+class _WrongConfig(click.ClickException):
+    """Ends as a wrong option does."""
+
+    exit_code = 2
 
 
-@click.group()
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="vgpu-mediator")
 @click.option("-v", "--verbose", is_flag=True, help="Log at DEBUG level.")
-def main(verbose: bool) -> None:
+@click.pass_context
+def main(context: click.Context, verbose: bool) -> None:
     """User-space vGPU mediator for stock QEMU."""
-    handler = logging.StreamHandler(sys.stderr)
-    if not verbose:
-        handler.addFilter(LogLimit())
-    logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        handlers=[handler],
+    context.obj = verbose
+    logs.configure("debug" if verbose else "info", limit=not verbose)
+
+
+@main.command()
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    help="Configuration file; /etc/vgpud/vgpud.toml, or a user's own, without.",
+)
+@click.option(
+    "--runtime-dir",
+    type=click.Path(path_type=Path),
+    help="Where sockets are; /run/vgpud, or a user's own, without.",
+)
+@click.option(
+    "--state-dir",
+    type=click.Path(path_type=Path),
+    help="Where definitions are kept; /var/lib/vgpud, or a user's own, without.",
+)
+@click.pass_obj
+def run(
+    verbose: bool, config: Path | None, runtime_dir: Path | None, state_dir: Path | None
+) -> None:
+    """Run the service that `vgpuctl` controls. Needs no configuration.
+
+    Prints "ready SOCKET" once it can be used. SIGTERM ends it, SIGHUP reads the configuration anew.
+    """
+    from vgpu_ctl import daemon  # the whole mediator
+    from vgpu_ctl.api.messages import ApiError
+    from vgpu_ctl.config_file import ConfigError
+    from vgpu_ctl.directories import DirectoryError
+
+    usual = usual_paths()
+    if config is not None and not config.is_file():
+        raise click.UsageError(f"--config: there is no file {config}")
+    paths = replace(
+        usual,
+        config=usual.config if config is None else config.absolute(),
+        runtime=usual.runtime if runtime_dir is None else runtime_dir.absolute(),
+        state=usual.state if state_dir is None else state_dir.absolute(),
     )
+    try:
+        daemon.run(paths, verbose=verbose, ready=lambda info: click.echo(f"ready {info.socket}"))
+    except ConfigError as error:
+        raise _WrongConfig(str(error)) from error
+    except (DirectoryError, daemon.StartError, ApiError) as error:
+        raise click.ClickException(str(error)) from error
 
 
 @main.command()
@@ -83,7 +97,7 @@ def main(verbose: bool) -> None:
 )
 @click.option(
     "--type",
-    type=click.Choice(sorted(TYPES, key=lambda name: TYPES[name].most)),
+    type=click.Choice([name for name, kind in TYPES.items() if kind.kind is not Kind.PASSTHROUGH]),
     help="Size and weight of the vGPUs; the largest of which enough fit, without.",
 )
 @click.option(
@@ -131,113 +145,7 @@ def serve(device_id: str, allow_unsealed: bool, **given: Any) -> None:
     Prints "ready PATH" once a client may connect and serves the next client after one leaves.
     When a client leaves, prints "served" and what it did, as JSON.
     """
+    from vgpu_ctl.serve import serve_gpu  # the whole mediator
+
     options = GivenOptions(**{**given, "weight": given["weight"] or None})
-    native = options.native_socket()
-    shared = None if native else shared_options(options)
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
-    if not hotpath.NATIVE:
-        _LOG.warning(
-            "the C hot path is not built: the slower Python twin is used, and MI_ATOMIC is not "
-            "atomic against the guest's processors"
-        )
-    identity = IDENTITIES[int(device_id, 16)]
-    if shared is not None:
-        _serve_shared(shared, identity, require_seal=not allow_unsealed)
-    elif native is not None:
-        function = SoftGpuFunction(identity, on_detach=_print_summary)
-        _serve_all({native: function}, require_seal=not allow_unsealed)
-
-
-def _serve_shared(options: SharedOptions, identity: Identity, *, require_seal: bool) -> None:
-    """Serve the vGPUs of one software GPU until a signal."""
-
-    def print_summary(left: Vgpu) -> None:
-        _print_summary(vgpu_summary(left, mediation.vgpus))
-
-    mediation = Mediation(
-        SoftPhysicalGpu(identity),
-        options.count,
-        options.type.name,
-        options.policy,
-        options.address_space,
-        options.ggtt,
-        on_detach=print_summary,
-        weights=options.weights,
-    )
-    mediation.start()
-    try:
-        devices: dict[Path, PciDevice] = dict(zip(options.paths, mediation.vgpus, strict=True))
-        _serve_all(devices, require_seal=require_seal)
-    finally:
-        mediation.stop()
-
-
-def vgpu_summary(vgpu: Vgpu, all_vgpus: Sequence[Vgpu]) -> dict[str, Any]:
-    """What a vGPU did for its client, and its share of the GPU time of all present clients'."""
-    total_ns = sum(other.counters.gpu_ns for other in all_vgpus)
-    share = vgpu.counters.gpu_ns / total_ns if total_ns else 0.0
-    return {
-        "name": vgpu.name,
-        "type": vgpu.type.name,
-        "weight": vgpu.weight,
-        "share": round(share, 4),
-        **vgpu.counters.to_summary(),
-    }
-
-
-def _serve_all(devices: Mapping[Path, PciDevice], *, require_seal: bool) -> None:
-    """Serve each device on its socket until a signal; a thread each."""
-    with ExitStack() as stack:
-        servers = {}
-        for path, device in devices.items():
-            servers[path] = Server(device, str(path), require_seal=require_seal)
-            stack.callback(servers[path].close)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda _number, _frame: _stop_all(servers.values()))
-        for path, server in servers.items():
-            _listen(server, path)
-        threads = [
-            threading.Thread(target=server.serve_forever, name=f"accept {path}")
-            for path, server in servers.items()
-        ]
-        for thread in threads:
-            thread.start()
-        try:
-            for path in servers:
-                click.echo(f"ready {path}")
-            _join_all(threads)
-        except BrokenPipeError as error:
-            raise click.ClickException("standard output is closed: nobody reads it") from error
-        finally:
-            _stop_all(servers.values())
-            _join_all(threads)
-
-
-def _stop_all(servers: Iterable[Server]) -> None:
-    for server in servers:
-        server.stop()
-
-
-def _join_all(threads: Iterable[threading.Thread]) -> None:
-    for thread in threads:
-        thread.join()
-
-
-def _listen(server: Server, path: Path) -> None:
-    """Create the socket. Raises ClickException that names the path and says what to do."""
-    length = len(os.fsencode(path))
-    if length > _LONGEST_PATH:
-        reason = f"the path has {length} bytes, {_LONGEST_PATH} are allowed: choose a shorter one"
-        raise click.ClickException(f"cannot listen on {path}: {reason}")
-    try:
-        server.listen()
-    except OSError as error:
-        reason = _ADVICE.get(error.errno or 0, error.strerror or str(error))
-        raise click.ClickException(f"cannot listen on {path}: {reason}") from error
-
-
-def _print_summary(summary: Mapping[str, Any]) -> None:
-    try:
-        click.echo(f"served {json.dumps(summary)}")
-    except OSError as error:
-        _LOG.warning("standard output: %s", error)
+    serve_gpu(options, int(device_id, 16), require_seal=not allow_unsealed)

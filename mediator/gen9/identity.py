@@ -39,6 +39,8 @@ SLICES = 1
 
 FREQUENCY_UNIT_MHZ = 50
 """Unit of RP_STATE_CAP."""
+RATIOS_PER_UNIT = 3
+"""RPNSWREQ and RPSTAT1 count in thirds of the 50 MHz of RP_STATE_CAP."""
 TIMESTAMP_HZ = 12_000_000
 
 

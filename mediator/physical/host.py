@@ -13,6 +13,7 @@ from contextlib import suppress
 
 from mediator.gen9 import registers as reg
 from mediator.gen9.engines import ENGINES
+from mediator.gen9.identity import FREQUENCY_UNIT_MHZ, RATIOS_PER_UNIT
 from mediator.gen9.interrupts import (
     BANKS,
     MASTER_ENABLE,
@@ -115,6 +116,7 @@ class HostGpu:
         self.write_ggtt(self.slab.ggtt // PAGE, self.slab.entries())
         self.flush_ggtt()
         self._stay_awake()
+        self._request_frequency()
         self._close_interrupts()
         for engine in self.engines.values():
             engine.require_reset()
@@ -174,6 +176,11 @@ class HostGpu:
             if not wait_for(lambda at=answer: bool(self._read32(at) & bit), ANSWER_TIMEOUT_S):  # type: ignore[misc]
                 value = self._read32(answer)
                 raise HardwareError(f"forcewake of the {domain} domain: ack is {value:#x}")
+
+    def _request_frequency(self) -> None:
+        """Ask for the highest frequency for good: guests' requests stay in their registers."""
+        highest = self.gpu.identity.maximum_mhz // FREQUENCY_UNIT_MHZ * RATIOS_PER_UNIT
+        self._write32(reg.GEN6_RPNSWREQ, reg.RPNSWREQ_RATIO.put(highest))
 
     def _close_interrupts(self) -> None:
         """Nothing enabled, nothing latched: IIR keeps a second event behind the first."""

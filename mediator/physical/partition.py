@@ -2,8 +2,9 @@
 
 GGTT (4 GiB): guests see and own only the lower 2 GiB, in ballooned slices or each the whole of
 it; the upper 2 GiB are the mediator's, so that no guest's entry and no address in a guest's
-command is ever the mediator's. DMA space (39 bits) in `shadow` mode: window 0 is the mediator's,
-window n + 1 is vGPU n's, where guest physical address g stands at base + g.
+command is ever the mediator's. DMA space (39 bits) in `shadow` mode: it begins with the mediator's
+slabs, and each vGPU has a window, where guest physical address g stands at base + g. Which slices
+and which window a vGPU has, `mediator/capacity.py` decides.
 """
 
 from __future__ import annotations
@@ -49,15 +50,3 @@ class Window:
 def slab_ggtt(slab: int) -> int:
     """GGTT address of slab ``slab``: 0 is the GPU's own, n + 1 that of vGPU n."""
     return MEDIATOR_GGTT + slab * SLAB_GGTT
-
-
-def window_size(vgpus: int) -> int:
-    """Bytes of each window when ``vgpus`` (1..31) share the DMA space: a power of two."""
-    windows = 1 << vgpus.bit_length()  # at least vgpus + 1
-    return DMA_SIZE // windows
-
-
-def guest_window(vgpu: int, vgpus: int) -> Window:
-    """The window of vGPU ``vgpu`` (0 is the first) in shadow mode."""
-    size = window_size(vgpus)
-    return Window((vgpu + 1) * size, size)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mediator.gen9 import registers as reg
-from mediator.gen9.identity import FREQUENCY_UNIT_MHZ
+from mediator.gen9.identity import FREQUENCY_UNIT_MHZ, RATIOS_PER_UNIT
 from mediator.gen9.pcode import (
     CDCLK_READY,
     IA_FREQUENCY_100MHZ,
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 _RESIDENCY_UNIT_NS = 1280
 _DWORD = 0xFFFF_FFFF
-_RATIOS_PER_UNIT = 3
-"""RPNSWREQ and RPSTAT1 count in thirds of the 50 MHz of RP_STATE_CAP."""
 
 _REQUEST_OF_ACK = {
     reg.FORCEWAKE_ACK_RENDER: reg.FORCEWAKE_RENDER,
@@ -88,8 +86,8 @@ def read_frequency(gpu: SoftGpu, _register: Register[SoftGpu]) -> int:
     if asleep(gpu):
         return 0
     identity = gpu.identity
-    lowest = identity.minimum_mhz // FREQUENCY_UNIT_MHZ * _RATIOS_PER_UNIT
-    highest = identity.maximum_mhz // FREQUENCY_UNIT_MHZ * _RATIOS_PER_UNIT
+    lowest = identity.minimum_mhz // FREQUENCY_UNIT_MHZ * RATIOS_PER_UNIT
+    highest = identity.maximum_mhz // FREQUENCY_UNIT_MHZ * RATIOS_PER_UNIT
     request = reg.RPNSWREQ_RATIO.get(gpu.registers.values[reg.GEN6_RPNSWREQ >> 2])
     return reg.RPSTAT1_RATIO.put(min(max(request, lowest), highest))
 

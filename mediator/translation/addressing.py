@@ -20,6 +20,10 @@ class Addressing(MemoryWatcher, Protocol):
     slab: Slab
     """The mediator's memory for this vGPU, reachable by the GPU in this space."""
 
+    @property
+    def table_pages(self) -> int:
+        """Pages that shadow page tables take now; 0 where there are none."""
+
     def iova(self, address: int, length: int = 4096) -> int | None:
         """Where the GPU finds guest physical ``address``; None when it can never be there."""
 

@@ -54,6 +54,11 @@ class DirectAddressing:
         self._space.unmap(address, size)
         self._ranges.remove(address)
 
+    @property
+    def table_pages(self) -> int:
+        """Nothing is shadowed here."""
+        return 0
+
     def iova(self, address: int, length: int = PAGE_SIZE) -> int | None:
         """``address`` itself; None beyond 39 bits or where the slab stands."""
         if address < 0 or address + length > DMA_SIZE:

@@ -73,6 +73,11 @@ class PageTableShadow:
             counts[ShadowCount.REFUSED],
         )
 
+    @property
+    def pages(self) -> int:
+        """Pages of tables that have taken memory."""
+        return self._counts[ShadowCount.USED]
+
     def sync(self, pml4: int) -> int:
         """I/O virtual address of a PML4 that says now what the guest's at ``pml4`` says.
 

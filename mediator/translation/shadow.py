@@ -60,6 +60,11 @@ class ShadowAddressing:
         self._space.unmap(self._window.base + address, size)
         self._ranges.remove(address)
 
+    @property
+    def table_pages(self) -> int:
+        """Pages that shadow page tables take now."""
+        return self.tables.pages
+
     def iova(self, address: int, length: int = PAGE_SIZE) -> int | None:
         """Where the GPU finds guest physical ``address``; None past the window."""
         return self._window.iova(address, length)

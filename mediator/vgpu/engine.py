@@ -24,6 +24,7 @@ from mediator.gen9.interrupts import EngineInterrupt
 from mediator.vgpu.execlist import NO_SLOT, Element, Execlists
 from mediator.vgpu.ggtt import GgttFault
 from mediator.vgpu.interrupt import raise_engine_event, raise_engine_events
+from mediator.vgpu.metrics import EngineCounters, Failure
 from mediator.vgpu.mmio_table import ENGINE_ROWS
 from mediator.workload.workload import SLOTS, Slot, Workloads
 from mmio_trap.guest_memory import GuestAddressError
@@ -90,6 +91,11 @@ class VirtualEngine:
         return self.state.lists
 
     @property
+    def counters(self) -> EngineCounters:
+        """What it did."""
+        return self.vgpu.counters.engines[self.name]
+
+    @property
     def has_work(self) -> bool:
         """There is something that the hardware could do."""
         state = self.state
@@ -105,7 +111,7 @@ class VirtualEngine:
             return
         vgpu.counters.submissions += 1
         if lists.pending:
-            vgpu.reject(Reason.SUBMISSION, f"{self.name}: a list already waits")
+            vgpu.reject(Reason.SUBMISSION, f"{self.name}: a list already waits", engine=self.name)
             return
         lists.pending = elements
         began = vgpu.clock()
@@ -125,8 +131,11 @@ class VirtualEngine:
         free = [n for n in range(SLOTS) if n not in in_use.values()]
         now, seen = self.vgpu.clock(), set[int]()
         for element in elements:
-            if element.slot != NO_SLOT:
+            if element.slot != NO_SLOT or element.refused:
                 continue
+            if not element.requests:  # those that come from elsewhere are counted already
+                element.requests = 1
+                self.counters.submitted += 1
             try:
                 if element.lrca in seen:
                     text = f"context {element.lrca:#x} twice in one list"
@@ -142,10 +151,10 @@ class VirtualEngine:
                     head = self._head(slot, loaded=loaded)
                     self.workloads.extend(self.workloads.slots[slot], head, loaded=loaded)
                 element.slot = slot
-                element.submitted_ns = now
-                self.vgpu.counters.requests += 1
+                element.submitted_ns = element.admitted_ns = now
             except GuestError as error:
-                self.vgpu.reject(error.reason, f"{self.name}: {error.text}")
+                self.vgpu.reject(error.reason, f"{self.name}: {error.text}", engine=self.name)
+                self._fail([element], Failure.REFUSED)
                 element.refused, element.refused_command = str(error), error.command
                 element.refused_at = error.offset or 0
 
@@ -186,12 +195,44 @@ class VirtualEngine:
         """The pending list took the place of the running one."""
         if not lite:
             self._carry_back()
-        self._report(self.lists.preempt(lite=lite))
+        outgoing = self.lists.rest
+        status = self.lists.preempt(lite=lite)
+        self.counters.preempted += sum(element.requests for element in outgoing)
+        self._report(status)
 
     def ended(self, *, waits: bool) -> None:
         """The running context drained its ring, or ``waits`` on a semaphore."""
         self._carry_back()
+        self._count_end(waits=waits)
         self._report(self.lists.wait() if waits else self.lists.complete())
+
+    def _count_end(self, *, waits: bool) -> None:
+        element, counters, now = self.lists.current, self.counters, self.vgpu.clock()
+        if element is None:
+            return
+        if waits:
+            counters.preempted += element.requests
+        else:
+            counters.completed += element.requests
+            if element.admitted_ns:
+                counters.latency.record(now - element.admitted_ns)
+        trace = self.vgpu.trace
+        if trace is not None and element.started_ns:
+            name = f"request of context {element.context_id:#x}"
+            detail = "waits for a semaphore" if waits else ""
+            trace.add(self.name, name, element.started_ns, now - element.started_ns, detail)
+
+    def _fail(self, elements: list[Element], why: Failure) -> None:
+        for element in elements:
+            self.counters.fail(why, element.requests)
+            element.requests = 0
+
+    def drop(self, why: Failure) -> None:
+        """Count what is in the lists as failed: they are about to go."""
+        current = self.lists.current
+        if current is not None and self.state.hung and why is Failure.RESET:
+            self._fail([current], Failure.HANG)
+        self._fail(self.lists.elements, why)
 
     def raise_events(self, events: int) -> None:
         """Interrupt events of the hardware's engine, by bit."""
@@ -200,7 +241,7 @@ class VirtualEngine:
     def fail(self, reason: str) -> None:
         """The engine stands until it is reset, with an error as of an illegal command."""
         self.state.hung = reason
-        self.vgpu.counters.hangs += 1
+        self.vgpu.note_hang(self.name, reason)
         eir = (self.facts.mmio_base + reg.RING_EIR) >> 2
         emr = (self.facts.mmio_base + reg.RING_EMR) >> 2
         values = self.vgpu.registers.values
@@ -233,7 +274,8 @@ class VirtualEngine:
         """The hardware reports a page fault of the running context: it stands there."""
         if not self.state.hung:
             self.state.hung = "page fault"
-            self.vgpu.counters.hangs += 1
+            self.vgpu.counters.faults += 1
+            self.vgpu.note_hang(self.name, "page fault")
 
     def lose(self, reason: str) -> None:
         """The context that runs is about to be taken from the hardware by a reset."""
@@ -246,7 +288,7 @@ class VirtualEngine:
         state.lost = True
         if not state.hung:
             state.hung = reason
-            self.vgpu.counters.hangs += 1
+            self.vgpu.note_hang(self.name, reason)
 
     def give_up_shadows(self) -> None:
         """Carry every context back into the guest's memory; shadows are made anew when they run.
@@ -257,7 +299,7 @@ class VirtualEngine:
             if element.slot != NO_SLOT:
                 self.workloads.carry_back(self.workloads.slots[element.slot])
         for element in (*self.lists.active, *self.lists.pending):
-            element.slot, element.submitted_ns = NO_SLOT, 0
+            element.forget_here()
 
     # -- registers -----------------------------------------------------------------------------
 
@@ -288,8 +330,10 @@ class VirtualEngine:
         """GDRST of this engine: lists, contexts and registers are cold again."""
         self.vgpu.registers.reset(ENGINE_ROWS[self.name])
         self.vgpu.dispatcher.reset_engine(self.vgpu, self.name)
+        self.drop(Failure.RESET)
         self.state = EngineState()
         self.vgpu.counters.engine_resets += 1
+        self.vgpu.observer.was_reset(self.vgpu, self.name)
 
     def stands(self) -> bool:
         """MODE_IDLE: nothing runs, or what runs is held."""

@@ -42,6 +42,12 @@ class Element:
     """Byte of the ring at which that command stands."""
     submitted_ns: int = 0
     """When it was submitted, until it first reaches the hardware; then 0."""
+    admitted_ns: int = 0
+    """When it was submitted; 0: not known, since it comes from elsewhere."""
+    started_ns: int = 0
+    """When it first reached the hardware; 0: it has not."""
+    requests: int = 0
+    """Submissions that it stands for: its own, and those of the same context that it took over."""
 
     @property
     def lrca(self) -> int:
@@ -56,6 +62,17 @@ class Element:
     def same_context(self, other: Element) -> bool:
         """Whether both name the same context: then the hardware only reloads the tail."""
         return self.lrca == other.lrca and self.context_id == other.context_id
+
+    def forget_here(self) -> None:
+        """It goes to another process or host, whose shadows and clock are others."""
+        self.slot = NO_SLOT
+        self.submitted_ns = self.admitted_ns = self.started_ns = 0
+
+    def take_over(self, other: Element) -> None:
+        """This one ends when ``other``, of the same context, would have ended too."""
+        self.requests, other.requests = self.requests + other.requests, 0
+        self.admitted_ns = min(self.admitted_ns, other.admitted_ns) or self.admitted_ns
+        self.started_ns = self.started_ns or other.started_ns
 
 
 @dataclass
@@ -110,8 +127,15 @@ class Execlists:
         return self._record(Event.IDLE_TO_ACTIVE, 0)
 
     def preempt(self, *, lite: bool) -> tuple[int, int]:
-        """The running list gives way to the pending one; ``lite``: its context goes on."""
+        """The running list gives way to the pending one; ``lite``: its context goes on.
+
+        Submissions of contexts that are in both lists go over to the new one.
+        """
         outgoing = self._current_id()
+        for element in self.rest:
+            for follower in self.pending:
+                if follower.same_context(element):
+                    follower.take_over(element)
         self._take_pending()
         reason = Event.PREEMPTED | Event.LITE_RESTORE if lite else Event.PREEMPTED
         return self._record(reason, outgoing)

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mediator.errors import Reason
 from mediator.gen9 import blits
 from mediator.gen9 import registers as reg
 from mediator.gen9.pte import PAGE_SIZE
@@ -65,10 +66,10 @@ def decode(low: int, high: int) -> Fence | None:
     return None if end <= start or pitch % tile.width else Fence(start, end, pitch, tile)
 
 
-def decode_all(values: Sequence[int]) -> dict[int, Fence]:
-    """The fences that are on, by number, as the register values (by offset >> 2) say."""
+def decode_all(values: Sequence[int], count: int = reg.FENCE_COUNT) -> dict[int, Fence]:
+    """The first ``count`` fences, those that are on, as register values (by offset >> 2) say."""
     found = {}
-    for number in range(reg.FENCE_COUNT):
+    for number in range(count):
         at = (reg.FENCE_BASE + number * reg.FENCE_BYTES) >> 2
         fence = decode(values[at], values[at + 1])
         if fence is not None:
@@ -81,6 +82,9 @@ def write_fence(vgpu: Vgpu, register: Register[Vgpu], _value: int) -> None:
     number = (register.offset - reg.FENCE_BASE) // reg.FENCE_BYTES
     at = (reg.FENCE_BASE + number * reg.FENCE_BYTES) >> 2
     fence = decode(vgpu.registers.values[at], vgpu.registers.values[at + 1])
+    if fence is not None and number >= vgpu.type.fences:
+        vgpu.reject(Reason.REGISTER, f"fence {number}: the vGPU has {vgpu.type.fences}")
+        fence = None
     if fence is None:
         vgpu.fences.pop(number, None)
     else:

@@ -194,6 +194,12 @@ class VirtualGgtt:
 
     # Life
 
+    def close(self) -> None:
+        """Give its memory back. It is not used any more."""
+        for view, memory in ((self._entries, self._guest), (self._hardware, self._shadow)):
+            view.release()
+            memory.close()
+
     def clear(self) -> None:
         """Forget every entry, those for the hardware too. Installs nothing."""
         for n in self._touched:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
+
+from mediator.gen9.engines import ENGINES
 
 _UNIT_BITS = 8
 """Times below 256 ns are one: a finer clock does not see them."""
@@ -78,22 +81,79 @@ class WaitHistogram:
 Summary = dict[str, int | float | dict[str, int]]
 
 
+class Failure(StrEnum):
+    """Why a request did not come to its end."""
+
+    REFUSED = "refused"
+    """By the audit: it never ran."""
+    HANG = "hang"
+    """It stood, and its guest reset the engine."""
+    RESET = "reset"
+    """It ran or waited when its engine, or the whole vGPU, was reset."""
+    CLIENT_GONE = "client-gone"
+
+
+@dataclass
+class EngineCounters:
+    """What one virtual engine did. A request is one submission of one context.
+
+    Every request ends in one way: submitted = completed + preempted + failed + those still there.
+    """
+
+    submitted: int = 0
+    completed: int = 0
+    preempted: int = 0
+    """Taken back by the guest's driver, or ended by a wait for a semaphore: it submits them again.
+    """
+    failed: dict[str, int] = field(default_factory=dict)
+    """By `Failure`."""
+    busy_ns: int = 0
+    """Time for which the hardware's engine had a context of this vGPU."""
+    waits: WaitHistogram = field(default_factory=WaitHistogram)
+    """From the submission of a context to its being given to the hardware."""
+    latency: WaitHistogram = field(default_factory=WaitHistogram)
+    """From the submission of a context to its end."""
+
+    def fail(self, why: Failure, count: int = 1) -> None:
+        """``count`` requests have failed."""
+        if count:
+            self.failed[why] = self.failed.get(why, 0) + count
+
+
+TRAP_CLASSES = ("register", "gtt", "aperture", "config")
+"""What an access can reach; anything else of the function is no trap worth counting."""
+
+
+@dataclass
+class TrapCounters:
+    """Accesses of one class that reached the daemon."""
+
+    reads: int = 0
+    writes: int = 0
+
+
 @dataclass
 class VgpuCounters:
-    """What one vGPU did and what was done to it since its client came."""
+    """What one vGPU did and what was done to it."""
 
-    requests: int = 0
-    """Contexts submitted: audited, shadowed and queued."""
     submissions: int = 0
     """Execution lists that the guest wrote."""
     gpu_ns: int = 0
     """Time for which it had the GPU, as charged by the policy's rules."""
-    waits: WaitHistogram = field(default_factory=WaitHistogram)
-    """From the submission of a context to its being given to the hardware."""
+    engines: dict[str, EngineCounters] = field(
+        default_factory=lambda: {facts.name: EngineCounters() for facts in ENGINES}
+    )
     notifications: int = 0
     """Messages of the guest through its PVINFO page."""
-    traps_read: int = 0
-    traps_write: int = 0
+    traps: dict[str, TrapCounters] = field(
+        default_factory=lambda: {name: TrapCounters() for name in TRAP_CLASSES}
+    )
+    trap_times: WaitHistogram = field(default_factory=WaitHistogram)
+    """From the arrival of a trap at the vGPU to its answer."""
+    gtt_updates: int = 0
+    """Entries of the global GTT that the guest wrote, by traps or by commands."""
+    interrupts: int = 0
+    """Times that the function's interrupt line rose."""
     rejections: dict[str, int] = field(default_factory=dict)
     """What was refused, by `mediator.errors.Reason`."""
     engine_resets: int = 0
@@ -102,22 +162,63 @@ class VgpuCounters:
     """Resets of all engines, and of the function, that the guest asked for."""
     hangs: int = 0
     """Engines found hung by the watchdog or by an error of the guest."""
+    faults: int = 0
+    """Page faults among the hangs."""
     world_switches: int = 0
     """How often it was given the GPU after another vGPU had it."""
+    preemptions: int = 0
+    """How often its slice ended while it had more to do."""
+    attaches: int = 0
+    """Clients that came."""
 
     def reject(self, reason: str) -> None:
         """Count a refusal."""
         self.rejections[reason] = self.rejections.get(reason, 0) + 1
 
+    @property
+    def requests(self) -> int:
+        """Contexts submitted, on all engines."""
+        return sum(engine.submitted for engine in self.engines.values())
+
+    @property
+    def traps_read(self) -> int:
+        """Reads that reached the daemon."""
+        return sum(traps.reads for traps in self.traps.values())
+
+    @property
+    def traps_write(self) -> int:
+        """Writes that reached the daemon."""
+        return sum(traps.writes for traps in self.traps.values())
+
+    def check(self) -> None:
+        """Raises ValueError unless it has all parts: it may come from elsewhere."""
+        histograms = [self.trap_times]
+        for engine in self.engines.values():
+            histograms += [engine.waits, engine.latency]
+        if set(self.engines) != {facts.name for facts in ENGINES}:
+            raise ValueError(f"counters of the engines {sorted(self.engines)}")
+        if set(self.traps) != set(TRAP_CLASSES):
+            raise ValueError(f"counters of the trap classes {sorted(self.traps)}")
+        if any(len(histogram.counts) != BUCKETS for histogram in histograms):
+            raise ValueError(f"a histogram has not {BUCKETS} buckets")
+
+    def waits(self) -> WaitHistogram:
+        """How long requests waited, on all engines."""
+        merged = WaitHistogram()
+        for engine in self.engines.values():
+            merged.merge(engine.waits)
+        return merged
+
     def to_summary(self) -> Summary:
         """The numbers that a person or a program may read."""
+        waits = self.waits()
         return {
             "requests": self.requests,
             "submissions": self.submissions,
             "gpu_seconds": round(self.gpu_ns / 1e9, 6),
-            "wait_p50_ms": round(self.waits.quantile(0.5) / 1e6, 3),
-            "wait_p99_ms": round(self.waits.quantile(0.99) / 1e6, 3),
-            "wait_max_ms": round(self.waits.longest_ns / 1e6, 3),
+            "wait_p50_ms": round(waits.quantile(0.5) / 1e6, 3),
+            "wait_p99_ms": round(waits.quantile(0.99) / 1e6, 3),
+            "wait_max_ms": round(waits.longest_ns / 1e6, 3),
             "reads": self.traps_read,
             "writes": self.traps_write,
             "rejections": dict(sorted(self.rejections.items())),
@@ -127,3 +228,20 @@ class VgpuCounters:
             "notifications": self.notifications,
             "world_switches": self.world_switches,
         }
+
+
+@dataclass
+class GpuCounters:
+    """What one physical GPU did since it was brought up, for all vGPUs that ever were on it."""
+
+    since_ns: int
+    """When that was."""
+    busy_ns: int = 0
+    """Time charged to vGPUs."""
+    engine_ns: dict[str, int] = field(default_factory=lambda: {facts.name: 0 for facts in ENGINES})
+    """By engine: time for which it had a guest's context."""
+    world_switches: int = 0
+    preemptions: int = 0
+    """Slices that ended while their vGPU had more to do."""
+    restarts: int = 0
+    """Times that it had to be brought up from cold."""

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from mediator.errors import Reason
 from mediator.gen9 import pvinfo
 from mediator.gen9.pvinfo import Caps, Notification
-from mediator.gen9.registers import FENCE_COUNT
 from mediator.physical.partition import APERTURE_SIZE
 from mmio_trap.register_map import Access, Register
 
@@ -40,7 +39,7 @@ def pvinfo_rows() -> list[Register[Vgpu]]:
         _announced("MAPPABLE_SIZE", pvinfo.MAPPABLE_SIZE, lambda vgpu: len(_low(vgpu))),
         _announced("NONMAPPABLE_BASE", pvinfo.NONMAPPABLE_BASE, lambda vgpu: _high(vgpu).start),
         _announced("NONMAPPABLE_SIZE", pvinfo.NONMAPPABLE_SIZE, lambda vgpu: len(_high(vgpu))),
-        _announced("FENCE_NUM", pvinfo.FENCE_NUM, lambda _: FENCE_COUNT),
+        _announced("FENCE_NUM", pvinfo.FENCE_NUM, lambda vgpu: vgpu.type.fences),
         _kept("DISPLAY_READY", pvinfo.DISPLAY_READY),
         *(
             _kept(f"RESERVED[{n}]", pvinfo.RESERVED + 4 * n, write=_write_reserved)

@@ -14,7 +14,7 @@ from mediator.vgpu.engine import EngineState
 from mediator.vgpu.ggtt import GgttState
 from mediator.vgpu.metrics import VgpuCounters
 
-VERSION = 1
+VERSION = 2
 """Grows with every change of what follows; others are refused."""
 
 

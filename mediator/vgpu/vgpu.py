@@ -29,13 +29,15 @@ from mediator.gen9.pci import (
 from mediator.physical.partition import APERTURE_SIZE, PAGE, SLAB_SIZE
 from mediator.vgpu import fences
 from mediator.vgpu.engine import VirtualEngine
-from mediator.vgpu.execlist import NO_SLOT
 from mediator.vgpu.fences import Fence
 from mediator.vgpu.ggtt import GgttFault, VirtualGgtt
 from mediator.vgpu.interrupt import update_line
-from mediator.vgpu.metrics import VgpuCounters
+from mediator.vgpu.metrics import Failure, VgpuCounters
 from mediator.vgpu.mmio_table import REGISTER_MAP
-from mediator.vgpu.state import VgpuState, decode, encode
+from mediator.vgpu.observer import Unobserved, VgpuObserver
+from mediator.vgpu.saving import check_fits, state_of, take_over
+from mediator.vgpu.state import decode, encode
+from mediator.vgpu.trace import Trace
 from mediator.vgpu.vgpu_type import VgpuType
 from mediator.workload.workload import SLOT_PAGES, SLOTS
 from mmio_trap.device import Region, RegionIndex
@@ -66,6 +68,8 @@ _REGIONS = (
     Region(),
 )
 _IRQ_COUNTS = (1, 1, 0, 1, 1)
+_TRAP_CLASS: dict[int, str] = {RegionIndex.BAR2: "aperture", RegionIndex.CONFIG: "config"}
+"""By region; what is not here is BAR0's."""
 _FAULT_REGISTERS = (
     reg.GEN8_FAULT_TLB_DATA0,
     reg.GEN8_FAULT_TLB_DATA1,
@@ -84,11 +88,8 @@ class VgpuPlan:
     """GGTT addresses that are its own; the low slice comes first."""
     private_ggtt: bool
     weight: int
-
-    @property
-    def name(self) -> str:
-        """What logs and sockets call it."""
-        return f"vgpu{self.index}"
+    name: str
+    """What logs and sockets call it."""
 
 
 class Vgpu:
@@ -100,7 +101,7 @@ class Vgpu:
         dispatcher: Dispatcher,
         slab: Slab,
         addressing: Callable[[GuestMemory], Addressing],
-        on_detach: Callable[[Vgpu], None] | None = None,
+        observer: VgpuObserver | None = None,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         """``addressing`` makes the way into DMA space for a client's memory; it has ``slab``."""
@@ -111,17 +112,23 @@ class Vgpu:
         self.type = plan.type
         self.private_ggtt = plan.private_ggtt
         self.weight = plan.weight
+        self.cap = 1.0
+        """The most it may have of the GPU's time; see `Dispatcher.set_share`."""
         self.dispatcher = dispatcher
         self.slab = slab
         self.clock = clock
         self.lock = threading.RLock()
         self.counters = VgpuCounters()
+        """Since it was made, or loaded: clients come and go."""
+        self.observer: VgpuObserver = observer or Unobserved()
+        self.trace: Trace | None = None
+        """Where somebody wants to see what happens."""
         self.config = build_config_space(plan.identity, ggms=GGMS_4MB)
         self.parked = False
         """It gets no turn on the hardware."""
         self._make_addressing = addressing
-        self._on_detach = on_detach
-        self._attached = False
+        self.attached = False
+        """A client is there."""
         self._build(GuestMemory(), Interrupts(_IRQ_COUNTS))
 
     def _build(self, memory: GuestMemory, interrupts: Interrupts) -> None:
@@ -164,22 +171,26 @@ class Vgpu:
         """A client has come: power on."""
         with self.lock:
             self.config.reset()
-            self.counters = VgpuCounters()
             self._build(memory, interrupts)
             memory.set_watcher(self.addressing)
-            self._attached = True
+            self.attached = True
+            self.counters.attaches += 1
         self.dispatcher.add(self)
+        with self.lock:
+            self.observer.attached(self)
 
     def detach(self) -> None:
         """The client has gone: power off. Nothing of its memory stays anywhere."""
         with self.lock:
-            if not self._attached:
+            if not self.attached:
                 return
-            self._attached = False
+            self.attached = False
             self.dispatcher.remove(self)
+            self._drop_work(Failure.CLIENT_GONE)
             self._scrub()
-            if self._on_detach is not None:
-                self._on_detach(self)
+            self.counters.interrupts += self.interrupts.delivered
+            self.interrupts.delivered = 0
+            self.observer.detached(self)
         self.memory.unmap_all()  # while the watcher can take it out of DMA space
         self.memory.set_watcher(None)
         with self.lock:
@@ -187,23 +198,28 @@ class Vgpu:
 
     def region_read(self, index: int, offset: int, count: int) -> bytes:
         """Read a region; regions without behaviour read 0."""
+        began = self.clock()
         with self.lock:
-            self.counters.traps_read += 1
-            if index == RegionIndex.BAR0:
-                if offset + count <= REGISTERS_SIZE:
-                    return self.registers.read(offset, count)
-                if offset >= GSM_OFFSET:
-                    return self.ggtt.read_entry(offset - GSM_OFFSET, count)
-            elif index == RegionIndex.CONFIG:
-                return self.config.read(offset, count)
-            elif index == RegionIndex.BAR2:
-                return self._read_aperture(offset, count)
+            data = self._read(index, offset, count)
+            self._note_trap(began, index, offset, write=False)
+        return data
+
+    def _read(self, index: int, offset: int, count: int) -> bytes:
+        if index == RegionIndex.BAR0:
+            if offset + count <= REGISTERS_SIZE:
+                return self.registers.read(offset, count)
+            if offset >= GSM_OFFSET:
+                return self.ggtt.read_entry(offset - GSM_OFFSET, count)
+        elif index == RegionIndex.CONFIG:
+            return self.config.read(offset, count)
+        elif index == RegionIndex.BAR2:
+            return self._read_aperture(offset, count)
         return bytes(count)
 
     def region_write(self, index: int, offset: int, data: bytes) -> None:
         """Write a region; regions without behaviour ignore it."""
+        began = self.clock()
         with self.lock:
-            self.counters.traps_write += 1
             if index == RegionIndex.BAR0:
                 if offset + len(data) <= REGISTERS_SIZE:
                     self.registers.write(offset, data)
@@ -213,16 +229,52 @@ class Vgpu:
                 self.config.write(offset, data)
             elif index == RegionIndex.BAR2:
                 self._write_aperture(offset, data)
+            self._note_trap(began, index, offset, write=True)
+
+    def _note_trap(self, began: int, index: int, offset: int, *, write: bool) -> None:
+        counters = self.counters
+        kind = _TRAP_CLASS.get(index, "register")
+        if index == RegionIndex.BAR0 and offset >= GSM_OFFSET:
+            kind = "gtt"
+        traps = counters.traps[kind]
+        if write:
+            traps.writes += 1
+        else:
+            traps.reads += 1
+        took = self.clock() - began
+        counters.trap_times.record(took)
+        if self.trace is not None:
+            verb = "write" if write else "read"
+            name = _register_name(offset) if kind == "register" else kind
+            self.trace.add("traps", f"{verb} {name}", began, took, f"{offset:#x}")
 
     def reset(self) -> None:
         """Function-level reset."""
         with self.lock:
             self.dispatcher.withdraw(self)
+            self._drop_work(Failure.RESET)
             self._scrub()
             self.config.reset()
             self._cold()
             self.interrupts.set_level(False)
             self.counters.full_resets += 1
+            self.observer.was_reset(self, "function")
+
+    def lose_work(self, reason: str) -> None:
+        """What it has given to its engines is lost, as after a hang: its driver recovers.
+
+        Any thread, without locks.
+        """
+        memory = self.memory
+        with memory.using(), self.lock:
+            if memory is self.memory:
+                self.dispatcher.lose_work(self, reason)
+
+    def close(self) -> None:
+        """Let go of what takes memory. No client is there, and none will come."""
+        with self.lock:
+            self.ggtt.close()
+            self.engines.clear()
 
     # -- what handlers ask -----------------------------------------------------------------------
 
@@ -253,11 +305,24 @@ class Vgpu:
             self.line_held = False
             update_line(self)
 
-    def reject(self, reason: Reason, text: str) -> None:
+    def reject(self, reason: Reason, text: str, *, engine: str = "") -> None:
         """Count and log something that the guest does not get."""
-        rejections = self.counters.rejections
-        rejections[reason] = rejections.get(reason, 0) + 1
-        _LOG.info("%s: refused (%s): %s", self.name, reason, text)
+        self.counters.reject(reason)
+        extra = {"vgpu": self.name, "reason": str(reason), **({"engine": engine} if engine else {})}
+        _LOG.info("%s: refused (%s): %s", self.name, reason, text, extra=extra)
+        self.observer.refused(self, reason, text)
+
+    def note_hang(self, engine: str, reason: str) -> None:
+        """An engine stands until its guest resets it."""
+        self.counters.hangs += 1
+        extra = {"vgpu": self.name, "engine": engine, "reason": reason}
+        _LOG.warning("%s: %s hangs: %s", self.name, engine, reason, extra=extra)
+        self.observer.hung(self, engine, reason)
+
+    @property
+    def interrupts_delivered(self) -> int:
+        """How often its clients were interrupted."""
+        return self.counters.interrupts + self.interrupts.delivered
 
     def golden(self, engine: str) -> Sequence[int]:
         """The register state page of a context that has never run."""
@@ -304,9 +369,6 @@ class Vgpu:
 
         Called with the dispatcher's lock held, which comes after the vGPU's: it is not taken.
         """
-        if not self.private_ggtt:
-            for chunk in self.ggtt.touched:
-                self.dispatcher.host.write_ggtt(chunk << 9, self.ggtt.hardware_chunk(chunk))
         for engine in self.engines.values():
             engine.workloads.reinstall()
 
@@ -328,27 +390,7 @@ class Vgpu:
         with self.memory.using(), self.lock:
             for engine in self.engines.values():
                 engine.give_up_shadows()
-            return encode(self.state())
-
-    def state(self) -> VgpuState:
-        """Its state as plain data; its lock is held."""
-        values = self.registers.values
-        return VgpuState(
-            device_id=self.identity.device_id,
-            type=self.type.name,
-            private_ggtt=self.private_ggtt,
-            part=[(own.start, own.stop) for own in self.plan.part],
-            config=self.config.snapshot(),
-            registers={
-                offset: values[offset >> 2]
-                for offset, row in REGISTER_MAP.by_offset.items()
-                if values[offset >> 2] != row.reset
-            },
-            ggtt=self.ggtt.state(),
-            second_events=self.second_events,
-            engines={name: engine.state for name, engine in self.engines.items()},
-            counters=self.counters,
-        )
+            return encode(state_of(self))
 
     def load(self, data: bytes) -> None:
         """Go on from a saved state; a client with the same memory map is attached.
@@ -356,34 +398,17 @@ class Vgpu:
         Raises ValueError, and changes nothing, when the state does not fit this vGPU.
         """
         state = decode(data)
-        here = self.state()
-        for name in ("device_id", "private_ggtt", "part"):
-            theirs, ours = getattr(state, name), getattr(here, name)
-            if theirs != ours:
-                raise ValueError(f"vGPU state with {name} {theirs}, this vGPU has {ours}")
-        unknown = state.registers.keys() - REGISTER_MAP.by_offset.keys()
-        if unknown:
-            raise ValueError(f"vGPU state with a register at {min(unknown):#x}, which is unknown")
-        if state.engines.keys() != self.engines.keys():
-            raise ValueError(f"vGPU state with the engines {sorted(state.engines)}")
+        check_fits(self, state)
         with self.lock:
             self.dispatcher.withdraw(self)
-            self.config.load(state.config)
-            self.registers.reset()
-            for offset, value in state.registers.items():
-                self.registers.values[offset >> 2] = value
-            self.ggtt.load(state.ggtt)
-            for chunk in self.ggtt.touched:
-                self._install(chunk << 9, self.ggtt.hardware_chunk(chunk))
-            self.fences = fences.decode_all(self.registers.values)
-            for name, engine in self.engines.items():
-                engine.state = state.engines[name]
-                for element in engine.lists.elements:
-                    element.slot, element.submitted_ns = NO_SLOT, 0
-            self.second_events = state.second_events
-            self.counters = state.counters
+            take_over(self, state)
             update_line(self)
         self.dispatcher.wake()
+
+    def install_all(self) -> None:
+        """Every GGTT entry that the guest has, to where `_install` brings them."""
+        for chunk in self.ggtt.touched:
+            self._install(chunk << 9, self.ggtt.hardware_chunk(chunk))
 
     def start_recording(self) -> None:
         """Begin to record which guest pages the mediator and the GPU write."""
@@ -402,11 +427,13 @@ class Vgpu:
     # -- parts -------------------------------------------------------------------------------------
 
     def _install(self, page: int, entries: bytes) -> None:
-        """GGTT entries of the guest, translated: to the hardware, if it is in this world."""
-        if self.private_ggtt:
-            self.dispatcher.install(self, page, entries)
-        else:
-            self.dispatcher.host.write_ggtt(page, entries)
+        """GGTT entries of the guest, translated: to the hardware, when it is in such a world."""
+        self.counters.gtt_updates += len(entries) // 8
+        self.dispatcher.install(self, page, entries)
+
+    def _drop_work(self, why: Failure) -> None:
+        for engine in self.engines.values():
+            engine.drop(why)
 
     def _scrub(self) -> None:
         """Nothing of the guest stays in shadows or in the hardware's GGTT."""
@@ -425,7 +452,7 @@ class Vgpu:
             start = max(first, own.start // PAGE)
             count = min(first + 512, own.stop // PAGE) - start
             if count > 0:
-                self.dispatcher.host.write_ggtt(start, bytes(8 * count))
+                self.dispatcher.install(self, start, bytes(8 * count))
 
     def _read_aperture(self, offset: int, count: int) -> bytes:
         try:
@@ -444,6 +471,11 @@ class Vgpu:
                 at += length
         except GgttFault:
             return
+
+
+def _register_name(offset: int) -> str:
+    row = REGISTER_MAP.by_offset.get(offset & ~3)
+    return row.name if row is not None else f"unknown register {offset:#x}"
 
 
 assert SLOTS * SLOT_PAGES * len(ENGINES) * PAGE <= SLAB_SIZE, "the slots fit the slab"

@@ -14,6 +14,7 @@ import select
 import socket
 import stat
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from mmio_trap.guest_memory import GuestMemory
 from mmio_trap.irq import Interrupts
 from mmio_trap.vfio_user.protocol import PeerError
 from mmio_trap.vfio_user.session import Session
-from mmio_trap.vfio_user.transport import Connection
+from mmio_trap.vfio_user.transport import Connection, Peer
 
 _LOG = logging.getLogger(__name__)
 _DETACH_TIMEOUT = 10.0
@@ -39,12 +40,28 @@ class Server:
     """
 
     def __init__(
-        self, device: PciDevice, path: str, *, mode: int = 0o600, require_seal: bool = False
+        self,
+        device: PciDevice,
+        path: str,
+        *,
+        mode: int = 0o600,
+        owner: tuple[int, int] | None = None,
+        require_seal: bool = False,
+        on_change: Callable[[], None] = lambda: None,
     ) -> None:
+        """``owner``: user and group of the socket, -1 for one that stays this process's.
+
+        ``on_change`` is called by the client's thread when `peer` is another: after the device has
+        been attached, and after it was detached.
+        """
         self.path = path
         self._device = device
         self._mode = mode
+        self._owner = owner
         self._require_seal = require_seal
+        self._on_change = on_change
+        self.peer: Peer | None = None
+        """Who is being served."""
         self._listener: socket.socket | None = None
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._active: tuple[Connection, threading.Thread] | None = None
@@ -60,14 +77,19 @@ class Server:
         somebody listens there, EEXIST when the path is no socket.
         """
         _remove_stale(self.path)
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listener, bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM), False
         try:
             os.fchmod(listener.fileno(), self._mode)  # bind gives the file this, less the umask
             listener.bind(self.path)
+            bound = True
+            if self._owner is not None:
+                os.chown(self.path, *self._owner, follow_symlinks=False)
             Path(self.path).chmod(self._mode)
             listener.listen(8)
         except OSError:
             listener.close()
+            if bound:
+                Path(self.path).unlink(missing_ok=True)
             raise
         self._listener = listener
 
@@ -151,7 +173,9 @@ class Server:
                 interrupts = Interrupts(self._device.irq_counts)
                 stack.callback(interrupts.close)
                 self._device.attach(memory, interrupts)
+                stack.callback(self._note_peer, None)
                 stack.callback(self._device.detach)
+                self._note_peer(connection.peer())
                 _LOG.info("%s: client connected", self.path)
                 self._converse(connection, Session(self._device, memory, interrupts))
             _LOG.info("%s: client left", self.path)
@@ -161,6 +185,10 @@ class Server:
             _LOG.info("%s: client left: %s", self.path, error)
         except Exception:  # noqa: BLE001 - the one place: our bug, this client alone pays for it
             _LOG.exception("%s: client disconnected", self.path)
+
+    def _note_peer(self, peer: Peer | None) -> None:
+        self.peer = peer
+        self._on_change()
 
     def _converse(self, connection: Connection, session: Session) -> None:
         while (request := connection.receive()) is not None:

@@ -349,7 +349,7 @@ BY_TABLE: list[Attack] = [
 @pytest.mark.parametrize("attack", BY_TABLE, ids=lambda function: function.__name__)
 def test_page_table_entries(shared: Rig, victim: Guest, attacker: Attacker, attack: Attack) -> None:
     before = victim.content()
-    for physical in physical_targets():
+    for physical in physical_targets(shared):
         attack(attacker, physical)
     check(shared, victim, before, attacker)
 
@@ -357,7 +357,7 @@ def test_page_table_entries(shared: Rig, victim: Guest, attacker: Attacker, atta
 @pytest.mark.modes
 def test_ggtt_entries(shared: Rig, victim: Guest, attacker: Attacker) -> None:
     before = victim.content()
-    for physical in physical_targets()[:4]:
+    for physical in physical_targets(shared)[:4]:
         ggtt_entry(attacker, physical)
     check(shared, victim, before, attacker)
 

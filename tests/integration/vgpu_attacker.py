@@ -15,7 +15,6 @@ from mediator.physical.partition import (
     MEDIATOR_GGTT,
     MIB,
     SLAB_SIZE,
-    guest_window,
     slab_ggtt,
 )
 from tests.gpu_driver import (
@@ -142,9 +141,10 @@ def ggtt_targets(victim: GpuDriver) -> list[int]:
     ]
 
 
-def physical_targets() -> list[int]:
+def physical_targets(shared: Rig) -> list[int]:
     """Addresses in page tables that are not in B's RAM: A's window, slabs, and nothing."""
-    window = guest_window(0, 2).base
+    window = shared.vgpu(0).addressing.iova(0)
+    assert window is not None
     return [
         window + PLANTED,
         window,

@@ -171,7 +171,7 @@ def mediating(
     """A mediated software GPU that runs, without any socket."""
     assert mode.address_space is not None
     assert mode.ggtt is not None
-    mediation = Mediation(
+    mediation = Mediation.evenly(
         SoftPhysicalGpu(KABY_LAKE_GT2),
         count,
         type_for(count).name,

@@ -8,7 +8,7 @@ from tests.guests.served import parse_counters, parse_name, parse_summary
 
 SUMMARY = {
     "name": "vgpu1",
-    "type": "vgpud_gen9_2",
+    "type": "V9_2",
     "weight": 8,
     "share": 0.5,
     "requests": 3,

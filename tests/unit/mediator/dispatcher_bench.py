@@ -75,7 +75,7 @@ class Bench:
 
     def __init__(self, address_space: Literal["shadow", "direct"] = "shadow") -> None:
         gpu = SoftPhysicalGpu(KABY_LAKE_GT2)
-        self.mediation = Mediation(
+        self.mediation = Mediation.evenly(
             gpu, 2, type_for(2).name, Timeslice(_SLICE_NS), address_space, "ballooned"
         )
         self.dispatcher = self.mediation.dispatcher

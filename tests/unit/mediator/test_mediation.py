@@ -7,17 +7,17 @@ from typing import Literal
 
 import pytest
 
+from mediator.capacity import ResourceError
 from mediator.gen9.identity import KABY_LAKE_GT2
 from mediator.mediation import Mediation
 from mediator.physical.host import HardwareError
 from mediator.physical.partition import DMA_SIZE, EMPTY_TABLES, GUEST_GGTT_SIZE, PAGE
 from mediator.physical.soft import SoftPhysicalGpu
-from mediator.vgpu.vgpu_type import ResourceError
 from scheduler.policies.timeslice import Timeslice
 
 AddressSpace = Literal["shadow", "direct"]
 GgttMode = Literal["ballooned", "private"]
-TWO = "vgpud_gen9_2"
+TWO = "V9_2"
 
 
 def mediation(
@@ -30,7 +30,7 @@ def mediation(
 ) -> Mediation:
     physical = gpu or SoftPhysicalGpu(KABY_LAKE_GT2)
     try:
-        return Mediation(
+        return Mediation.evenly(
             physical, count, type_name, Timeslice(), address_space, ggtt, weights=weights
         )
     except BaseException:
@@ -39,7 +39,9 @@ def mediation(
 
 
 def test_a_type_that_does_not_exist_is_refused_with_those_that_do() -> None:
-    with pytest.raises(ValueError, match=r"'i915-GVTg_V5_4': there are vgpud_gen9_1, .*_16"):
+    with pytest.raises(
+        ValueError, match=r"'i915-GVTg_V5_4': there are V9_1, .*, private, passthrough"
+    ):
         mediation(type_name="i915-GVTg_V5_4")
 
 
@@ -62,7 +64,7 @@ def test_a_private_ggtt_is_never_short() -> None:
 
 def test_no_more_than_there_are_slabs() -> None:
     with pytest.raises(ResourceError, match="slots"):
-        mediation(32, "vgpud_gen9_16", ggtt="private")
+        mediation(32, "V9_16", ggtt="private")
 
 
 def test_a_gpu_that_does_not_come_up(monkeypatch: pytest.MonkeyPatch) -> None:

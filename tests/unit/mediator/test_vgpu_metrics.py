@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mediator.vgpu.metrics import (
     BUCKETS,
+    Failure,
+    TrapCounters,
     VgpuCounters,
     WaitHistogram,
     bucket_of,
@@ -68,21 +71,40 @@ def test_a_time_past_the_last_bucket() -> None:
 
 
 def test_the_summary_is_json() -> None:
-    counters = VgpuCounters(requests=3, gpu_ns=1_500_000_000, traps_read=2, traps_write=5)
+    counters = VgpuCounters(gpu_ns=1_500_000_000)
+    counters.traps["gtt"] = TrapCounters(2, 4)
+    counters.traps["register"] = TrapCounters(0, 1)
+    counters.engines["rcs0"].submitted, counters.engines["vcs0"].submitted = 2, 1
     counters.reject("register")
     counters.reject("register")
     counters.reject("address")
-    counters.waits.record(2_000_000)
+    counters.engines["rcs0"].waits.record(2_000_000)
+    counters.engines["vcs0"].waits.record(1_000_000)
     summary = counters.to_summary()
     assert json.loads(json.dumps(summary)) == summary
     assert summary["rejections"] == {"address": 1, "register": 2}
     assert (summary["requests"], summary["gpu_seconds"]) == (3, 1.5)
+    assert (summary["reads"], summary["writes"]) == (2, 5)
     assert summary["wait_p99_ms"] == pytest.approx(2, rel=0.05)
 
 
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (VgpuCounters(engines={}), "engines"),
+        (VgpuCounters(traps={"config": TrapCounters()}), "trap classes"),
+        (VgpuCounters(trap_times=WaitHistogram([0, 0])), "buckets"),
+    ],
+)
+def test_counters_from_elsewhere_must_be_whole(changed: VgpuCounters, message: str) -> None:
+    VgpuCounters().check()
+    with pytest.raises(ValueError, match=message):
+        changed.check()
+
+
 def test_counters_are_plain_data() -> None:
-    counters = VgpuCounters(requests=3)
-    counters.waits.record(77_777)
+    counters = VgpuCounters(hangs=3)
+    counters.engines["bcs0"].waits.record(77_777)
+    counters.engines["bcs0"].fail(Failure.HANG, 2)
     plain = json.loads(json.dumps(asdict(counters)))
-    waits = WaitHistogram(**plain.pop("waits"))
-    assert VgpuCounters(**plain, waits=waits) == counters
+    assert msgspec.convert(plain, VgpuCounters) == counters

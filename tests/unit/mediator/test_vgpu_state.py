@@ -24,11 +24,11 @@ def sample() -> VgpuState:
     )
     lists.entries[2] = (0x8002, 0x34)
     engine = EngineState(lists, stopped=True, hung="page fault", stands_at=1 << 47)
-    counters = VgpuCounters(requests=3, rejections={"address": 2})
-    counters.waits.record(5_000_000)
+    counters = VgpuCounters(hangs=3, rejections={"address": 2})
+    counters.engines["rcs0"].waits.record(5_000_000)
     return VgpuState(
         device_id=0x5912,
-        type="vgpud_gen9_2",
+        type="V9_2",
         private_ggtt=False,
         part=[(0, 1 << 27), (1 << 28, 1 << 30)],
         config=bytes(range(256)),
@@ -91,7 +91,7 @@ def test_what_must_be_there_must_be_there(name: str) -> None:
         ("config", 7),
         ("ggtt", {"chunks": {0: 1}}),
         ("engines", {"rcs0": {"lists": {"active": [7]}}}),
-        ("counters", {"requests": 0.5}),
+        ("counters", {"hangs": 0.5}),
     ],
 )
 def test_parts_of_another_kind_are_refused(name: str, value: object) -> None:

@@ -11,6 +11,7 @@ from mediator.gen9.identity import KABY_LAKE_GT2, Identity
 from mediator.vgpu.fences import Fence
 from mediator.vgpu.metrics import VgpuCounters
 from mediator.vgpu.mmio_table import REGISTER_MAP
+from mediator.vgpu.vgpu_type import TYPES
 from mmio_trap.register_map import Register, RegisterFile
 
 MIB = 1 << 20
@@ -23,6 +24,10 @@ class Line:
     level: bool = False
     edges: int = 0
 
+    @property
+    def delivered(self) -> int:
+        return self.edges
+
     def set_level(self, asserted: bool) -> None:
         self.edges += asserted and not self.level
         self.level = asserted
@@ -30,6 +35,8 @@ class Line:
 
 @dataclass
 class Plan:
+    """Two slices of a ballooned GGTT."""
+
     part: tuple[range, ...] = (range(64 * MIB, 128 * MIB), range(512 * MIB, 1024 * MIB))
 
 
@@ -123,6 +130,8 @@ class FakeVgpu:
         self.fences: dict[int, Fence] = {}
         self.second_events: dict[int, int] = {}
         self.line_held = False
+        self.trace = None
+        self.type = TYPES["V9_4"]
         self.flushes = 0
         self.hardware: dict[int, int] = {}
         self.switched: list[tuple[int, int]] = []

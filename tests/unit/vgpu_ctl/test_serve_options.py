@@ -29,7 +29,7 @@ def test_a_socket_alone_is_native() -> None:
 
 def test_defaults() -> None:
     options = shared()
-    assert (options.count, options.type.name) == (2, "vgpud_gen9_2")
+    assert (options.count, options.type.name) == (2, "V9_2")
     assert options.policy == Timeslice(16_000_000)
     assert options.weights == (8, 8)
     assert (options.address_space, options.ggtt) == ("shadow", "ballooned")
@@ -38,9 +38,9 @@ def test_defaults() -> None:
 
 def test_everything_said() -> None:
     options = shared(
-        type="vgpud_gen9_8", slice_ms=2.5, weight=(3, 1), address_space="direct", ggtt="private"
+        type="V9_8", slice_ms=2.5, weight=(3, 1), address_space="direct", ggtt="private"
     )
-    assert (options.type.name, options.weights) == ("vgpud_gen9_8", (3, 1))
+    assert (options.type.name, options.weights) == ("V9_8", (3, 1))
     assert options.policy == Timeslice(2_500_000)
     assert (options.address_space, options.ggtt) == ("direct", "private")
     assert isinstance(shared(policy="fifo").policy, Fifo)
@@ -48,7 +48,7 @@ def test_everything_said() -> None:
 
 def test_private_ggtt_is_not_short() -> None:
     assert shared(vgpus=31, ggtt="private").count == 31
-    assert shared(vgpus=3, ggtt="private", type="vgpud_gen9_1").type.most == 1
+    assert shared(vgpus=3, ggtt="private", type="V9_1").type.most == 1
 
 
 SHARED = ["--vgpus", "2", "--socket-dir", "d"]
@@ -62,7 +62,7 @@ SHARED = ["--vgpus", "2", "--socket-dir", "d"]
         (["--vgpus", "2"], "--vgpus needs --socket-dir"),
         (["--vgpus", "2", "--socket", "s"], "--socket does not go with --vgpus: take --socket-dir"),
         (["--socket", "s", "--socket-dir", "d"], "--socket-dir needs --vgpus"),
-        (["--socket", "s", "--type", "vgpud_gen9_1"], "--type needs --vgpus"),
+        (["--socket", "s", "--type", "V9_1"], "--type needs --vgpus"),
         (["--socket", "s", "--policy", "fifo"], "--policy needs --vgpus"),
         (["--socket", "s", "--slice-ms", "4"], "--slice-ms needs --vgpus"),
         (["--socket", "s", "--weight", "4"], "--weight needs --vgpus"),
@@ -71,12 +71,12 @@ SHARED = ["--vgpus", "2", "--socket-dir", "d"]
         (["--vgpus", "0", "--socket-dir", "d"], "0 is not in the range 1<=x<=31"),
         (["--vgpus", "32", "--socket-dir", "d"], "32 is not in the range 1<=x<=31"),
         (["--vgpus", "17", "--socket-dir", "d"], "16 fit; take --ggtt private"),
-        ([*SHARED, "--type", "vgpud_gen9_1"], "1 fit; take --type vgpud_gen9_2"),
+        ([*SHARED, "--type", "V9_1"], "1 fit; take --type V9_2"),
         (
-            ["--vgpus", "20", "--socket-dir", "d", "--type", "vgpud_gen9_4"],
-            "--vgpus and --type: 20 vGPUs of type vgpud_gen9_4 need 1280 MiB of mappable GGTT",
+            ["--vgpus", "20", "--socket-dir", "d", "--type", "V9_4"],
+            "--vgpus and --type: 20 vGPUs of type V9_4 need 1280 MiB of mappable GGTT",
         ),
-        ([*SHARED, "--type", "big"], "'big' is not one of 'vgpud_gen9_1', 'vgpud_gen9_2'"),
+        ([*SHARED, "--type", "big"], "'big' is not one of 'V9_1', 'V9_2'"),
         ([*SHARED, "--weight", "1"], "--weight is there 1 times: give it once for each of the 2"),
         ([*SHARED, "--weight", "0", "--weight", "1"], "0 is not in the range 1<=x<=1024"),
         ([*SHARED, "--policy", "fifo", "--slice-ms", "4"], "--slice-ms does not go with"),

@@ -1,0 +1,139 @@
+"""The methods of the control API: one row each, with what it takes and what it gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from vgpu_ctl.api.objects import (
+    DaemonInfo,
+    Event,
+    EventKind,
+    GpuInfo,
+    Stats,
+    TraceChunk,
+    TypeInfo,
+    VgpuInfo,
+)
+
+
+class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Parameters; an unknown one is refused."""
+
+
+class NoParams(Params, frozen=True, kw_only=True):
+    """A method without parameters."""
+
+
+class VgpuParams(Params, frozen=True, kw_only=True):
+    """A method on one vGPU."""
+
+    vgpu: str
+    """Name or UUID."""
+
+
+class DefineParams(Params, frozen=True, kw_only=True):
+    """A new vGPU. What is left out is the type's or the daemon's choice."""
+
+    name: str
+    type: str
+    uuid: str = ""
+    gpu: str = ""
+    """Empty: the GPU with room."""
+    weight: int | None = None
+    """1 to 1024."""
+    cap: float | None = None
+    """Above 0, at most 1."""
+    autostart: bool = False
+
+
+class CreateParams(DefineParams, frozen=True, kw_only=True):
+    """A new vGPU that is started at once."""
+
+    transient: bool = False
+    """Keep no definition: gone when it is stopped."""
+
+
+class StopParams(VgpuParams, frozen=True, kw_only=True):
+    """Stop or destroy."""
+
+    force: bool = False
+    """Also while a client is attached, which loses its GPU for good."""
+
+
+class ModifyParams(VgpuParams, frozen=True, kw_only=True):
+    """What changes; None: stays. `weight`, `cap` and `autostart` also while it is active."""
+
+    weight: int | None = None
+    cap: float | None = None
+    autostart: bool | None = None
+    type: str | None = None
+    gpu: str | None = None
+    name: str | None = None
+
+
+class ResetParams(VgpuParams, frozen=True, kw_only=True):
+    """What is reset."""
+
+    level: str = "engines"
+    """`engines`: what runs is lost, and the guest's driver recovers as after a hang; `function`: a
+    function-level reset, after which a guest needs to probe its GPU anew."""
+
+
+class StatsParams(Params, frozen=True, kw_only=True):
+    """Whose counters."""
+
+    vgpu: str = ""
+    """Name or UUID; empty: all."""
+
+
+class EventsParams(Params, frozen=True, kw_only=True):
+    """Which events."""
+
+    vgpu: str = ""
+    """Name or UUID; empty: all."""
+    kinds: list[EventKind] = []
+    """Empty: all but `slices`."""
+
+
+class TraceParams(VgpuParams, frozen=True, kw_only=True):
+    """How long to trace."""
+
+    seconds: float
+    """Above 0, at most 600."""
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One method."""
+
+    params: type[Params]
+    result: Any
+    """Type of the result, or of each where it streams."""
+    writes: bool = False
+    """It changes something."""
+    streams: bool = False
+
+
+METHODS: Mapping[str, Method] = {
+    "version": Method(NoParams, DaemonInfo),
+    "gpus": Method(NoParams, list[GpuInfo]),
+    "types": Method(NoParams, list[TypeInfo]),
+    "list": Method(NoParams, list[VgpuInfo]),
+    "show": Method(VgpuParams, VgpuInfo),
+    "create": Method(CreateParams, VgpuInfo, writes=True),
+    "define": Method(DefineParams, VgpuInfo, writes=True),
+    "start": Method(VgpuParams, VgpuInfo, writes=True),
+    "stop": Method(StopParams, VgpuInfo, writes=True),
+    "destroy": Method(StopParams, None, writes=True),
+    "undefine": Method(VgpuParams, None, writes=True),
+    "modify": Method(ModifyParams, VgpuInfo, writes=True),
+    "reset": Method(ResetParams, VgpuInfo, writes=True),
+    "stats": Method(StatsParams, Stats),
+    "events": Method(EventsParams, Event, streams=True),
+    "trace": Method(TraceParams, TraceChunk, streams=True),
+    "reload": Method(NoParams, None, writes=True),
+}

@@ -1,0 +1,229 @@
+"""The methods of the control API, carried out: from parameters to the host, and back to objects."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mediator.vgpu.trace import Trace
+from vgpu_ctl.api.messages import API_VERSION, ApiError, ErrorCode
+from vgpu_ctl.api.methods import (
+    METHODS,
+    CreateParams,
+    DefineParams,
+    EventsParams,
+    ModifyParams,
+    NoParams,
+    Params,
+    ResetParams,
+    StatsParams,
+    StopParams,
+    TraceParams,
+    VgpuParams,
+)
+from vgpu_ctl.api.objects import (
+    DaemonInfo,
+    Event,
+    GpuInfo,
+    Stats,
+    TraceChunk,
+    TraceRecord,
+    TypeInfo,
+    VgpuInfo,
+)
+from vgpu_ctl.stats import host_stats
+
+if TYPE_CHECKING:
+    from vgpu_ctl.event_bus import EventBus
+    from vgpu_ctl.host import Host
+
+_LISTEN_S = 0.25
+"""How often a stream looks whether its client is still there."""
+_TRACE_PIECE_S = 0.1
+_LONGEST_TRACE_S = 600.0
+
+
+class Service:
+    """Carries methods out. One object for all connections; any thread."""
+
+    def __init__(
+        self, host: Host, bus: EventBus, daemon: DaemonInfo, reload: Callable[[], None]
+    ) -> None:
+        """``reload`` has the configuration read again; raises ApiError."""
+        self._host = host
+        self._bus = bus
+        self._daemon = daemon
+        self._reload = reload
+        self._methods: dict[str, Callable[[Any], Any]] = {
+            "version": self.version,
+            "gpus": self.gpus,
+            "types": self.types,
+            "list": self.vgpus,
+            "show": self.show,
+            "create": self.create,
+            "define": self.define,
+            "start": self.start,
+            "stop": self.stop,
+            "destroy": self.destroy,
+            "undefine": self.undefine,
+            "modify": self.modify,
+            "reset": self.reset,
+            "stats": self.stats,
+            "events": self.events,
+            "trace": self.trace,
+            "reload": self.reload,
+        }
+        assert self._methods.keys() == METHODS.keys(), "each method is carried out"
+
+    def call(self, method: str, params: bytes | msgspec.Raw) -> Any:
+        """The result of ``method``, an iterator where it streams. Raises ApiError.
+
+        An iterator that yields None has nothing to say at the moment.
+        """
+        known = METHODS.get(method)
+        if known is None:
+            raise ApiError(ErrorCode.PROTOCOL, f"there is no method {method!r:.80}", field="method")
+        return self._methods[method](_decoded(params, known.params))
+
+    # -- methods ----------------------------------------------------------------------------------
+
+    def version(self, _params: NoParams) -> DaemonInfo:
+        """Which vgpud this is."""
+        return self._daemon
+
+    def gpus(self, _params: NoParams) -> list[GpuInfo]:
+        """The GPUs."""
+        return self._host.gpu_infos()
+
+    def types(self, _params: NoParams) -> list[TypeInfo]:
+        """The types."""
+        return self._host.type_infos()
+
+    def vgpus(self, _params: NoParams) -> list[VgpuInfo]:
+        """The vGPUs."""
+        return self._host.infos()
+
+    def show(self, params: VgpuParams) -> VgpuInfo:
+        """One vGPU."""
+        return self._host.find(params.vgpu).info()
+
+    def create(self, params: CreateParams) -> VgpuInfo:
+        """Define and start."""
+        return self._host.create(params, transient=params.transient)
+
+    def define(self, params: DefineParams) -> VgpuInfo:
+        """Define."""
+        return self._host.define(params)
+
+    def start(self, params: VgpuParams) -> VgpuInfo:
+        """Start."""
+        return self._host.start(params.vgpu)
+
+    def stop(self, params: StopParams) -> VgpuInfo:
+        """Stop."""
+        return self._host.stop(params.vgpu, force=params.force)
+
+    def destroy(self, params: StopParams) -> None:
+        """Stop and undefine."""
+        self._host.destroy(params.vgpu, force=params.force)
+
+    def undefine(self, params: VgpuParams) -> None:
+        """Undefine."""
+        self._host.undefine(params.vgpu)
+
+    def modify(self, params: ModifyParams) -> VgpuInfo:
+        """Modify."""
+        return self._host.modify(params)
+
+    def reset(self, params: ResetParams) -> VgpuInfo:
+        """Reset."""
+        return self._host.reset(params.vgpu, params.level)
+
+    def stats(self, params: StatsParams) -> Stats:
+        """Counters."""
+        return host_stats(self._host, self._host.find(params.vgpu) if params.vgpu else None)
+
+    def events(self, params: EventsParams) -> Iterator[Event | None]:
+        """Events from now on."""
+        uuid = self._host.find(params.vgpu).uuid if params.vgpu else ""
+        listener = self._bus.listen(params.kinds, uuid)
+
+        def stream() -> Iterator[Event | None]:
+            try:
+                while True:
+                    yield from listener.take(_LISTEN_S) or (None,)
+            finally:
+                self._bus.leave(listener)
+
+        return stream()
+
+    def trace(self, params: TraceParams) -> Iterator[TraceChunk | None]:
+        """What a vGPU does in the next seconds."""
+        if not 0 < params.seconds <= _LONGEST_TRACE_S:
+            text = f"seconds: {params.seconds} is not allowed: above 0, at most {_LONGEST_TRACE_S}"
+            raise ApiError(ErrorCode.INVALID, text, field="seconds")
+        hosted = self._host.find(params.vgpu)
+        vgpu = hosted.active.vgpu if hosted.active is not None else None
+        if vgpu is None:
+            why = "is not active" if hosted.active is None else "is not mediated"
+            raise ApiError(ErrorCode.BUSY, f"{hosted.name} {why}", field="vgpu")
+        if vgpu.trace is not None:
+            raise ApiError(ErrorCode.BUSY, f"{hosted.name} is being traced", field="vgpu")
+        trace = vgpu.trace = Trace()
+        ends = time.monotonic() + params.seconds
+
+        def stream() -> Iterator[TraceChunk | None]:
+            try:
+                while (left := ends - time.monotonic()) > 0:
+                    time.sleep(min(left, _TRACE_PIECE_S))
+                    yield _chunk(trace)
+            finally:
+                vgpu.trace = None
+            yield _chunk(trace)
+
+        return stream()
+
+    def reload(self, _params: NoParams) -> None:
+        """Read the configuration again."""
+        self._reload()
+
+
+def _chunk(trace: Trace) -> TraceChunk:
+    records = [
+        TraceRecord(
+            track=r.track,
+            name=r.name,
+            start_ns=r.start_ns,
+            duration_ns=r.duration_ns,
+            detail=r.detail,
+        )
+        for r in trace.take()
+    ]
+    return TraceChunk(records=records, dropped=trace.dropped)
+
+
+def _decoded(params: bytes | msgspec.Raw, kind: type[Params]) -> Params:
+    """``params`` as ``kind``. Raises ApiError INVALID that names the field."""
+    try:
+        return msgspec.json.decode(params, type=kind)
+    except RecursionError:
+        raise ApiError(ErrorCode.INVALID, "lists within lists within lists") from None
+    except msgspec.MsgspecError as error:
+        text, _, place = str(error).partition(" - at `$.")
+        field = place.rstrip("`") if place else ""
+        if not field and "`" in text:
+            field = text.split("`")[1]  # "Object missing required field `name`", unknown fields
+        hint = ""
+        if "unknown field" in text:
+            hint = f"there are: {', '.join(kind.__struct_fields__)}"
+        shown = f"{field}: {text}" if place else text
+        raise ApiError(ErrorCode.INVALID, shown, field=field, hint=hint) from error
+
+
+def daemon_info(**parts: Any) -> DaemonInfo:
+    """`DaemonInfo` of this process."""
+    return DaemonInfo(api=API_VERSION, pid=os.getpid(), started=time.time(), **parts)

@@ -1,0 +1,119 @@
+"""Definitions on disk: one JSON file a vGPU, named by its UUID, replaced atomically or not at all.
+
+A file that is no definition is set aside as ``NAME.damaged`` and said so; the rest loads.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import msgspec
+
+from vgpu_ctl.api.messages import ApiError, ErrorCode
+from vgpu_ctl.definition import Definition, checked
+
+_LOG = logging.getLogger(__name__)
+
+_SUFFIX = ".json"
+_SCRATCH = ".part"
+_DAMAGED = ".damaged"
+_LARGEST = 64 << 10
+"""Bytes of a definition's file."""
+
+
+class DefinitionStore:
+    """The definitions in ``directory``, which is made when it is first needed."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def load(self) -> list[Definition]:
+        """All definitions, by name. Raises ApiError FAILED when the directory cannot be read."""
+        with self._failures("read"):
+            paths = sorted(self.directory.iterdir()) if self.directory.is_dir() else []
+        found: dict[str, Definition] = {}
+        for path in paths:
+            if path.suffix == _SCRATCH:  # a write that was cut off: it never counted
+                with suppress(OSError):
+                    path.unlink()
+            if path.suffix != _SUFFIX:
+                continue
+            try:
+                definition = self._read(path)
+                if definition.uuid != path.stem:
+                    raise ValueError(f"it has UUID {definition.uuid}")
+                if any(other.name == definition.name for other in found.values()):
+                    raise ValueError(f"another file defines {definition.name}")
+            except (OSError, ValueError, ApiError) as error:
+                self._set_aside(path, error)
+            else:
+                found[definition.uuid] = definition
+        return sorted(found.values(), key=lambda definition: definition.name)
+
+    def put(self, definition: Definition) -> None:
+        """Keep ``definition``, in place of an older one. Raises ApiError; the old one stays."""
+        path = self._path(definition.uuid)
+        scratch = path.with_suffix(_SCRATCH)
+        data = msgspec.json.format(msgspec.json.encode(definition), indent=2) + b"\n"
+        with self._failures("write"):
+            self.directory.mkdir(parents=True, exist_ok=True, mode=0o755)
+            try:
+                with scratch.open("wb") as file:
+                    os.fchmod(file.fileno(), 0o644)
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                scratch.replace(path)
+            except OSError:
+                with suppress(OSError):
+                    scratch.unlink()
+                raise
+            self._sync()
+
+    def remove(self, uuid: str) -> None:
+        """Forget a definition; none is no error. Raises ApiError."""
+        with self._failures("write"), suppress(FileNotFoundError):
+            self._path(uuid).unlink()
+            self._sync()
+
+    def _read(self, path: Path) -> Definition:
+        with path.open("rb") as file:
+            data = file.read(_LARGEST + 1)
+        if len(data) > _LARGEST:
+            raise ValueError(f"more than {_LARGEST} bytes")
+        return checked(msgspec.json.decode(data, type=Definition))
+
+    def _set_aside(self, path: Path, error: Exception) -> None:
+        aside = path.with_name(path.name + _DAMAGED)
+        try:
+            path.replace(aside)
+            where = f"set aside as {aside}"
+        except OSError as problem:
+            where = f"left where it is ({problem.strerror})"
+        _LOG.error("%s is no definition of a vGPU: %s; %s", path, error, where)
+
+    def _path(self, uuid: str) -> Path:
+        return self.directory / f"{uuid}{_SUFFIX}"
+
+    def _sync(self) -> None:
+        """Have the directory itself on disk: a rename counts only then."""
+        descriptor = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    @contextmanager
+    def _failures(self, verb: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise ApiError(
+                ErrorCode.FAILED,
+                f"cannot {verb} {error.filename or self.directory}: {error.strerror}",
+                hint=f"nothing was changed; look at the file system of {self.directory}",
+            ) from error

@@ -1,0 +1,57 @@
+"""What guests cause, as events; a guest can cause thousands a second, and not more are told."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from mediator.vgpu.observer import Unobserved
+from vgpu_ctl.api.objects import EventKind
+
+if TYPE_CHECKING:
+    from mediator.vgpu.vgpu import Vgpu
+    from vgpu_ctl.event_bus import EventBus
+
+PAUSE_S = 0.2
+"""Between two events of a kind and a reason of one vGPU; those between are counted."""
+
+
+class GuestEvents(Unobserved):
+    """Publishes the hangs, resets and refusals of one vGPU."""
+
+    def __init__(
+        self, bus: EventBus, name: str, uuid: str, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._bus = bus
+        self._name = name
+        self._uuid = uuid
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._told: dict[tuple[EventKind, str], tuple[float, int]] = {}
+        """By kind and reason: when it was told last, and how many there were since."""
+
+    def hung(self, vgpu: Vgpu, engine: str, reason: str) -> None:
+        """See `VgpuObserver`."""
+        self._publish(EventKind.HANG, reason[:200], engine=engine, reason=reason[:200])
+
+    def was_reset(self, vgpu: Vgpu, what: str) -> None:
+        """See `VgpuObserver`."""
+        self._publish(EventKind.RESET, what, what=what, by="guest")
+
+    def refused(self, vgpu: Vgpu, reason: str, text: str) -> None:
+        """See `VgpuObserver`."""
+        self._publish(EventKind.REJECTION, reason, reason=str(reason), text=text[:200])
+
+    def _publish(self, kind: EventKind, key: str, **data: str) -> None:
+        now = self._clock()
+        with self._lock:
+            at, since = self._told.get((kind, key), (-PAUSE_S, 0))
+            if now - at < PAUSE_S:
+                self._told[kind, key] = at, since + 1
+                return
+            if len(self._told) > 100:  # reasons of hangs name contexts and addresses
+                self._told.clear()
+            self._told[kind, key] = now, 0
+        self._bus.publish(kind, vgpu=self._name, uuid=self._uuid, **data, count=since + 1)

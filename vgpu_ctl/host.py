@@ -1,0 +1,481 @@
+"""The host: its GPUs and vGPUs, and all that an operator can do to them.
+
+Every change is checked, then written to disk, then carried out; what fails half-way is taken back.
+One lock is held by changes; what only looks takes none. Errors are ApiError.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mmio_trap.vfio_user.server import Server
+from vgpu_ctl.admission import check_beside, check_changes, check_known
+from vgpu_ctl.api.messages import ApiError, ErrorCode
+from vgpu_ctl.api.methods import DefineParams, ModifyParams
+from vgpu_ctl.api.objects import EventKind, GpuInfo, TypeInfo, VgpuInfo, VgpuState
+from vgpu_ctl.config import Config
+from vgpu_ctl.definition import Definition, checked, is_uuid, new_uuid
+from vgpu_ctl.definition_store import DefinitionStore
+from vgpu_ctl.descriptions import gpu_info, pci_gpu_info, type_info
+from vgpu_ctl.event_bus import EventBus
+from vgpu_ctl.gpu_types import offered_types
+from vgpu_ctl.guest_events import GuestEvents
+from vgpu_ctl.hosted_gpu import HostedGpu
+from vgpu_ctl.hosted_vgpu import Active, HostedVgpu, client_of, domain_of
+from vgpu_ctl.paths import Paths
+from vgpu_ctl.vgpu_socket import listen, socket_owner, socket_path
+
+if TYPE_CHECKING:
+    from mediator.vgpu.vgpu_type import VgpuType
+    from vgpu_ctl.uevents import PciGpu
+
+_LOG = logging.getLogger(__name__)
+
+_RESETS = ("engines", "function")
+
+
+class Host:
+    """All GPUs and vGPUs of one vgpud. Any thread may call."""
+
+    def __init__(self, config: Config, paths: Paths, bus: EventBus) -> None:
+        """Nothing is read or started yet: see `restore`."""
+        self.bus = bus
+        self._config = config
+        self._paths = paths
+        self._definitions = DefinitionStore(paths.definitions)
+        self._records = DefinitionStore(paths.active)
+        self._lock = threading.RLock()
+        self.types: Mapping[str, VgpuType] = offered_types(config.types)
+        self._gpus = {gpu.name: HostedGpu(gpu, present=not gpu.pci) for gpu in config.gpus}
+        self._vgpus: dict[str, HostedVgpu] = {}
+        """By UUID."""
+        self._found: list[PciGpu] = []
+        """GPUs of this machine that nobody drives."""
+
+    # -- looking ----------------------------------------------------------------------------------
+
+    @property
+    def gpus(self) -> list[HostedGpu]:
+        """The GPUs, in the order of the configuration."""
+        return list(self._gpus.values())
+
+    @property
+    def vgpus(self) -> list[HostedVgpu]:
+        """The vGPUs by name."""
+        return sorted(self._vgpus.values(), key=lambda each: each.name)
+
+    def gpu_infos(self) -> list[GpuInfo]:
+        """See the method `gpus`."""
+        return [*map(gpu_info, self.gpus), *map(pci_gpu_info, self._found)]
+
+    def type_infos(self) -> list[TypeInfo]:
+        """See the method `types`."""
+        return [type_info(kind, self.gpus) for kind in self.types.values()]
+
+    @property
+    def has_work(self) -> bool:
+        """A request is queued or runs on some vGPU."""
+        actives = [each.active for each in self.vgpus if each.active is not None]
+        return any(active.vgpu is not None and active.vgpu.has_work for active in actives)
+
+    def infos(self) -> list[VgpuInfo]:
+        """See the method `list`."""
+        return [each.info() for each in self.vgpus]
+
+    def find(self, key: str) -> HostedVgpu:
+        """The vGPU of that name or UUID. Raises ApiError NOT_FOUND."""
+        if is_uuid(key):
+            found = self._vgpus.get(key.lower())
+        else:
+            found = next((each for each in self.vgpus if each.name == key), None)
+        if found is None:
+            names = ", ".join(each.name for each in self.vgpus[:8]) or "none"
+            raise ApiError(
+                ErrorCode.NOT_FOUND,
+                f"there is no vGPU {key!r}",
+                field="vgpu",
+                hint=f"there are: {names}" + (", ..." if len(self._vgpus) > 8 else ""),
+            )
+        return found
+
+    # -- the life of the host ---------------------------------------------------------------------
+
+    def restore(self) -> None:
+        """Read the definitions, and start what was active before or starts by itself.
+
+        What cannot be started is in its error state. Raises ApiError when nothing can be read.
+        """
+        with self._lock:
+            for definition in self._definitions.load():
+                self._vgpus[definition.uuid] = self._hosted(definition, persistent=True)
+            active = self._records.load()
+            for definition in active:
+                self._vgpus.setdefault(definition.uuid, self._hosted(definition, persistent=False))
+            wanted = {definition.uuid for definition in active}
+            for hosted in self.vgpus:
+                if hosted.uuid in wanted or hosted.definition.autostart:
+                    self._try_start(hosted)
+
+    def shut_down(self) -> None:
+        """End every vGPU, clients cut off; what was active is started by the next `restore`."""
+        with self._lock:
+            for hosted in self.vgpus:
+                if hosted.active is not None:
+                    self._deactivate(hosted)
+            for gpu in self.gpus:
+                gpu.shut_down()
+
+    def reload(self, config: Config) -> list[str]:
+        """Go by another configuration. What cannot change under its vGPUs is told as texts."""
+        problems = []
+        with self._lock:
+            old, self._config = self._config, config
+            self.types = offered_types(config.types)
+            wanted = {gpu.name: gpu for gpu in config.gpus}
+            for name, gpu in list(self._gpus.items()):
+                new = wanted.pop(name, None)
+                if new == gpu.config:
+                    continue
+                if gpu.holders:
+                    verb = "removed" if new is None else "changed"
+                    problems.append(f"{name} is in use and cannot be {verb}: stop its vGPUs first")
+                    continue
+                gpu.shut_down()
+                del self._gpus[name]
+                if new is not None:
+                    self._gpus[name] = HostedGpu(new, present=not new.pci)
+            for name, added in wanted.items():
+                self._gpus[name] = HostedGpu(added, present=not added.pci)
+                self.bus.publish(EventKind.GPU_ADDED, gpu=name)
+            problems += [
+                f"{field} changes when vgpud is started again"
+                for field in ("control", "metrics")
+                if getattr(old, field) != getattr(config, field)
+            ]
+        self.bus.publish(EventKind.RELOADED)
+        return problems
+
+    def see_pci_gpus(self, found: list[PciGpu], devices: Collection[str]) -> None:
+        """What is on the PCI bus of this machine now: GPUs, and addresses of all ``devices``."""
+        with self._lock:
+            for gpu in self.gpus:
+                if gpu.config.pci:
+                    self._set_present(gpu, present=gpu.config.pci in devices)
+            known = {gpu.config.pci for gpu in self.gpus}
+            before = {gpu.address for gpu in self._found}
+            self._found = [gpu for gpu in found if gpu.address not in known]
+            now = {gpu.address for gpu in self._found}
+        for address in sorted(now - before):
+            self.bus.publish(EventKind.GPU_ADDED, gpu=address, usable=False)
+        for address in sorted(before - now):
+            self.bus.publish(EventKind.GPU_REMOVED, gpu=address, usable=False)
+
+    def _set_present(self, gpu: HostedGpu, *, present: bool) -> None:
+        """A GPU has come, or has gone and takes its vGPUs to their error state."""
+        if gpu.present == present:
+            return
+        gpu.present = present
+        if not present:
+            reason = f"{gpu.name} has vanished"
+            for name in list(gpu.holders):
+                self._fail(self.find(name), reason)
+            gpu.shut_down()
+        _LOG.warning("%s %s", gpu.name, "is there" if present else "has vanished")
+        self.bus.publish(EventKind.GPU_ADDED if present else EventKind.GPU_REMOVED, gpu=gpu.name)
+
+    # -- what an operator does --------------------------------------------------------------------
+
+    def define(self, params: DefineParams) -> VgpuInfo:
+        """Keep a definition."""
+        with self._lock:
+            hosted = self._define(params, persistent=True)
+        self._publish(EventKind.DEFINED, hosted)
+        return hosted.info()
+
+    def create(self, params: DefineParams, *, transient: bool) -> VgpuInfo:
+        """Define, unless it is transient, and start; or nothing at all."""
+        with self._lock:
+            hosted = self._define(params, persistent=not transient)
+            try:
+                self._start(hosted)
+            except ApiError:
+                del self._vgpus[hosted.uuid]
+                if not transient:
+                    self._definitions.remove(hosted.uuid)
+                raise
+        self._publish(EventKind.CREATED, hosted)
+        return hosted.info()
+
+    def start(self, key: str) -> VgpuInfo:
+        """Give a defined vGPU its part of a GPU, and its socket."""
+        with self._lock:
+            hosted = self.find(key)
+            if hosted.active is not None:
+                raise ApiError(ErrorCode.BUSY, f"{hosted.name} is active already", field="vgpu")
+            self._start(hosted)
+        self._publish(EventKind.STARTED, hosted)
+        return hosted.info()
+
+    def stop(self, key: str, *, force: bool) -> VgpuInfo:
+        """Take both back. A transient vGPU is gone then."""
+        with self._lock:
+            hosted = self.find(key)
+            self._stop(hosted, force=force)
+            if not hosted.persistent:
+                del self._vgpus[hosted.uuid]
+        return hosted.info()
+
+    def destroy(self, key: str, *, force: bool) -> None:
+        """Stop and undefine."""
+        with self._lock:
+            hosted = self.find(key)
+            if hosted.state is not VgpuState.DEFINED:
+                self._stop(hosted, force=force)
+            self._definitions.remove(hosted.uuid)
+            del self._vgpus[hosted.uuid]
+        self._publish(EventKind.UNDEFINED, hosted)
+
+    def undefine(self, key: str) -> None:
+        """Forget the definition; an active vGPU goes on as a transient one."""
+        with self._lock:
+            hosted = self.find(key)
+            if not hosted.persistent:
+                raise ApiError(ErrorCode.BUSY, f"{hosted.name} is transient", field="vgpu")
+            self._definitions.remove(hosted.uuid)
+            hosted.persistent = False
+            if hosted.active is None:
+                self._records.remove(hosted.uuid)
+                del self._vgpus[hosted.uuid]
+        self._publish(EventKind.UNDEFINED, hosted)
+
+    def modify(self, params: ModifyParams) -> VgpuInfo:
+        """Change a vGPU; weight, cap and autostart also while it is active."""
+        with self._lock:
+            hosted = self.find(params.vgpu)
+            given = {
+                field: value
+                for field in ("name", "type", "gpu", "weight", "cap", "autostart")
+                if (value := getattr(params, field)) is not None
+            }
+            definition = checked(msgspec.structs.replace(hosted.definition, **given))
+            self._check_new(definition, hosted)
+            check_changes(hosted, given.keys())
+            self._write(hosted, definition)
+            hosted.definition = definition
+            hosted.default_weight = self.types[definition.type].weight
+            if hosted.active is not None and hosted.active.vgpu is not None:
+                vgpu = hosted.active.vgpu
+                vgpu.dispatcher.set_share(vgpu, hosted.weight, definition.cap)
+        self._publish(EventKind.MODIFIED, hosted, **given)
+        return hosted.info()
+
+    def reset(self, key: str, level: str) -> VgpuInfo:
+        """Have the engines lose what they do, or reset the whole function."""
+        if level not in _RESETS:
+            allowed = " or ".join(_RESETS)
+            text = f"level: {level!r} is not allowed: {allowed}"
+            raise ApiError(ErrorCode.INVALID, text, field="level")
+        hosted = self.find(key)
+        active = hosted.active
+        if active is None:
+            raise ApiError(ErrorCode.BUSY, f"{hosted.name} is not active", field="vgpu")
+        vgpu = active.vgpu
+        if vgpu is None:
+            raise ApiError(
+                ErrorCode.UNSUPPORTED,
+                f"{hosted.name} has a GPU of its own: only its guest can reset it",
+                field="vgpu",
+            )
+        if level == "engines":
+            vgpu.lose_work("reset by the operator")
+        else:
+            vgpu.reset()
+        self._publish(EventKind.RESET, hosted, what=level, by="operator")
+        return hosted.info()
+
+    # -- parts ------------------------------------------------------------------------------------
+
+    def _hosted(self, definition: Definition, *, persistent: bool) -> HostedVgpu:
+        kind = self.types.get(definition.type)
+        weight = 1 if kind is None else kind.weight
+        return HostedVgpu(definition, persistent, weight)
+
+    def _define(self, params: DefineParams, *, persistent: bool) -> HostedVgpu:
+        definition = checked(
+            Definition(
+                uuid=params.uuid or new_uuid(),
+                name=params.name,
+                type=params.type,
+                gpu=params.gpu,
+                weight=params.weight,
+                cap=1.0 if params.cap is None else params.cap,
+                autostart=params.autostart,
+            )
+        )
+        if len(self._vgpus) >= self._config.limits.vgpus:
+            raise ApiError(
+                ErrorCode.NO_CAPACITY,
+                f"there are {len(self._vgpus)} vGPUs, as many as the configuration allows",
+                hint="undefine some, or raise limits.vgpus",
+            )
+        self._check_new(definition, None)
+        hosted = self._hosted(definition, persistent=persistent)
+        if persistent:
+            self._definitions.put(definition)
+        self._vgpus[definition.uuid] = hosted
+        return hosted
+
+    def _check_new(self, definition: Definition, known: HostedVgpu | None) -> None:
+        """Raises ApiError unless ``definition`` can stand beside all vGPUs but ``known``."""
+        others = [each.definition for each in self._vgpus.values() if each is not known]
+        check_beside(definition, others)
+        check_known(definition, self.types, self._gpus)
+        socket_path(self._config.sockets, self._paths, definition.name)
+
+    def _write(self, hosted: HostedVgpu, definition: Definition) -> None:
+        """Keep another definition of a vGPU; both places, or neither."""
+        if hosted.persistent:
+            self._definitions.put(definition)
+        if hosted.active is not None:
+            try:
+                self._records.put(definition)
+            except ApiError:
+                if hosted.persistent:
+                    self._definitions.put(hosted.definition)
+                raise
+
+    def _try_start(self, hosted: HostedVgpu) -> None:
+        try:
+            self._start(hosted)
+        except ApiError as error:
+            hosted.error = error.message
+            _LOG.error("%s could not be started: %s", hosted.name, error.message)
+            self._publish(EventKind.ERROR, hosted, reason=error.message)
+
+    def _start(self, hosted: HostedVgpu) -> None:
+        definition = hosted.definition
+        kind = self.types.get(definition.type)
+        if kind is None:
+            text = f"type: there is no {definition.type!r} any more: {', '.join(self.types)}"
+            raise ApiError(ErrorCode.INVALID, text, field="type")
+        gpu = self._choose(definition, kind)
+        with self._undoing() as undo:
+            observer = GuestEvents(self.bus, hosted.name, hosted.uuid)
+            device = gpu.open(hosted.name, kind, hosted.weight, definition.cap, observer)
+            undo.append(lambda: gpu.close(hosted.name))
+            self._records.put(definition)
+            undo.append(lambda: self._records.remove(hosted.uuid))
+            path = socket_path(self._config.sockets, self._paths, definition.name)
+            server = Server(
+                device,
+                str(path),
+                mode=self._config.sockets.mode_bits,
+                owner=socket_owner(self._config.sockets),
+                require_seal=not gpu.config.allow_unsealed,
+                on_change=lambda: self._client_changed(hosted),
+            )
+            undo.append(server.close)
+            listen(server, path)
+            thread = threading.Thread(
+                target=server.serve_forever, name=f"accept {path}", daemon=True
+            )
+            hosted.active = Active(gpu, kind, device, server, path, thread)
+            hosted.error = ""
+            thread.start()
+        extra = {"vgpu": hosted.name, "gpu": gpu.name}
+        _LOG.info("%s is ready on %s: %s", hosted.name, gpu.name, path, extra=extra)
+
+    def _choose(self, definition: Definition, kind: VgpuType) -> HostedGpu:
+        """The GPU it is defined for, or the one with most room; the only one says what it lacks."""
+        if definition.gpu:
+            if definition.gpu not in self._gpus:
+                text = f"gpu: there is no {definition.gpu!r} any more: {', '.join(self._gpus)}"
+                raise ApiError(ErrorCode.INVALID, text, field="gpu")
+            return self._gpus[definition.gpu]
+        best = max(self.gpus, key=lambda gpu: gpu.room(kind), default=None)
+        if best is None:
+            raise ApiError(ErrorCode.NO_CAPACITY, "there is no GPU", field="gpu")
+        if best.room(kind) or len(self._gpus) == 1:
+            return best
+        reasons = "; ".join(gpu.refusal(kind) for gpu in self.gpus)
+        raise ApiError(
+            ErrorCode.NO_CAPACITY,
+            f"no GPU has room for a vGPU of type {kind.name}: {reasons}",
+            field="type",
+            hint="stop one of them, or take a smaller type: see `vgpuctl types`",
+        )
+
+    def _stop(self, hosted: HostedVgpu, *, force: bool) -> None:
+        active = hosted.active
+        if active is None:
+            if not hosted.error:
+                raise ApiError(ErrorCode.BUSY, f"{hosted.name} is not active", field="vgpu")
+            hosted.error = ""
+            self._records.remove(hosted.uuid)
+            return
+        if active.client is not None and not force:
+            client = active.client
+            raise ApiError(
+                ErrorCode.BUSY,
+                f"{hosted.name} has a client: {client.command or 'process'} {client.pid}",
+                field="vgpu",
+                hint="it would lose its GPU for good: power it off, or use --force",
+            )
+        self._records.remove(hosted.uuid)
+        self._deactivate(hosted)
+        self._publish(EventKind.STOPPED, hosted)
+
+    def _deactivate(self, hosted: HostedVgpu) -> None:
+        """End its server and give its part of the GPU back."""
+        active = hosted.active
+        assert active is not None, "it is active"
+        active.server.stop()
+        active.thread.join()
+        active.server.close()
+        active.gpu.close(hosted.name)
+        hosted.active = None
+        _LOG.info("%s has ended", hosted.name, extra={"vgpu": hosted.name})
+
+    def _fail(self, hosted: HostedVgpu, reason: str) -> None:
+        self._deactivate(hosted)
+        hosted.error = reason
+        _LOG.error("%s: %s", hosted.name, reason, extra={"vgpu": hosted.name})
+        self._publish(EventKind.ERROR, hosted, reason=reason)
+
+    def _client_changed(self, hosted: HostedVgpu) -> None:
+        """A client has come or gone; on its own thread, maybe while the host's lock is held."""
+        active = hosted.active
+        if active is None:
+            return
+        peer = active.server.peer
+        if peer is not None:
+            active.client, active.domain = client_of(peer), domain_of(peer.pid)
+            self._publish(EventKind.ATTACHED, hosted, pid=peer.pid, command=active.client.command)
+        elif active.client is not None:
+            pid = active.client.pid
+            active.client, active.domain = None, ""
+            self._publish(EventKind.DETACHED, hosted, pid=pid)
+
+    def _publish(
+        self, kind: EventKind, hosted: HostedVgpu, **data: str | int | float | bool
+    ) -> None:
+        gpu = hosted.active.gpu.name if hosted.active is not None else hosted.definition.gpu
+        self.bus.publish(kind, vgpu=hosted.name, uuid=hosted.uuid, gpu=gpu, **data)
+
+    @contextmanager
+    def _undoing(self) -> Iterator[list[Callable[[], None]]]:
+        """What is appended is called, last first, when the block fails."""
+        undo: list[Callable[[], None]] = []
+        try:
+            yield undo
+        except BaseException:
+            for step in reversed(undo):
+                with suppress(ApiError):
+                    step()
+            raise

@@ -1,0 +1,122 @@
+"""One vGPU of this host: its definition, and while it is active its device and its socket."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mediator.vgpu.vgpu import Vgpu
+from vgpu_ctl.api.objects import ClientInfo, VgpuInfo, VgpuState
+from vgpu_ctl.definition import Definition
+
+if TYPE_CHECKING:
+    from mediator.vgpu.vgpu_type import VgpuType
+    from mmio_trap.vfio_user.server import Server
+    from mmio_trap.vfio_user.transport import Peer
+    from vgpu_ctl.hosted_gpu import Device, HostedGpu
+
+_LONGEST_COMMAND_LINE = 1 << 20
+
+
+@dataclass
+class Active:
+    """What an active vGPU has."""
+
+    gpu: HostedGpu
+    kind: VgpuType
+    device: Device
+    server: Server
+    socket: Path
+    thread: threading.Thread
+    client: ClientInfo | None = None
+    domain: str = ""
+
+    @property
+    def vgpu(self) -> Vgpu | None:
+        """The control block; None where there is no mediation."""
+        return self.device if isinstance(self.device, Vgpu) else None
+
+
+@dataclass
+class HostedVgpu:
+    """A vGPU that is defined, active, or both."""
+
+    definition: Definition
+    persistent: bool
+    default_weight: int
+    """Of its type."""
+    active: Active | None = None
+    error: str = ""
+    """Why it is not active although it should be."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.definition.name
+
+    @property
+    def uuid(self) -> str:
+        """Its UUID."""
+        return self.definition.uuid
+
+    @property
+    def weight(self) -> int:
+        """Its own weight, or that of its type."""
+        own = self.definition.weight
+        return self.default_weight if own is None else own
+
+    @property
+    def state(self) -> VgpuState:
+        """Where it is in its life."""
+        if self.active is not None:
+            return VgpuState.ACTIVE
+        return VgpuState.ERROR if self.error else VgpuState.DEFINED
+
+    def info(self) -> VgpuInfo:
+        """As the API shows it."""
+        definition, active = self.definition, self.active
+        return VgpuInfo(
+            uuid=definition.uuid,
+            name=definition.name,
+            type=definition.type,
+            state=self.state,
+            persistent=self.persistent,
+            autostart=definition.autostart,
+            weight=self.weight,
+            cap=definition.cap,
+            gpu=definition.gpu if active is None else active.gpu.name,
+            socket="" if active is None else str(active.socket),
+            client=None if active is None else active.client,
+            domain="" if active is None else active.domain,
+            error=self.error,
+        )
+
+
+def client_of(peer: Peer) -> ClientInfo:
+    """What can be found out about the peer of a socket."""
+    try:
+        command = Path(f"/proc/{peer.pid}/comm").read_text(errors="replace").strip()
+    except OSError:
+        command = ""
+    return ClientInfo(pid=peer.pid, uid=peer.uid, command=command, since=time.time())
+
+
+def domain_of(pid: int) -> str:
+    """The name that a QEMU of process ``pid`` has from libvirt; empty when there is none.
+
+    libvirt passes ``-name guest=NAME,debug-threads=on``; a comma in NAME is doubled.
+    """
+    try:
+        with Path(f"/proc/{pid}/cmdline").open("rb") as file:
+            words = file.read(_LONGEST_COMMAND_LINE).split(b"\0")
+    except OSError:
+        return ""
+    for option, value in pairwise(words):
+        if option == b"-name" and value.startswith(b"guest="):
+            name = value.removeprefix(b"guest=").replace(b",,", b"\0").split(b",")[0]
+            return name.replace(b"\0", b",").decode(errors="replace")
+    return ""

@@ -1,0 +1,86 @@
+"""Where things are: root has /etc, /run and /var/lib, everybody else the XDG directories.
+
+systemd's own variables come first (systemd.exec(5): RUNTIME_DIRECTORY, STATE_DIRECTORY,
+CONFIGURATION_DIRECTORY), so that a unit decides.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+NAME = "vgpud"
+SOCKET = "control.sock"
+SOCKET_VARIABLE = "VGPUD_SOCKET"
+"""Names the control socket for `vgpuctl` and the client library."""
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """The directories of one vgpud, and its configuration file."""
+
+    config: Path
+    """vgpud.toml; it need not exist."""
+    runtime: Path
+    """Sockets, and what is active: gone after a reboot."""
+    state: Path
+    """Definitions: they stay."""
+
+    @property
+    def control(self) -> Path:
+        """The control socket."""
+        return self.runtime / SOCKET
+
+    @property
+    def definitions(self) -> Path:
+        """One JSON file a defined vGPU."""
+        return self.state / "vgpus"
+
+    @property
+    def active(self) -> Path:
+        """One JSON file a vGPU that is active."""
+        return self.runtime / "active"
+
+
+def usual_paths(environment: Mapping[str, str] = os.environ, uid: int | None = None) -> Paths:
+    """The paths of the user ``uid`` (this process's, without) in ``environment``."""
+    user = os.geteuid() if uid is None else uid
+    home = Path(environment.get("HOME") or "/")
+    if user == 0:
+        config, runtime, state = Path("/etc"), Path("/run"), Path("/var/lib")
+    else:
+        config = _xdg(environment, "XDG_CONFIG_HOME", home / ".config")
+        runtime = _xdg(environment, "XDG_RUNTIME_DIR", Path(f"/tmp/{NAME}-{user}"))  # noqa: S108 - made with mode 0700, and its owner is checked
+        state = _xdg(environment, "XDG_STATE_HOME", home / ".local" / "state")
+    return Paths(
+        _systemd(environment, "CONFIGURATION_DIRECTORY", config / NAME) / "vgpud.toml",
+        _systemd(environment, "RUNTIME_DIRECTORY", runtime / NAME),
+        _systemd(environment, "STATE_DIRECTORY", state / NAME),
+    )
+
+
+def control_socket(environment: Mapping[str, str] = os.environ) -> Path:
+    """Where a client finds vgpud: VGPUD_SOCKET, this user's own, or the system's.
+
+    A user without a vgpud of its own means that of the machine.
+    """
+    named = environment.get(SOCKET_VARIABLE)
+    if named:
+        return Path(named)
+    own = usual_paths(environment).control
+    machine = Path("/run") / NAME / SOCKET
+    return machine if not own.exists() and machine.exists() else own
+
+
+def _xdg(environment: Mapping[str, str], variable: str, default: Path) -> Path:
+    """A base directory; the specification has relative ones ignored."""
+    value = environment.get(variable, "")
+    return Path(value) if value.startswith("/") else default
+
+
+def _systemd(environment: Mapping[str, str], variable: str, default: Path) -> Path:
+    """What systemd says; of several directories, separated by colons, the first."""
+    value = environment.get(variable, "").split(":")[0]
+    return Path(value) if value.startswith("/") else default

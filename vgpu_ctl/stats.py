@@ -1,0 +1,188 @@
+"""Counters of GPUs and vGPUs, read once: what the API and the exporter tell."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from mediator.gen9 import registers as reg
+from mediator.gen9.identity import FREQUENCY_UNIT_MHZ, RATIOS_PER_UNIT
+from mediator.physical.energy import estimate_joules
+from mediator.softgpu.function import SoftGpuFunction
+from mediator.vgpu.metrics import TRAP_CLASSES, WaitHistogram
+from vgpu_ctl.api.objects import EngineStats, GpuStats, Histogram, Stats, TrapStats, VgpuStats
+
+if TYPE_CHECKING:
+    from mediator.vgpu.engine import VirtualEngine
+    from mediator.vgpu.vgpu import Vgpu
+    from vgpu_ctl.host import Host
+    from vgpu_ctl.hosted_gpu import HostedGpu
+    from vgpu_ctl.hosted_vgpu import HostedVgpu
+
+_S = 1e9
+_NOTHING = Histogram(counts={}, count=0, total_seconds=0.0, longest_seconds=0.0)
+
+
+def host_stats(host: Host, only: HostedVgpu | None = None) -> Stats:
+    """All GPUs, and all active vGPUs or ``only`` one."""
+    chosen = host.vgpus if only is None else [only]
+    return Stats(
+        time_seconds=time.monotonic_ns() / _S,
+        gpus=[gpu_stats(gpu) for gpu in host.gpus],
+        vgpus=[found for each in chosen if (found := vgpu_stats(each)) is not None],
+    )
+
+
+def gpu_stats(gpu: HostedGpu) -> GpuStats:
+    """The counters of one GPU; all 0 while it is not up."""
+    mediation = gpu.mediation
+    if mediation is None:
+        return GpuStats(
+            name=gpu.name,
+            policy=gpu.config.policy,
+            busy_seconds=0.0,
+            engine_seconds={},
+            world_switches=0,
+            preemptions=0,
+            restarts=0,
+            energy_joules=0.0,
+            frequency_hertz=0.0,
+            active=False,
+        )
+    dispatcher = mediation.dispatcher
+    counters, world, identity = dispatcher.counters, dispatcher.world, gpu.identity
+    engines = {name: (ns + world.running_ns(name)) / _S for name, ns in counters.engine_ns.items()}
+    megahertz = _frequency(gpu)
+    return GpuStats(
+        name=gpu.name,
+        policy=gpu.config.policy,
+        busy_seconds=dispatcher.busy_ns() / _S,
+        engine_seconds=engines,
+        world_switches=counters.world_switches,
+        preemptions=counters.preemptions,
+        restarts=counters.restarts,
+        energy_joules=estimate_joules(
+            (dispatcher.clock() - counters.since_ns) / _S,
+            engines,
+            megahertz,
+            identity.maximum_mhz,
+        ),
+        frequency_hertz=megahertz * 1e6,
+        active=True,
+    )
+
+
+def vgpu_stats(hosted: HostedVgpu) -> VgpuStats | None:
+    """The counters of one vGPU; None while it is not active."""
+    active = hosted.active
+    if active is None:
+        return None
+    vgpu = active.vgpu
+    if vgpu is None:
+        return _passthrough(hosted)
+    counters, dispatcher = vgpu.counters, vgpu.dispatcher
+    return VgpuStats(
+        uuid=hosted.uuid,
+        name=hosted.name,
+        gpu=active.gpu.name,
+        type=hosted.definition.type,
+        weight=hosted.weight,
+        cap=hosted.definition.cap,
+        attached=active.client is not None,
+        mediated=True,
+        gpu_seconds=dispatcher.gpu_ns(vgpu) / _S,
+        world_switches=counters.world_switches,
+        preemptions=counters.preemptions,
+        traps={
+            name: TrapStats(reads=traps.reads, writes=traps.writes)
+            for name, traps in counters.traps.items()
+        },
+        trap_seconds=_histogram(counters.trap_times),
+        gtt_updates=counters.gtt_updates,
+        shadow_pages=vgpu.addressing.table_pages,
+        interrupts=vgpu.interrupts_delivered,
+        engine_resets=counters.engine_resets,
+        full_resets=counters.full_resets,
+        hangs=counters.hangs,
+        faults=counters.faults,
+        notifications=counters.notifications,
+        attaches=counters.attaches,
+        rejections={str(reason): count for reason, count in counters.rejections.copy().items()},
+        engines={name: _engine(vgpu, engine) for name, engine in vgpu.engines.copy().items()},
+    )
+
+
+def _engine(vgpu: Vgpu, engine: VirtualEngine) -> EngineStats:
+    counters = engine.counters
+    with vgpu.lock:
+        elements = engine.lists.elements
+        waiting = sum(element.requests for element in elements if not element.started_ns)
+        started = sum(element.requests for element in elements if element.started_ns)
+        oldest = min((e.admitted_ns for e in elements if e.admitted_ns), default=0)
+    return EngineStats(
+        queue_depth=waiting,
+        in_flight=started,
+        oldest_age_seconds=(vgpu.clock() - oldest) / _S if oldest else 0.0,
+        submitted=counters.submitted,
+        completed=counters.completed,
+        preempted=counters.preempted,
+        failed={str(why): count for why, count in counters.failed.copy().items()},
+        busy_seconds=vgpu.dispatcher.world.busy_ns(vgpu, engine.name) / _S,
+        wait=_histogram(counters.waits),
+        latency=_histogram(counters.latency),
+    )
+
+
+def _passthrough(hosted: HostedVgpu) -> VgpuStats:
+    """Of a GPU that one client owns only the traps are known."""
+    active = hosted.active
+    assert active is not None, "it is active"
+    assert isinstance(active.device, SoftGpuFunction), "it is not mediated"
+    gpu = active.device.gpu
+    traps = dict.fromkeys(TRAP_CLASSES, TrapStats(reads=0, writes=0))
+    if gpu is not None:
+        traps["register"] = TrapStats(reads=gpu.registers.reads, writes=gpu.registers.writes)
+        traps["gtt"] = TrapStats(reads=0, writes=gpu.counters.ggtt_writes)
+    return VgpuStats(
+        uuid=hosted.uuid,
+        name=hosted.name,
+        gpu=active.gpu.name,
+        type=hosted.definition.type,
+        weight=hosted.weight,
+        cap=hosted.definition.cap,
+        attached=active.client is not None,
+        mediated=False,
+        gpu_seconds=0.0,
+        world_switches=0,
+        preemptions=0,
+        traps=traps,
+        trap_seconds=_NOTHING,
+        gtt_updates=0 if gpu is None else gpu.counters.ggtt_writes,
+        shadow_pages=0,
+        interrupts=0 if gpu is None else gpu.counters.interrupts,
+        engine_resets=0,
+        full_resets=0,
+        hangs=0,
+        faults=0,
+        notifications=0,
+        attaches=active.server.clients,
+        rejections={},
+        engines={},
+    )
+
+
+def _histogram(histogram: WaitHistogram) -> Histogram:
+    counts = {bucket: n for bucket, n in enumerate(histogram.counts.copy()) if n}
+    return Histogram(
+        counts=counts,
+        count=sum(counts.values()),
+        total_seconds=histogram.total_ns / _S,
+        longest_seconds=histogram.longest_ns / _S,
+    )
+
+
+def _frequency(gpu: HostedGpu) -> float:
+    """What the GPU says of its frequency, in MHz; 0 while it sleeps."""
+    assert gpu.mediation is not None, "it is up"
+    ratio = reg.RPSTAT1_RATIO.get(gpu.mediation.gpu.read32(reg.GEN6_RPSTAT1))
+    return ratio * FREQUENCY_UNIT_MHZ / RATIOS_PER_UNIT
