@@ -12,18 +12,20 @@ NATIVE ?=
 VGPU ?=
 BUSY ?=
 GUEST ?=
+SECONDS ?= 20
 ADDRESS_SPACE ?=
 GGTT ?=
 QUICK_TESTS := unit property protocol fuzz integration style
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help venv check test demo igt bench guests clean
+.PHONY: help venv check test demo guest igt bench guests clean
 
 help:
 	@echo "make venv    prepare .venv with the project installed"
 	@echo "make check   format, lint, types, imports, quick tests (under two minutes)"
 	@echo "make test    everything: set-up, quick tests, all modes of vGPUs, guests booted in QEMU"
 	@echo "make demo    boot Debian guests that share the software GPU and run GPU work in all: [GUESTS=n] [NATIVE=1]"
+	@echo "make guest   boot a Debian guest on a vGPU of a running vgpud: VGPU=NAME [SECONDS=20]"
 	@echo "make igt     run Intel's GPU tests: [TESTS='gem_exec_store gem_sync@basic-*'] [KERNEL=6.1|6.12] [MEMORY=MiB]"
 	@echo "             on a vGPU: VGPU=1 [BUSY=1: beside a busy guest]"
 	@echo "             demo and igt: [ADDRESS_SPACE=shadow|direct] [GGTT=ballooned|private]"
@@ -58,6 +60,9 @@ SHARING := $(if $(ADDRESS_SPACE),--address-space $(ADDRESS_SPACE)) $(if $(GGTT),
 demo: venv
 	@$(PYTHON) -m tests.guests.demo --kernel $(KERNEL) --memory $(MEMORY) --guests $(GUESTS) \
 		$(if $(NATIVE),--native) $(SHARING)
+
+guest: venv
+	@$(PYTHON) -m tests.guests.try_vgpu --kernel $(KERNEL) --seconds $(SECONDS) $(VGPU)
 
 igt: venv
 	@$(PYTHON) -m tests.guests.igt --kernel $(KERNEL) --memory $(MEMORY) \

@@ -63,7 +63,7 @@ class Machine:
     """The virtual machine around the GPU. Memory in MiB; the host gives it page by page.
 
     More than 4 GiB by default: IGT's aperture-sized tests ask for it, and addresses beyond 32 bits
-    occur.
+    occur. 0: `arguments` bring it, shared, and the GPU too.
     """
 
     memory: int = 5120
@@ -95,9 +95,9 @@ def command_line(
         *images.qemu.command,
         *("-accel", "kvm" if kvm else "tcg,thread=multi,tb-size=256"),
         *("-cpu", "host" if kvm else _TCG_CPU),
-        *("-machine", "q35,memory-backend=ram,vmport=off", "-smp", str(machine.cpus)),
-        *("-object", f"memory-backend-memfd,id=ram,size={machine.memory}M,share=on"),
-        *("-m", f"{machine.memory}M", "-nodefaults", "-no-user-config", "-no-reboot"),
+        *("-machine", "q35,vmport=off", "-smp", str(machine.cpus)),
+        *_memory(machine.memory),
+        *("-nodefaults", "-no-user-config", "-no-reboot"),
         *("-display", "none", "-vga", "none"),
         *("-serial", f"file:{console}"),
         *("-kernel", str(images.kernel.image), "-initrd", str(images.kernel.initramfs)),
@@ -113,6 +113,15 @@ def command_line(
     for number, gpu in enumerate(gpus):
         arguments += ["-device", device_argument(gpu, number)]
     return arguments
+
+
+def _memory(megabytes: int) -> list[str]:
+    if not megabytes:
+        return []
+    return [
+        *("-machine", "memory-backend=ram", "-m", f"{megabytes}M"),
+        *("-object", f"memory-backend-memfd,id=ram,size={megabytes}M,share=on"),
+    ]
 
 
 @dataclass
