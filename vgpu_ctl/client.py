@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import select
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +24,7 @@ from vgpu_ctl.api import methods
 from vgpu_ctl.api.messages import (
     API_VERSION,
     MAX_REPLY,
+    MAX_REQUEST,
     ApiError,
     ErrorCode,
     Reply,
@@ -45,6 +47,7 @@ from vgpu_ctl.paths import control_socket
 TIMEOUT_S = 30.0
 """What a reply may take: `stop` of a busy vGPU takes seconds at most."""
 _CHUNK = 1 << 16
+_CROWD_S = 0.02
 
 
 class DaemonUnreachable(Exception):
@@ -73,7 +76,7 @@ class Client:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         connection.settimeout(timeout)
         try:
-            connection.connect(str(place))
+            _connect(connection, place, timeout)
         except OSError as error:
             connection.close()
             raise _unreachable(place, error) from error
@@ -208,10 +211,14 @@ class Client:
     def _send(self, method: str, params: Params) -> int:
         identity, self._next_id = self._next_id, self._next_id + 1
         raw = msgspec.Raw(msgspec.json.encode(params))
+        line = encode_line(Request(api=API_VERSION, id=identity, method=method, params=raw))
+        if len(line) > MAX_REQUEST:
+            text = f"{method}: a request of {len(line)} bytes: {MAX_REQUEST} are allowed"
+            raise ApiError(ErrorCode.INVALID, text)
         try:
-            self._socket.sendall(
-                encode_line(Request(api=API_VERSION, id=identity, method=method, params=raw))
-            )
+            self._socket.sendall(line)
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # vgpud may have said why before it closed: that is read next
         except OSError as error:
             raise _unreachable(self.path, error) from error
         return identity
@@ -254,6 +261,20 @@ class Client:
             if not data:
                 raise DaemonUnreachable(f"{self.path}: vgpud has closed the connection")
             self._received += data
+
+
+def _connect(connection: socket.socket, path: Path, timeout: float) -> None:
+    """Connect, also while others crowd in: the queue of those who wait may be full."""
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            connection.connect(str(path))
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise TimeoutError from None
+            time.sleep(_CROWD_S)
+        else:
+            return
 
 
 def _unreachable(path: Path, error: OSError) -> DaemonUnreachable:

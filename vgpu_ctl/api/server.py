@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import logging
 import os
+import pwd
 import select
 import socket
 import struct
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import suppress
-from errno import EADDRINUSE
+from collections.abc import Generator
+from contextlib import closing, suppress
+from errno import EADDRINUSE, EEXIST, ERANGE
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,11 +46,14 @@ SEND_S = 10.0
 """For a client to take a reply."""
 PER_SECOND = 500.0
 BURST = 200.0
+IDLE_S = 5.0
+"""Who has asked for nothing for so long makes room for a client that finds none."""
 _PAUSE_S = 0.1
 """Without accepting after an accept has failed."""
 _SO_PEERGROUPS = 59
 """Linux: supplementary groups of the peer (unix(7))."""
-_MOST_GROUPS = 65536
+_GROUPS_BYTES = 1024
+"""More Python does not ask for: 256 groups."""
 
 
 class ControlServer:
@@ -63,8 +67,9 @@ class ControlServer:
         self._group: int | None = None
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._thread: threading.Thread | None = None
+        self._stopped = False
         self._lock = threading.Lock()
-        self._open: dict[socket.socket, threading.Thread] = {}
+        self._open: dict[_Conversation, threading.Thread] = {}
         self.turned_away = 0
         """Connections closed at once because there were too many."""
 
@@ -83,7 +88,7 @@ class ControlServer:
             if group is not None:
                 os.chown(path, -1, group, follow_symlinks=False)
             path.chmod(mode)
-            listener.listen(64)
+            listener.listen(256)
         except OSError:
             listener.close()
             if bound:
@@ -102,15 +107,17 @@ class ControlServer:
         self._thread.start()
 
     def stop(self) -> None:
-        """End: no more requests, every connection closed, the socket gone."""
+        """End: no more requests, every connection closed, the socket gone. Again: nothing."""
+        if self._stopped:
+            return
+        self._stopped = True
         os.eventfd_write(self._wake, 1)
         if self._thread is not None:
             self._thread.join()
         with self._lock:
             threads = dict(self._open)
-        for connection in threads:
-            with suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
+        for conversation in threads:
+            conversation.end()
         for thread in threads.values():
             thread.join()
         if self._listener is not None:
@@ -135,32 +142,66 @@ class ControlServer:
             self._welcome(connection)
 
     def _welcome(self, connection: socket.socket) -> None:
-        thread = threading.Thread(
-            target=self._serve, args=(connection,), name="control client", daemon=True
-        )
-        with self._lock:
-            if len(self._open) >= self._limit:
-                self.turned_away += 1
-                if self.turned_away in (1, 10, 100) or self.turned_away % 1000 == 0:
-                    _LOG.warning("control socket: %d clients turned away", self.turned_away)
-                connection.close()
-                return
-            self._open[connection] = thread
-        thread.start()
-
-    def _serve(self, connection: socket.socket) -> None:
         try:
             peer = peer_of(connection)
             allowed = self._is_allowed(connection, peer)
-            _Conversation(connection, peer, self._service, allowed=allowed).run()
+        except OSError:
+            connection.close()
+            return
+        conversation = _Conversation(connection, peer, self._service, allowed=allowed)
+        with self._lock:
+            idle = None if len(self._open) < self._limit else self._longest_idle()
+            is_full = len(self._open) >= self._limit and idle is None
+        if idle is not None:
+            _LOG.info("control client, process %d, was idle and makes room", idle.peer.pid)
+            idle.end()
+        try:
+            if is_full:
+                raise RuntimeError(f"there are {self._limit} clients already")
+            self._begin(conversation)
+        except RuntimeError as error:  # also what `start` raises when there can be no more threads
+            self._turn_away(conversation, str(error))
+
+    def _begin(self, conversation: _Conversation) -> None:
+        thread = threading.Thread(
+            target=self._serve, args=(conversation,), name="control client", daemon=True
+        )
+        with self._lock:
+            self._open[conversation] = thread
+        try:
+            thread.start()
+        except RuntimeError:
+            with self._lock:
+                del self._open[conversation]
+            raise
+
+    def _longest_idle(self) -> _Conversation | None:
+        """The client that has asked for nothing for longest, if that is long; with the lock."""
+        before = time.monotonic() - IDLE_S
+        idle = [each for each in self._open if 0 < each.idle_since < before]
+        return min(idle, key=lambda each: each.idle_since, default=None)
+
+    def _turn_away(self, conversation: _Conversation, why: str) -> None:
+        self.turned_away += 1
+        if self.turned_away in (1, 10, 100) or self.turned_away % 1000 == 0:
+            text = "control socket: %d clients turned away, the last because %s"
+            _LOG.warning(text, self.turned_away, why)
+        hint = "try again, or raise control.connections"
+        conversation.refuse(ApiError(ErrorCode.BUSY, why, hint=hint))
+        conversation.close()
+
+    def _serve(self, conversation: _Conversation) -> None:
+        try:
+            conversation.run()
         except OSError as error:  # the client is gone, or does not take its replies
             _LOG.debug("control client: %s", error)
         except Exception:  # noqa: BLE001 - our bug; this client alone pays for it
             _LOG.exception("a control client is disconnected")
+            conversation.refuse(ApiError(ErrorCode.FAILED, "vgpud failed at this: see its log"))
         finally:
             with self._lock:
-                del self._open[connection]
-            connection.close()
+                del self._open[conversation]
+            conversation.close()
 
     def _is_allowed(self, connection: socket.socket, peer: Peer) -> bool:
         """The socket's mode has let it in; but modes can be changed by accident."""
@@ -168,7 +209,7 @@ class ControlServer:
             return True
         if self._group is None:
             return False
-        return self._group == peer.gid or self._group in _groups(connection)
+        return self._group == peer.gid or self._group in _groups(connection, peer)
 
 
 class _Conversation:
@@ -177,10 +218,14 @@ class _Conversation:
     def __init__(
         self, connection: socket.socket, peer: Peer, service: Service, *, allowed: bool
     ) -> None:
+        self.peer = peer
+        self.idle_since = 0.0
+        """Monotonic; 0 while it asks for something."""
         self._socket = connection
-        self._peer = peer
         self._service = service
         self._allowed = allowed
+        self._identity = 0
+        """Of the request that is being answered."""
         self._received = bytearray()
         self._tokens = BURST
         self._refilled_at = time.monotonic()
@@ -192,20 +237,34 @@ class _Conversation:
             if not self._answer(line):
                 return
 
+    def refuse(self, error: ApiError) -> None:
+        """Say why it ends, if the client listens."""
+        with suppress(OSError):
+            self._send(Reply(id=self._identity, error=error.reply()))
+
+    def end(self) -> None:
+        """Have `run` come to its end. Any thread."""
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._socket.close()
+
     def _answer(self, line: bytes) -> bool:
         """Whether the conversation goes on."""
-        identity = 0
+        self._identity = 0
         try:
             request = _parsed(line)
-            identity = request.id
+            self._identity = request.id
             self._check(request)
             result = self._service.call(request.method, request.params)
         except ApiError as error:
-            self._send(Reply(id=identity, error=error.reply()))
+            self._send(Reply(id=self._identity, error=error.reply()))
             return error.code is not ErrorCode.PROTOCOL
         if METHODS[request.method].streams:
-            return self._stream(identity, result)
-        self._send(Reply(id=identity, result=msgspec.Raw(msgspec.json.encode(result))))
+            return self._stream(result)
+        self._send(Reply(id=self._identity, result=msgspec.Raw(msgspec.json.encode(result))))
         return True
 
     def _check(self, request: Request) -> None:
@@ -218,26 +277,25 @@ class _Conversation:
         if not self._allowed:
             raise ApiError(
                 ErrorCode.PERMISSION,
-                f"user {self._peer.uid} may not use this vgpud",
+                f"user {self.peer.uid} may not use this vgpud",
                 hint="become root, or join the group of the control socket",
             )
         method = METHODS.get(request.method)
         if method is not None and method.writes:
-            _LOG.info("%s by user %d, process %d", request.method, self._peer.uid, self._peer.pid)
+            text = "%s by user %d, process %d"
+            _LOG.info(text, request.method, self.peer.uid, self.peer.pid)
 
-    def _stream(self, identity: int, results: Iterator[Any]) -> bool:
+    def _stream(self, results: Generator[Any, None, None]) -> bool:
         """Send results as they come; False when the client has left."""
-        self._send(Reply(id=identity, more=True))
-        try:
+        with closing(results):
+            self._send(Reply(id=self._identity, more=True))
             for result in results:
                 if result is not None:
                     raw = msgspec.Raw(msgspec.json.encode(result))
-                    self._send(Reply(id=identity, result=raw, more=True))
+                    self._send(Reply(id=self._identity, result=raw, more=True))
                 if self._has_left():
                     return False
-        finally:
-            results.close()  # type: ignore[attr-defined]
-        self._send(Reply(id=identity))
+        self._send(Reply(id=self._identity))
         return True
 
     def _has_left(self) -> bool:
@@ -250,30 +308,32 @@ class _Conversation:
         deadline = time.monotonic() + REQUEST_S if self._received else None
         while True:
             line, newline, rest = self._received.partition(b"\n")
+            if len(line) >= MAX_REQUEST:
+                self._break_off(f"a request has more than {MAX_REQUEST} bytes")
+                return None
             if newline:
                 self._received = rest
                 return bytes(line)
-            if len(self._received) >= MAX_REQUEST:
-                self._refuse(f"a request has more than {MAX_REQUEST} bytes")
-                return None
+            self.idle_since = 0.0 if self._received else time.monotonic()
             self._socket.settimeout(None)
             if deadline is not None:
                 self._socket.settimeout(max(deadline - time.monotonic(), 0.001))
             try:
                 data = self._socket.recv(MAX_REQUEST)
             except TimeoutError:
-                self._refuse(f"a request was not complete within {REQUEST_S:.0f} s")
+                self._break_off(f"a request was not complete within {REQUEST_S:.0f} s")
                 return None
+            finally:
+                self.idle_since = 0.0
             if not data:
                 return None
             self._received += data
             deadline = deadline or time.monotonic() + REQUEST_S
 
-    def _refuse(self, text: str) -> None:
-        _LOG.info("control client, process %d: %s", self._peer.pid, text)
-        error = ApiError(ErrorCode.PROTOCOL, text)
-        with suppress(OSError):
-            self._send(Reply(id=0, error=error.reply()))
+    def _break_off(self, text: str) -> None:
+        _LOG.info("control client, process %d: %s", self.peer.pid, text)
+        self._identity = 0
+        self.refuse(ApiError(ErrorCode.PROTOCOL, text))
 
     def _send(self, reply: Reply) -> None:
         self._socket.settimeout(SEND_S)
@@ -297,20 +357,34 @@ def _parsed(line: bytes) -> Request:
         raise ApiError(ErrorCode.PROTOCOL, f"not a request: {error}") from error
 
 
-def _groups(connection: socket.socket) -> set[int]:
-    """Supplementary groups of the peer, as they were when it connected."""
+def _groups(connection: socket.socket, peer: Peer) -> set[int]:
+    """Supplementary groups of the peer, as they were when it connected.
+
+    Who is in more of them than can be asked for has those of the user database.
+    """
     try:
-        raw = connection.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, 4 * _MOST_GROUPS)
-    except OSError:
-        return set()
+        raw = connection.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _GROUPS_BYTES)
+    except OSError as error:
+        if error.errno != ERANGE:
+            return set()
+        try:
+            return set(os.getgrouplist(pwd.getpwuid(peer.uid).pw_name, peer.gid))
+        except (KeyError, OSError):
+            return set()
     return set(struct.unpack(f"{len(raw) // 4}I", raw))
 
 
 def _remove_stale(path: Path) -> None:
-    """Remove a socket without a listener. Raises OSError EADDRINUSE when there is one."""
-    if not path.is_socket():
+    """Remove a socket without a listener. Raises OSError EADDRINUSE when there is one, or EEXIST.
+
+    A listener that does not accept any more is one, too.
+    """
+    if not os.path.lexists(path):
         return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+    if not path.is_socket():
+        raise OSError(EEXIST, "something that is no socket is there", str(path))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe, suppress(BlockingIOError):
+        probe.setblocking(False)
         try:
             probe.connect(str(path))
         except ConnectionRefusedError:

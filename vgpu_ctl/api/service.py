@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mediator.vgpu.trace import Trace
+from mediator.vgpu.trace import Record, Trace
 from vgpu_ctl.api.messages import API_VERSION, ApiError, ErrorCode
 from vgpu_ctl.api.methods import (
     METHODS,
@@ -28,6 +28,7 @@ from vgpu_ctl.api.methods import (
 from vgpu_ctl.api.objects import (
     DaemonInfo,
     Event,
+    EventKind,
     GpuInfo,
     Stats,
     TraceChunk,
@@ -45,6 +46,7 @@ _LISTEN_S = 0.25
 """How often a stream looks whether its client is still there."""
 _TRACE_PIECE_S = 0.1
 _LONGEST_TRACE_S = 600.0
+_CHUNK_RECORDS = 20_000
 
 
 class Service:
@@ -80,14 +82,18 @@ class Service:
         assert self._methods.keys() == METHODS.keys(), "each method is carried out"
 
     def call(self, method: str, params: bytes | msgspec.Raw) -> Any:
-        """The result of ``method``, an iterator where it streams. Raises ApiError.
+        """The result of ``method``, a generator where it streams. Raises ApiError.
 
-        An iterator that yields None has nothing to say at the moment.
+        A generator that yields None has nothing to say at the moment. It has begun: to close it
+        ends what it holds.
         """
         known = METHODS.get(method)
         if known is None:
             raise ApiError(ErrorCode.PROTOCOL, f"there is no method {method!r:.80}", field="method")
-        return self._methods[method](_decoded(params, known.params))
+        result = self._methods[method](_decoded(params, known.params))
+        if known.streams:
+            next(result)
+        return result
 
     # -- methods ----------------------------------------------------------------------------------
 
@@ -151,49 +157,54 @@ class Service:
         """Events from now on."""
         uuid = self._host.find(params.vgpu).uuid if params.vgpu else ""
         listener = self._bus.listen(params.kinds, uuid)
-
-        def stream() -> Iterator[Event | None]:
-            try:
-                while True:
-                    yield from listener.take(_LISTEN_S) or (None,)
-            finally:
-                self._bus.leave(listener)
-
-        return stream()
+        try:
+            yield None
+            while True:
+                yield from listener.take(_LISTEN_S) or (None,)
+        finally:
+            self._bus.leave(listener)
 
     def trace(self, params: TraceParams) -> Iterator[TraceChunk | None]:
-        """What a vGPU does in the next seconds."""
+        """What a vGPU does in the next seconds, or until it is stopped."""
         if not 0 < params.seconds <= _LONGEST_TRACE_S:
             text = f"seconds: {params.seconds} is not allowed: above 0, at most {_LONGEST_TRACE_S}"
             raise ApiError(ErrorCode.INVALID, text, field="seconds")
         hosted = self._host.find(params.vgpu)
-        vgpu = hosted.active.vgpu if hosted.active is not None else None
+        active = hosted.active
+        if active is None:
+            raise ApiError(ErrorCode.BUSY, f"{hosted.name} is not active", field="vgpu")
+        vgpu = active.vgpu
         if vgpu is None:
-            why = "is not active" if hosted.active is None else "is not mediated"
-            raise ApiError(ErrorCode.BUSY, f"{hosted.name} {why}", field="vgpu")
-        if vgpu.trace is not None:
-            raise ApiError(ErrorCode.BUSY, f"{hosted.name} is being traced", field="vgpu")
-        trace = vgpu.trace = Trace()
+            text = f"{hosted.name} has a GPU of its own, which is not traced"
+            raise ApiError(ErrorCode.UNSUPPORTED, text, field="vgpu")
+        with vgpu.lock:
+            if vgpu.trace is not None:
+                raise ApiError(ErrorCode.BUSY, f"{hosted.name} is being traced", field="vgpu")
+            trace = vgpu.trace = Trace()
         ends = time.monotonic() + params.seconds
-
-        def stream() -> Iterator[TraceChunk | None]:
-            try:
-                while (left := ends - time.monotonic()) > 0:
-                    time.sleep(min(left, _TRACE_PIECE_S))
-                    yield _chunk(trace)
-            finally:
-                vgpu.trace = None
-            yield _chunk(trace)
-
-        return stream()
+        try:
+            yield None
+            while (left := ends - time.monotonic()) > 0 and hosted.active is active:
+                time.sleep(min(left, _TRACE_PIECE_S))
+                yield from _chunks(trace)
+        finally:
+            vgpu.trace = None
+        yield from _chunks(trace)
 
     def reload(self, _params: NoParams) -> None:
         """Read the configuration again."""
         self._reload()
 
 
-def _chunk(trace: Trace) -> TraceChunk:
-    records = [
+def _chunks(trace: Trace) -> Iterator[TraceChunk]:
+    """What is in ``trace`` by now, in pieces that a reply has room for; one at least."""
+    taken = trace.take()
+    for start in range(0, max(len(taken), 1), _CHUNK_RECORDS):
+        yield _chunk(taken[start : start + _CHUNK_RECORDS], trace.dropped)
+
+
+def _chunk(records: list[Record], dropped: int) -> TraceChunk:
+    made = [
         TraceRecord(
             track=r.track,
             name=r.name,
@@ -201,9 +212,9 @@ def _chunk(trace: Trace) -> TraceChunk:
             duration_ns=r.duration_ns,
             detail=r.detail,
         )
-        for r in trace.take()
+        for r in records
     ]
-    return TraceChunk(records=records, dropped=trace.dropped)
+    return TraceChunk(records=made, dropped=dropped)
 
 
 def _decoded(params: bytes | msgspec.Raw, kind: type[Params]) -> Params:
@@ -212,14 +223,18 @@ def _decoded(params: bytes | msgspec.Raw, kind: type[Params]) -> Params:
         return msgspec.json.decode(params, type=kind)
     except RecursionError:
         raise ApiError(ErrorCode.INVALID, "lists within lists within lists") from None
+    except UnicodeDecodeError as error:
+        raise ApiError(ErrorCode.INVALID, f"text that is not UTF-8: {error.reason}") from None
     except msgspec.MsgspecError as error:
         text, _, place = str(error).partition(" - at `$.")
         field = place.rstrip("`") if place else ""
-        if not field and "`" in text:
+        if not field and " field `" in text:
             field = text.split("`")[1]  # "Object missing required field `name`", unknown fields
         hint = ""
         if "unknown field" in text:
-            hint = f"there are: {', '.join(kind.__struct_fields__)}"
+            hint = f"there are: {', '.join(kind.__struct_fields__) or 'none'}"
+        if field.startswith("kinds"):
+            hint = f"there are: {', '.join(each.value for each in EventKind)}"
         shown = f"{field}: {text}" if place else text
         raise ApiError(ErrorCode.INVALID, shown, field=field, hint=hint) from error
 
