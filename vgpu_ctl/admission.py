@@ -32,10 +32,10 @@ def check_known(
     """Raises ApiError for a type or a GPU that is not there, or shares of a GPU of one's own."""
     kind = types.get(definition.type)
     if kind is None:
-        text = f"type: there is no {definition.type!r}: {', '.join(types)}"
+        text = f"type: there is no {definition.type!r:.80}: {', '.join(types)}"
         raise ApiError(ErrorCode.INVALID, text, field="type")
     if definition.gpu and definition.gpu not in gpus:
-        text = f"gpu: there is no {definition.gpu!r}: {', '.join(gpus) or 'none at all'}"
+        text = f"gpu: there is no {definition.gpu!r:.80}: {', '.join(gpus) or 'none at all'}"
         raise ApiError(ErrorCode.INVALID, text, field="gpu")
     if kind.kind is Kind.PASSTHROUGH and (definition.weight or definition.cap != 1):
         field = "weight" if definition.weight else "cap"
@@ -59,3 +59,15 @@ def check_changes(hosted: HostedVgpu, fields: Collection[str]) -> None:
     if active.gpu.config.policy == "fifo" and "weight" in fields:
         text = f"weight: policy fifo of {active.gpu.name} has no shares"
         raise ApiError(ErrorCode.UNSUPPORTED, text, field="weight")
+
+
+def check_unattached(hosted: HostedVgpu, *, force: bool) -> None:
+    """Raises ApiError BUSY while a client is attached, unless it is to lose its GPU."""
+    client = hosted.active.client if hosted.active is not None else None
+    if client is not None and not force:
+        raise ApiError(
+            ErrorCode.BUSY,
+            f"{hosted.name} has a client: {client.command or 'process'} {client.pid}",
+            field="vgpu",
+            hint="it would lose its GPU for good: power it off, or use --force",
+        )

@@ -116,8 +116,10 @@ class _Daemon:
             )
         passed = systemd.listen_fds()
         listeners = self._metrics_listeners(passed.pop("metrics", []), stack)
-        self.info = self._describe(listeners)
-        control = self._control(passed.pop("control", []), stack)
+        controls = passed.pop("control", [])
+        self.info = self._describe(listeners, controls)
+        control = self._control(controls[:1], stack)
+        passed["control"] = controls[1:]
         for name, sockets in passed.items():
             _LOG.warning("systemd passed a socket %r, which nobody needs", name)
             for each in sockets:
@@ -158,14 +160,16 @@ class _Daemon:
 
     # -- parts ------------------------------------------------------------------------------------
 
-    def _describe(self, listeners: list[socket.socket]) -> DaemonInfo:
+    def _describe(
+        self, listeners: list[socket.socket], controls: list[socket.socket]
+    ) -> DaemonInfo:
         url = ""
         if listeners:
             host, port = listeners[0].getsockname()[:2]
             url = f"http://{f'[{host}]' if ':' in host else host}:{port}/metrics"
         return daemon_info(
             version=version("vgpu-mediator"),
-            socket=str(self._paths.control),
+            socket=controls[0].getsockname() if controls else str(self._paths.control),
             metrics=url,
             config=str(self._paths.config) if self._paths.config.exists() else "",
             state_dir=str(self._paths.state),
@@ -196,6 +200,7 @@ class _Daemon:
         service = Service(self._host, self._bus, self.info, self.reload)
         settings = self._config.control
         control = ControlServer(service, connections=settings.connections)
+        stack.callback(control.stop)  # when something fails before it is started
         group = gid_of(settings.group) if settings.group else None
         if passed:
             control.adopt(passed[0], self._adopted_group(group))
@@ -206,6 +211,7 @@ class _Daemon:
         except OSError as error:
             hint = {
                 errno.EADDRINUSE: "another vgpud listens there: stop it",
+                errno.EEXIST: "remove it",
                 errno.EPERM: "only a member of the group, or root, can give it the socket",
                 errno.ENAMETOOLONG: "choose a shorter --runtime-dir",
             }.get(error.errno or 0, "choose another --runtime-dir")
@@ -223,18 +229,19 @@ class _Daemon:
             return None
 
     def _watch_hotplug(self, stack: ExitStack) -> None:
-        def look(event: Uevent | None = None) -> None:
-            devices, gpus = pci_addresses(), scan()
-            if event is not None and event.subsystem == "pci" and event.action == "remove":
-                gone = event.pci_address  # told before it is gone from sysfs
-                devices.discard(gone)
-                gpus = [gpu for gpu in gpus if gpu.address != gone]
-            self._host.see_pci_gpus(gpus, devices)
+        watcher = HotplugWatcher(self._look_for_gpus, self._look_for_gpus)
+        stack.callback(watcher.stop)
+        watcher.start()
+        self._look_for_gpus()
 
-        watcher = HotplugWatcher(look, look)
-        if watcher.start():
-            stack.callback(watcher.stop)
-        look()
+    def _look_for_gpus(self, event: Uevent | None = None) -> None:
+        """Have the host see what is on the PCI bus now. Any thread."""
+        devices, gpus = pci_addresses(), scan()
+        if event is not None and event.subsystem == "pci" and event.action == "remove":
+            gone = event.pci_address  # told before it is gone from sysfs
+            devices.discard(gone)
+            gpus = [gpu for gpu in gpus if gpu.address != gone]
+        self._host.see_pci_gpus(gpus, devices)
 
     def _drain(self) -> None:
         """Let requests that are queued or run come to their end, for as long as is allowed."""
@@ -258,6 +265,8 @@ class _Daemon:
     def reload(self) -> None:
         """Read the configuration again. Raises ApiError; the old one stays then."""
         with self._reloading:
+            if self.info.config and not self._paths.config.exists():  # no reason to forget it all
+                raise ApiError(ErrorCode.FAILED, f"{self._paths.config} is not there any more")
             try:
                 config = load(self._paths.config)
             except ConfigError as error:
@@ -265,6 +274,7 @@ class _Daemon:
             _configure_logs(config, verbose=self._verbose)
             problems = self._host.reload(config)
             self._config = config
+            self._look_for_gpus()
         for problem in problems:
             _LOG.warning("configuration: %s", problem)
         _LOG.info("configuration read again")

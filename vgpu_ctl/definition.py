@@ -80,4 +80,5 @@ def is_uuid(text: str) -> bool:
 
 
 def _invalid(field: str, value: object, allowed: str) -> ApiError:
-    return ApiError(ErrorCode.INVALID, f"{field}: {value!r} is not allowed: {allowed}", field=field)
+    text = f"{field}: {value!r:.100} is not allowed: {allowed}"
+    return ApiError(ErrorCode.INVALID, text, field=field)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -54,10 +54,17 @@ class DefinitionStore:
                 found[definition.uuid] = definition
         return sorted(found.values(), key=lambda definition: definition.name)
 
+    def has(self, uuid: str) -> bool:
+        """Whether there is one of that UUID."""
+        return self._path(uuid).exists()
+
     def put(self, definition: Definition) -> None:
         """Keep ``definition``, in place of an older one. Raises ApiError; the old one stays."""
-        path = self._path(definition.uuid)
-        scratch = path.with_suffix(_SCRATCH)
+        put_in([self], definition)
+
+    def stage(self, definition: Definition) -> None:
+        """Write ``definition`` beside its place, all of it. Raises ApiError; nothing is left."""
+        scratch = self._scratch(definition.uuid)
         data = msgspec.json.format(msgspec.json.encode(definition), indent=2) + b"\n"
         with self._failures("write"):
             self.directory.mkdir(parents=True, exist_ok=True, mode=0o755)
@@ -67,18 +74,29 @@ class DefinitionStore:
                     file.write(data)
                     file.flush()
                     os.fsync(file.fileno())
-                scratch.replace(path)
             except OSError:
-                with suppress(OSError):
-                    scratch.unlink()
+                self.drop_staged(definition.uuid)
                 raise
-            self._sync()
+
+    def commit(self, uuid: str) -> None:
+        """Let what was staged take its place. Raises ApiError; the old one stays."""
+        with self._failures("write"):
+            self._scratch(uuid).replace(self._path(uuid))
+        self._sync()
+
+    def drop_staged(self, uuid: str) -> None:
+        """Forget what was staged, if anything."""
+        with suppress(OSError):
+            self._scratch(uuid).unlink()
 
     def remove(self, uuid: str) -> None:
         """Forget a definition; none is no error. Raises ApiError."""
-        with self._failures("write"), suppress(FileNotFoundError):
-            self._path(uuid).unlink()
-            self._sync()
+        with self._failures("remove"):
+            try:
+                self._path(uuid).unlink()
+            except FileNotFoundError:
+                return
+        self._sync()
 
     def _read(self, path: Path) -> Definition:
         with path.open("rb") as file:
@@ -99,13 +117,22 @@ class DefinitionStore:
     def _path(self, uuid: str) -> Path:
         return self.directory / f"{uuid}{_SUFFIX}"
 
+    def _scratch(self, uuid: str) -> Path:
+        return self.directory / f"{uuid}{_SCRATCH}"
+
     def _sync(self) -> None:
-        """Have the directory itself on disk: a rename counts only then."""
-        descriptor = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)
+        """Have the directory itself on disk: what is renamed outlives a power cut only then.
+
+        The change is made already, and not taken back for this.
+        """
         try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+            descriptor = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            _LOG.warning("%s cannot be synchronised: %s", self.directory, error.strerror)
 
     @contextmanager
     def _failures(self, verb: str) -> Iterator[None]:
@@ -117,3 +144,19 @@ class DefinitionStore:
                 f"cannot {verb} {error.filename or self.directory}: {error.strerror}",
                 hint=f"nothing was changed; look at the file system of {self.directory}",
             ) from error
+
+
+def put_in(stores: Sequence[DefinitionStore], definition: Definition) -> None:
+    """Keep ``definition`` in all of ``stores``, or in none. Raises ApiError; the old ones stay.
+
+    What can be short (room, permission) is found out before anything is replaced.
+    """
+    try:
+        for store in stores:
+            store.stage(definition)
+        for store in stores:
+            store.commit(definition.uuid)
+    except ApiError:
+        for store in stores:
+            store.drop_staged(definition.uuid)
+        raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from vgpu_ctl.paths import Paths
@@ -20,14 +20,30 @@ class DirectoryError(Exception):
 def prepare(paths: Paths, stack: ExitStack) -> None:
     """Make the directories and lock them until ``stack`` is closed. Raises DirectoryError."""
     for directory in (paths.runtime, paths.state):
-        _make(directory)
+        _make(directory, passable=directory == paths.runtime)
         _lock(directory, stack)
 
 
-def _make(directory: Path) -> None:
+def make_passable(directory: Path) -> None:
+    """Make ``directory``, if it is not there, with mode 0755 whatever the umask. Raises OSError.
+
+    The modes of the sockets within say who may use them: QEMU's user has to get at its own.
+    """
     try:
+        directory.mkdir(parents=True, mode=0o755)
+    except FileExistsError:
+        if not directory.is_dir():
+            raise
+    else:
+        directory.chmod(0o755)
+
+
+def _make(directory: Path, *, passable: bool) -> None:
+    try:
+        if passable:
+            make_passable(directory)
         directory.mkdir(parents=True, exist_ok=True, mode=0o755)
-        found = directory.stat()
+        found, above = directory.stat(), directory.parent.stat()
     except OSError as error:
         raise DirectoryError(
             f"cannot make {error.filename or directory}: {error.strerror}: choose another with "
@@ -35,9 +51,15 @@ def _make(directory: Path) -> None:
         ) from error
     if found.st_uid not in (0, os.geteuid()):
         raise DirectoryError(f"{directory} belongs to user {found.st_uid}: remove it")
+    if above.st_uid not in (0, os.geteuid()):
+        text = f"{directory.parent} belongs to user {above.st_uid}, who could replace {directory}"
+        raise DirectoryError(f"{text}: choose another with --runtime-dir or --state-dir")
+    if above.st_mode & stat.S_IWOTH and not above.st_mode & stat.S_ISVTX:
+        text = f"{directory.parent} can be written by everybody"
+        raise DirectoryError(f"{text}: chmod o-w {directory.parent}")
     if found.st_mode & stat.S_IWOTH:
         raise DirectoryError(f"{directory} can be written by everybody: chmod o-w {directory}")
-    if not os.access(directory, os.W_OK):
+    if not os.access(directory, os.W_OK | os.X_OK):
         raise DirectoryError(f"{directory} cannot be written: change its mode, or choose another")
 
 
@@ -56,8 +78,6 @@ def _lock(directory: Path, stack: ExitStack) -> None:
             f"another vgpud, process {holder}, uses {directory}: stop it, or choose others with "
             "--runtime-dir and --state-dir"
         ) from error
-    try:
+    with suppress(OSError):  # only for the message above: a full disk does not keep vgpud down
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"{os.getpid()}\n".encode())
-    except OSError as error:
-        raise DirectoryError(f"cannot write {path}: {error.strerror}") from error

@@ -15,15 +15,16 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mmio_trap.vfio_user.server import Server
-from vgpu_ctl.admission import check_beside, check_changes, check_known
+from vgpu_ctl.admission import check_beside, check_changes, check_known, check_unattached
 from vgpu_ctl.api.messages import ApiError, ErrorCode
 from vgpu_ctl.api.methods import DefineParams, ModifyParams
 from vgpu_ctl.api.objects import EventKind, GpuInfo, TypeInfo, VgpuInfo, VgpuState
 from vgpu_ctl.config import Config
 from vgpu_ctl.definition import Definition, checked, is_uuid, new_uuid
-from vgpu_ctl.definition_store import DefinitionStore
+from vgpu_ctl.definition_store import DefinitionStore, put_in
 from vgpu_ctl.descriptions import gpu_info, pci_gpu_info, type_info
 from vgpu_ctl.event_bus import EventBus
+from vgpu_ctl.gpu_choice import choose, reconfigured
 from vgpu_ctl.gpu_types import offered_types
 from vgpu_ctl.guest_events import GuestEvents
 from vgpu_ctl.hosted_gpu import HostedGpu
@@ -114,13 +115,25 @@ class Host:
         with self._lock:
             for definition in self._definitions.load():
                 self._vgpus[definition.uuid] = self._hosted(definition, persistent=True)
-            active = self._records.load()
-            for definition in active:
-                self._vgpus.setdefault(definition.uuid, self._hosted(definition, persistent=False))
-            wanted = {definition.uuid for definition in active}
+            for definition in self._records.load():
+                self._restore_active(definition)
             for hosted in self.vgpus:
-                if hosted.uuid in wanted or hosted.definition.autostart:
+                if self._records.has(hosted.uuid) or hosted.definition.autostart:
                     self._try_start(hosted)
+
+    def _restore_active(self, definition: Definition) -> None:
+        """What was active and has no definition on disk is transient."""
+        if definition.uuid in self._vgpus:
+            return
+        try:
+            check_beside(definition, [each.definition for each in self.vgpus])
+        except ApiError as error:
+            text = "%s was active and does not come back: %s"
+            _LOG.error(text, definition.uuid, error.message)
+            with suppress(ApiError):
+                self._records.remove(definition.uuid)
+        else:
+            self._vgpus[definition.uuid] = self._hosted(definition, persistent=False)
 
     def shut_down(self) -> None:
         """End every vGPU, clients cut off; what was active is started by the next `restore`."""
@@ -133,33 +146,26 @@ class Host:
 
     def reload(self, config: Config) -> list[str]:
         """Go by another configuration. What cannot change under its vGPUs is told as texts."""
-        problems = []
         with self._lock:
             old, self._config = self._config, config
             self.types = offered_types(config.types)
-            wanted = {gpu.name: gpu for gpu in config.gpus}
-            for name, gpu in list(self._gpus.items()):
-                new = wanted.pop(name, None)
-                if new == gpu.config:
-                    continue
-                if gpu.holders:
-                    verb = "removed" if new is None else "changed"
-                    problems.append(f"{name} is in use and cannot be {verb}: stop its vGPUs first")
-                    continue
+            for hosted in self.vgpus:
+                if hosted.active is None:
+                    hosted.default_weight = self._default_weight(hosted.definition)
+            before, found = self._gpus, reconfigured(self._gpus, config.gpus)
+            self._gpus = found.gpus
+            for gpu in found.dropped:
                 gpu.shut_down()
-                del self._gpus[name]
-                if new is not None:
-                    self._gpus[name] = HostedGpu(new, present=not new.pci)
-            for name, added in wanted.items():
-                self._gpus[name] = HostedGpu(added, present=not added.pci)
-                self.bus.publish(EventKind.GPU_ADDED, gpu=name)
-            problems += [
-                f"{field} changes when vgpud is started again"
-                for field in ("control", "metrics")
-                if getattr(old, field) != getattr(config, field)
-            ]
+        for name in before.keys() - found.gpus.keys():
+            self.bus.publish(EventKind.GPU_REMOVED, gpu=name)
+        for name in found.gpus.keys() - before.keys():
+            self.bus.publish(EventKind.GPU_ADDED, gpu=name)
         self.bus.publish(EventKind.RELOADED)
-        return problems
+        return found.problems + [
+            f"{field} changes when vgpud is started again"
+            for field in ("control", "metrics")
+            if getattr(old, field) != getattr(config, field)
+        ]
 
     def see_pci_gpus(self, found: list[PciGpu], devices: Collection[str]) -> None:
         """What is on the PCI bus of this machine now: GPUs, and addresses of all ``devices``."""
@@ -202,13 +208,9 @@ class Host:
         """Define, unless it is transient, and start; or nothing at all."""
         with self._lock:
             hosted = self._define(params, persistent=not transient)
-            try:
+            with self._undoing() as undo:
+                undo.append(lambda: self._forget(hosted))
                 self._start(hosted)
-            except ApiError:
-                del self._vgpus[hosted.uuid]
-                if not transient:
-                    self._definitions.remove(hosted.uuid)
-                raise
         self._publish(EventKind.CREATED, hosted)
         return hosted.info()
 
@@ -226,7 +228,11 @@ class Host:
         """Take both back. A transient vGPU is gone then."""
         with self._lock:
             hosted = self.find(key)
-            self._stop(hosted, force=force)
+            if hosted.state is VgpuState.DEFINED:
+                raise ApiError(ErrorCode.BUSY, f"{hosted.name} is not active", field="vgpu")
+            check_unattached(hosted, force=force)
+            self._records.remove(hosted.uuid)
+            self._end(hosted)
             if not hosted.persistent:
                 del self._vgpus[hosted.uuid]
         return hosted.info()
@@ -235,10 +241,9 @@ class Host:
         """Stop and undefine."""
         with self._lock:
             hosted = self.find(key)
-            if hosted.state is not VgpuState.DEFINED:
-                self._stop(hosted, force=force)
-            self._definitions.remove(hosted.uuid)
-            del self._vgpus[hosted.uuid]
+            check_unattached(hosted, force=force)
+            self._forget(hosted)
+            self._end(hosted)
         self._publish(EventKind.UNDEFINED, hosted)
 
     def undefine(self, key: str) -> None:
@@ -247,11 +252,11 @@ class Host:
             hosted = self.find(key)
             if not hosted.persistent:
                 raise ApiError(ErrorCode.BUSY, f"{hosted.name} is transient", field="vgpu")
-            self._definitions.remove(hosted.uuid)
-            hosted.persistent = False
             if hosted.active is None:
-                self._records.remove(hosted.uuid)
-                del self._vgpus[hosted.uuid]
+                self._forget(hosted)
+            else:
+                self._definitions.remove(hosted.uuid)
+                hosted.persistent = False
         self._publish(EventKind.UNDEFINED, hosted)
 
     def modify(self, params: ModifyParams) -> VgpuInfo:
@@ -268,10 +273,11 @@ class Host:
             check_changes(hosted, given.keys())
             self._write(hosted, definition)
             hosted.definition = definition
-            hosted.default_weight = self.types[definition.type].weight
+            hosted.default_weight = self._default_weight(definition)
             if hosted.active is not None and hosted.active.vgpu is not None:
                 vgpu = hosted.active.vgpu
                 vgpu.dispatcher.set_share(vgpu, hosted.weight, definition.cap)
+        given.pop("gpu", None)  # the event says it anyway
         self._publish(EventKind.MODIFIED, hosted, **given)
         return hosted.info()
 
@@ -302,9 +308,11 @@ class Host:
     # -- parts ------------------------------------------------------------------------------------
 
     def _hosted(self, definition: Definition, *, persistent: bool) -> HostedVgpu:
+        return HostedVgpu(definition, persistent, self._default_weight(definition))
+
+    def _default_weight(self, definition: Definition) -> int:
         kind = self.types.get(definition.type)
-        weight = 1 if kind is None else kind.weight
-        return HostedVgpu(definition, persistent, weight)
+        return 1 if kind is None else kind.weight
 
     def _define(self, params: DefineParams, *, persistent: bool) -> HostedVgpu:
         definition = checked(
@@ -339,16 +347,21 @@ class Host:
         socket_path(self._config.sockets, self._paths, definition.name)
 
     def _write(self, hosted: HostedVgpu, definition: Definition) -> None:
-        """Keep another definition of a vGPU; both places, or neither."""
-        if hosted.persistent:
-            self._definitions.put(definition)
-        if hosted.active is not None:
-            try:
-                self._records.put(definition)
-            except ApiError:
-                if hosted.persistent:
-                    self._definitions.put(hosted.definition)
-                raise
+        """Keep another definition of a vGPU, in both places or in neither."""
+        stores = [self._definitions] if hosted.persistent else []
+        if self._records.has(hosted.uuid):
+            stores.append(self._records)
+        put_in(stores, definition)
+
+    def _forget(self, hosted: HostedVgpu) -> None:
+        """Take it off the disk, from both places or from neither, and out of the list."""
+        was_active = self._records.has(hosted.uuid)
+        self._records.remove(hosted.uuid)
+        with self._undoing() as undo:
+            if was_active:
+                undo.append(lambda: self._records.put(hosted.definition))
+            self._definitions.remove(hosted.uuid)
+        del self._vgpus[hosted.uuid]
 
     def _try_start(self, hosted: HostedVgpu) -> None:
         try:
@@ -364,13 +377,15 @@ class Host:
         if kind is None:
             text = f"type: there is no {definition.type!r} any more: {', '.join(self.types)}"
             raise ApiError(ErrorCode.INVALID, text, field="type")
-        gpu = self._choose(definition, kind)
-        with self._undoing() as undo:
+        gpu = choose(self._gpus, definition, kind)
+        hosted.default_weight = kind.weight
+        with self._shortages(hosted), self._undoing() as undo:
             observer = GuestEvents(self.bus, hosted.name, hosted.uuid)
             device = gpu.open(hosted.name, kind, hosted.weight, definition.cap, observer)
             undo.append(lambda: gpu.close(hosted.name))
+            if not self._records.has(hosted.uuid):  # else it is to be started again
+                undo.append(lambda: self._records.remove(hosted.uuid))
             self._records.put(definition)
-            undo.append(lambda: self._records.remove(hosted.uuid))
             path = socket_path(self._config.sockets, self._paths, definition.name)
             server = Server(
                 device,
@@ -385,54 +400,22 @@ class Host:
             thread = threading.Thread(
                 target=server.serve_forever, name=f"accept {path}", daemon=True
             )
+            undo.append(lambda: setattr(hosted, "active", None))
             hosted.active = Active(gpu, kind, device, server, path, thread)
-            hosted.error = ""
             thread.start()
+        hosted.error = ""
         extra = {"vgpu": hosted.name, "gpu": gpu.name}
         _LOG.info("%s is ready on %s: %s", hosted.name, gpu.name, path, extra=extra)
 
-    def _choose(self, definition: Definition, kind: VgpuType) -> HostedGpu:
-        """The GPU it is defined for, or the one with most room; the only one says what it lacks."""
-        if definition.gpu:
-            if definition.gpu not in self._gpus:
-                text = f"gpu: there is no {definition.gpu!r} any more: {', '.join(self._gpus)}"
-                raise ApiError(ErrorCode.INVALID, text, field="gpu")
-            return self._gpus[definition.gpu]
-        best = max(self.gpus, key=lambda gpu: gpu.room(kind), default=None)
-        if best is None:
-            raise ApiError(ErrorCode.NO_CAPACITY, "there is no GPU", field="gpu")
-        if best.room(kind) or len(self._gpus) == 1:
-            return best
-        reasons = "; ".join(gpu.refusal(kind) for gpu in self.gpus)
-        raise ApiError(
-            ErrorCode.NO_CAPACITY,
-            f"no GPU has room for a vGPU of type {kind.name}: {reasons}",
-            field="type",
-            hint="stop one of them, or take a smaller type: see `vgpuctl types`",
-        )
+    def _end(self, hosted: HostedVgpu) -> None:
+        """Leave the active state, or that of an error; the disk knows already."""
+        hosted.error = ""
+        if hosted.active is not None:
+            gpu = self._deactivate(hosted)
+            self.bus.publish(EventKind.STOPPED, vgpu=hosted.name, uuid=hosted.uuid, gpu=gpu)
 
-    def _stop(self, hosted: HostedVgpu, *, force: bool) -> None:
-        active = hosted.active
-        if active is None:
-            if not hosted.error:
-                raise ApiError(ErrorCode.BUSY, f"{hosted.name} is not active", field="vgpu")
-            hosted.error = ""
-            self._records.remove(hosted.uuid)
-            return
-        if active.client is not None and not force:
-            client = active.client
-            raise ApiError(
-                ErrorCode.BUSY,
-                f"{hosted.name} has a client: {client.command or 'process'} {client.pid}",
-                field="vgpu",
-                hint="it would lose its GPU for good: power it off, or use --force",
-            )
-        self._records.remove(hosted.uuid)
-        self._deactivate(hosted)
-        self._publish(EventKind.STOPPED, hosted)
-
-    def _deactivate(self, hosted: HostedVgpu) -> None:
-        """End its server and give its part of the GPU back."""
+    def _deactivate(self, hosted: HostedVgpu) -> str:
+        """End its server and give its part of the GPU back: the name of that GPU."""
         active = hosted.active
         assert active is not None, "it is active"
         active.server.stop()
@@ -441,12 +424,15 @@ class Host:
         active.gpu.close(hosted.name)
         hosted.active = None
         _LOG.info("%s has ended", hosted.name, extra={"vgpu": hosted.name})
+        return active.gpu.name
 
     def _fail(self, hosted: HostedVgpu, reason: str) -> None:
-        self._deactivate(hosted)
-        hosted.error = reason
+        hosted.error = reason  # before it is inactive: nobody shall see it as merely defined
+        gpu = self._deactivate(hosted)
         _LOG.error("%s: %s", hosted.name, reason, extra={"vgpu": hosted.name})
-        self._publish(EventKind.ERROR, hosted, reason=reason)
+        self.bus.publish(
+            EventKind.ERROR, vgpu=hosted.name, uuid=hosted.uuid, gpu=gpu, reason=reason
+        )
 
     def _client_changed(self, hosted: HostedVgpu) -> None:
         """A client has come or gone; on its own thread, maybe while the host's lock is held."""
@@ -469,6 +455,19 @@ class Host:
         self.bus.publish(kind, vgpu=hosted.name, uuid=hosted.uuid, gpu=gpu, **data)
 
     @contextmanager
+    def _shortages(self, hosted: HostedVgpu) -> Iterator[None]:
+        """What this process can be short of, as ApiError."""
+        try:
+            yield
+        except (OSError, RuntimeError) as error:  # RuntimeError: there can be no more threads
+            _LOG.exception("%s could not be started", hosted.name)
+            raise ApiError(
+                ErrorCode.FAILED,
+                f"{hosted.name} cannot be started: {error}",
+                hint="look at the limits of open files, threads and memory",
+            ) from error
+
+    @contextmanager
     def _undoing(self) -> Iterator[list[Callable[[], None]]]:
         """What is appended is called, last first, when the block fails."""
         undo: list[Callable[[], None]] = []
@@ -476,6 +475,8 @@ class Host:
             yield undo
         except BaseException:
             for step in reversed(undo):
-                with suppress(ApiError):
+                try:
                     step()
+                except ApiError as error:
+                    _LOG.error("not taken back: %s", error.message)
             raise

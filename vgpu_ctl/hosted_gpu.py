@@ -7,6 +7,7 @@ share it by a `Mediation`, or one client owns it (passthrough). Called with the 
 from __future__ import annotations
 
 import logging
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -96,7 +97,7 @@ class HostedGpu:
         try:
             self._check(kind)
             if kind.kind is not Kind.PASSTHROUGH:
-                self.capacity.check(kind, 1)
+                deepcopy(self.capacity).take("\0", kind)
         except ApiError as error:
             return error.message
         except ResourceError as error:
@@ -158,7 +159,7 @@ class HostedGpu:
                     self.config.ggtt,
                     self.config.watchdog_ms * 1_000_000,
                 )
-            except HardwareError as error:
+            except (HardwareError, OSError) as error:
                 physical.close()
                 self.failure = str(error)
                 text = f"{self.name} does not come up: {error}"

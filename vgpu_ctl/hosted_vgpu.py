@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from mediator.vgpu.vgpu import Vgpu
 from vgpu_ctl.api.objects import ClientInfo, VgpuInfo, VgpuState
 from vgpu_ctl.definition import Definition
+from vgpu_ctl.logs import escaped
 
 if TYPE_CHECKING:
     from mediator.vgpu.vgpu_type import VgpuType
@@ -102,7 +103,7 @@ def client_of(peer: Peer) -> ClientInfo:
         command = Path(f"/proc/{peer.pid}/comm").read_text(errors="replace").strip()
     except OSError:
         command = ""
-    return ClientInfo(pid=peer.pid, uid=peer.uid, command=command, since=time.time())
+    return ClientInfo(pid=peer.pid, uid=peer.uid, command=escaped(command), since=time.time())
 
 
 def domain_of(pid: int) -> str:
@@ -118,5 +119,5 @@ def domain_of(pid: int) -> str:
     for option, value in pairwise(words):
         if option == b"-name" and value.startswith(b"guest="):
             name = value.removeprefix(b"guest=").replace(b",,", b"\0").split(b",")[0]
-            return name.replace(b"\0", b",").decode(errors="replace")
+            return escaped(name.replace(b"\0", b",").decode(errors="replace"))
     return ""

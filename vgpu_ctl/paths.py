@@ -52,7 +52,7 @@ def usual_paths(environment: Mapping[str, str] = os.environ, uid: int | None = N
         config, runtime, state = Path("/etc"), Path("/run"), Path("/var/lib")
     else:
         config = _xdg(environment, "XDG_CONFIG_HOME", home / ".config")
-        runtime = _xdg(environment, "XDG_RUNTIME_DIR", Path(f"/tmp/{NAME}-{user}"))  # noqa: S108 - made with mode 0700, and its owner is checked
+        runtime = _xdg(environment, "XDG_RUNTIME_DIR", Path(f"/tmp/{NAME}-{user}"))  # noqa: S108 - owners are checked, its own and the one above
         state = _xdg(environment, "XDG_STATE_HOME", home / ".local" / "state")
     return Paths(
         _systemd(environment, "CONFIGURATION_DIRECTORY", config / NAME) / "vgpud.toml",

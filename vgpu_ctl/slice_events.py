@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from vgpu_ctl.api.objects import EventKind
 
 if TYPE_CHECKING:
+    from mediator.vgpu.vgpu import Vgpu
     from vgpu_ctl.event_bus import EventBus
     from vgpu_ctl.host import Host
 
@@ -22,8 +23,8 @@ class SliceEvents:
         self._host = host
         self._bus = bus
         self._clock = clock
-        self._before: dict[str, tuple[int, int, int, int]] = {}
-        """By UUID: GPU time in ns, requests, world switches, preemptions."""
+        self._before: dict[Vgpu, tuple[int, int, int, int]] = {}
+        """GPU time in ns, requests, world switches, preemptions."""
         self._at = 0.0
 
     def tick(self) -> None:
@@ -45,8 +46,8 @@ class SliceEvents:
                 counters.world_switches,
                 counters.preemptions,
             )
-            current[hosted.uuid] = figures
-            before = self._before.get(hosted.uuid)
+            current[vgpu] = figures
+            before = self._before.get(vgpu)
             if before is None or figures[0] == before[0]:
                 continue
             used, requests, switches, preemptions = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import compress, count
 from typing import TYPE_CHECKING
 
 from mediator.gen9 import registers as reg
@@ -13,11 +14,12 @@ from mediator.vgpu.metrics import TRAP_CLASSES, WaitHistogram
 from vgpu_ctl.api.objects import EngineStats, GpuStats, Histogram, Stats, TrapStats, VgpuStats
 
 if TYPE_CHECKING:
+    from mediator.mediation import Mediation
     from mediator.vgpu.engine import VirtualEngine
     from mediator.vgpu.vgpu import Vgpu
     from vgpu_ctl.host import Host
     from vgpu_ctl.hosted_gpu import HostedGpu
-    from vgpu_ctl.hosted_vgpu import HostedVgpu
+    from vgpu_ctl.hosted_vgpu import Active, HostedVgpu
 
 _S = 1e9
 _NOTHING = Histogram(counts={}, count=0, total_seconds=0.0, longest_seconds=0.0)
@@ -52,7 +54,7 @@ def gpu_stats(gpu: HostedGpu) -> GpuStats:
     dispatcher = mediation.dispatcher
     counters, world, identity = dispatcher.counters, dispatcher.world, gpu.identity
     engines = {name: (ns + world.running_ns(name)) / _S for name, ns in counters.engine_ns.items()}
-    megahertz = _frequency(gpu)
+    megahertz = _frequency(mediation)
     return GpuStats(
         name=gpu.name,
         policy=gpu.config.policy,
@@ -79,7 +81,7 @@ def vgpu_stats(hosted: HostedVgpu) -> VgpuStats | None:
         return None
     vgpu = active.vgpu
     if vgpu is None:
-        return _passthrough(hosted)
+        return _passthrough(hosted, active)
     counters, dispatcher = vgpu.counters, vgpu.dispatcher
     return VgpuStats(
         uuid=hosted.uuid,
@@ -133,10 +135,8 @@ def _engine(vgpu: Vgpu, engine: VirtualEngine) -> EngineStats:
     )
 
 
-def _passthrough(hosted: HostedVgpu) -> VgpuStats:
+def _passthrough(hosted: HostedVgpu, active: Active) -> VgpuStats:
     """Of a GPU that one client owns only the traps are known."""
-    active = hosted.active
-    assert active is not None, "it is active"
     assert isinstance(active.device, SoftGpuFunction), "it is not mediated"
     gpu = active.device.gpu
     traps = dict.fromkeys(TRAP_CLASSES, TrapStats(reads=0, writes=0))
@@ -172,7 +172,8 @@ def _passthrough(hosted: HostedVgpu) -> VgpuStats:
 
 
 def _histogram(histogram: WaitHistogram) -> Histogram:
-    counts = {bucket: n for bucket, n in enumerate(histogram.counts.copy()) if n}
+    by_bucket = histogram.counts.copy()
+    counts = {bucket: by_bucket[bucket] for bucket in compress(count(), by_bucket)}
     return Histogram(
         counts=counts,
         count=sum(counts.values()),
@@ -181,8 +182,7 @@ def _histogram(histogram: WaitHistogram) -> Histogram:
     )
 
 
-def _frequency(gpu: HostedGpu) -> float:
+def _frequency(mediation: Mediation) -> float:
     """What the GPU says of its frequency, in MHz; 0 while it sleeps."""
-    assert gpu.mediation is not None, "it is up"
-    ratio = reg.RPSTAT1_RATIO.get(gpu.mediation.gpu.read32(reg.GEN6_RPSTAT1))
+    ratio = reg.RPSTAT1_RATIO.get(mediation.gpu.read32(reg.GEN6_RPSTAT1))
     return ratio * FREQUENCY_UNIT_MHZ / RATIOS_PER_UNIT

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from vgpu_ctl.api.messages import ApiError, ErrorCode
 from vgpu_ctl.config import SocketsConfig, gid_of, uid_of
 from vgpu_ctl.config_file import ConfigError
+from vgpu_ctl.directories import make_passable
 
 if TYPE_CHECKING:
     from mmio_trap.vfio_user.server import Server
@@ -55,7 +56,7 @@ def socket_owner(sockets: SocketsConfig) -> tuple[int, int] | None:
 def listen(server: Server, path: Path) -> None:
     """Have ``server`` create its socket, and the directory it is in. Raises ApiError."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+        make_passable(path.parent)
         server.listen()
     except OSError as error:
         hint = _HINTS.get(error.errno or 0, f"look at {path.parent}")
