@@ -1,0 +1,75 @@
+"""`stats`."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import pytest
+
+from tests.unit.vgpu_ctl.cli.conftest import Vgpuctl
+from tests.unit.vgpu_ctl.cli.fake_vgpud import FakeVgpud
+from tests.unit.vgpu_ctl.cli.samples import stats, uuid, vgpu_stats
+from tests.unit.vgpu_ctl.cli.test_rates import AFTER, BEFORE
+from vgpu_ctl.cli.rates import VgpuUsage
+
+
+@pytest.fixture
+def busy(vgpud: FakeVgpud) -> FakeVgpud:
+    """Three vGPUs, two of which work."""
+    vgpud.readings = [BEFORE, AFTER]
+    return vgpud
+
+
+def test_table(busy: FakeVgpud, vgpuctl: Vgpuctl) -> None:
+    assert vgpuctl("stats", "--interval", "0.05").out == (
+        "NAME  GPU     BUSY   SHARE  ENTITLED  REQ/S  QUEUE  WAIT P50      P99  TRAPS/S  IRQ/S"
+        "  REJECTED  HANGS\n"
+        "web   gpu0  90.0 %  75.0 %    75.0 %   50.0      3   2.00 ms  2.00 ms      150   10.0"
+        "         2      1\n"
+        "db    gpu0  90.0 %  25.0 %    25.0 %      0      0         -        -        0      0"
+        "         0      0\n"
+        "idle  gpu0  90.0 %   0.0 %    66.7 %      0      0         -        -        0      0"
+        "         0      0\n"
+    )
+
+
+def test_total(busy: FakeVgpud, vgpuctl: Vgpuctl) -> None:
+    lines = vgpuctl("stats", "--total").out.splitlines()
+    assert lines[0].split()[:4] == ["NAME", "GPU", "GPU", "TIME"]
+    assert lines[1].split()[2:4] == ["10.0", "s"]
+    assert busy.readings == [AFTER]
+
+
+def test_json(busy: FakeVgpud, vgpuctl: Vgpuctl) -> None:
+    found = json.loads(vgpuctl("stats", "--interval", "0.05", "-o", "json").out)
+    assert set(found[0]) == set(VgpuUsage.__struct_fields__)
+    assert found[0]["share"] == pytest.approx(0.75)
+
+
+def test_several_readings(busy: FakeVgpud, vgpuctl: Vgpuctl) -> None:
+    args = ["stats", "web", "--interval", "0.05", "--count", "2"]
+    lines = vgpuctl(*args, "-o", "json").out.splitlines()
+    assert [json.loads(line)[0]["requests"] for line in lines] == [100, 0]
+    rows = list(csv.DictReader(io.StringIO(vgpuctl(*args, "-o", "csv").out)))
+    assert [row["name"] for row in rows] == ["web", "web"]
+
+
+def test_chosen_ones(busy: FakeVgpud, vgpuctl: Vgpuctl) -> None:
+    names = vgpuctl("stats", "db", uuid(1), "--interval", "0.05", "-o", "name").out
+    assert names == "web\ndb\n"
+    status, _, err = vgpuctl("stats", "nobody")
+    assert status == 3
+    assert "error: no active vGPU 'nobody'" in err
+
+
+def test_passthrough_has_traps_alone(vgpud: FakeVgpud, vgpuctl: Vgpuctl) -> None:
+    vgpud.readings = [stats(1.0, vgpu_stats("all", mediated=False, engines={}))]
+    cells = vgpuctl("stats", "--total", "--no-headers").out.split()
+    assert cells[2:8] == ["-"] * 6
+
+
+@pytest.mark.parametrize("arguments", [("--interval", "0"), ("--count", "-1"), ("--count", "x")])
+def test_usage(arguments: tuple[str, ...], busy: FakeVgpud, vgpuctl: Vgpuctl) -> None:
+    assert vgpuctl("stats", *arguments).status == 2

@@ -1,0 +1,133 @@
+"""`top`: its rows, and the view in a terminal that is not there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import DataTable, Static
+
+from tests.unit.vgpu_ctl.cli import samples
+from tests.unit.vgpu_ctl.cli.conftest import Vgpuctl
+from tests.unit.vgpu_ctl.cli.fake_vgpud import FakeVgpud
+from tests.unit.vgpu_ctl.cli.test_rates import AFTER, BEFORE
+from vgpu_ctl.api.objects import ClientInfo, VgpuInfo, VgpuState
+from vgpu_ctl.cli.top_app import TopApp
+from vgpu_ctl.cli.top_rows import COLUMNS, SORTS, Reading, heading, next_sort, rows
+from vgpu_ctl.client import Client
+
+CLIENT = ClientInfo(pid=4711, uid=0, command="qemu", since=0.0)
+VGPUS = [
+    samples.vgpu("db", 2, active=True),
+    samples.vgpu("idle", 3, active=True),
+    samples.vgpu("off", 4),
+    samples.vgpu("broken", 5, state=VgpuState.ERROR, error="gpu0 is gone"),
+    samples.vgpu("web", 1, active=True, client=CLIENT),
+]
+
+
+def cells(vgpu: str, found: list[VgpuInfo] = VGPUS) -> dict[str, str]:
+    """A row, by column."""
+    made = rows(Reading(BEFORE, found), Reading(AFTER, found), "name")
+    row = next(row for row in made if row.vgpu.name == vgpu)
+    return dict(zip(COLUMNS, row.cells, strict=True))
+
+
+def test_a_busy_vgpu() -> None:
+    assert cells("web") == {
+        "NAME": "web",
+        "GPU": "gpu0",
+        "SHARE": "75.0 %",
+        "ENTITLED": "75.0 %",
+        "RCS": "50.0 %",
+        "BCS": "0.0 %",
+        "VCS": "",
+        "VECS": "",
+        "QUEUE": "3",
+        "WAIT P50": "2.00 ms",
+        "P99": "2.00 ms",
+        "REQ/S": "50.0",
+        "TRAPS/S": "150",
+        "FAULTS": "0",
+        "HANGS": "1",
+        "CLIENT": "qemu (4711)",
+    }
+
+
+def test_those_that_are_not_active() -> None:
+    assert cells("off")["CLIENT"] == "defined"
+    assert cells("broken")["CLIENT"] == "gpu0 is gone"
+    assert cells("off")["SHARE"] == ""
+
+
+def test_orders() -> None:
+    def names(sort: str) -> list[str]:
+        return [row.vgpu.name for row in rows(Reading(BEFORE, VGPUS), Reading(AFTER, VGPUS), sort)]
+
+    assert names("name") == ["broken", "db", "idle", "off", "web"]
+    assert names("share")[:2] == ["web", "db"]
+    assert all(names(sort)[0] == "web" for sort in SORTS if sort != "name")
+    sort = "share"
+    for _ in SORTS:
+        sort = next_sort(sort)
+    assert sort == "share"
+
+
+def test_heading() -> None:
+    text = heading(Reading(BEFORE, []), Reading(AFTER, []))
+    assert text.startswith("gpu0  90.0 % busy  350 MHz  0.0 W (estimated)  0 switches/s")
+
+
+def test_no_terminal(vgpuctl: Vgpuctl) -> None:
+    status, out, err = vgpuctl("top")
+    assert (status, out) == (2, "")
+    assert "top needs a terminal" in err
+    assert "vgpuctl stats" in err
+
+
+async def until(pilot: Pilot[None], condition: Callable[[], bool]) -> None:
+    """Let the application run until something is so; the test's time-out ends it else."""
+    while not condition():
+        await pilot.pause(0.02)
+
+
+def test_the_view(vgpud: FakeVgpud, tmp_path: Path) -> None:
+    vgpud.readings = [BEFORE, AFTER]
+    for vgpu in VGPUS:
+        vgpud.add(vgpu)
+    app = TopApp(lambda: Client.connect(vgpud.path, 5.0), 0.1)
+
+    def first_names() -> list[str]:
+        table: DataTable[object] = app.query_one(DataTable)
+        return [str(table.get_row_at(row)[0]) for row in range(table.row_count)]
+
+    def text_of(name: str) -> str:
+        return str(app.query_one(name, Static).render())
+
+    async def drive() -> None:
+        async with app.run_test(size=(160, 24)) as pilot:
+            await until(pilot, lambda: len(first_names()) == len(VGPUS))
+            assert "gpu0" in text_of("#gpus")
+            assert "by share" in text_of("#status")
+            await pilot.press("s")
+            assert first_names() == ["broken", "db", "idle", "off", "web"]
+            assert "by name" in text_of("#status")
+            vgpud.stop()
+            await until(pilot, lambda: "does not answer" in text_of("#status"))
+            vgpud.path.unlink()
+            with FakeVgpud(vgpud.path) as again:
+                again.readings = [BEFORE, AFTER]
+                again.add(samples.vgpu("fresh", 9))
+                await until(pilot, lambda: first_names() == ["fresh"])
+                await pilot.press("q")
+            assert app.return_code == 0
+
+    asyncio.run(drive())
+
+
+@pytest.mark.parametrize("interval", ["0", "no"])
+def test_usage(interval: str, vgpuctl: Vgpuctl) -> None:
+    assert vgpuctl("top", "--interval", interval).status == 2

@@ -1,0 +1,101 @@
+"""`vgpuctl doctor`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import click
+import msgspec
+
+from vgpu_ctl.cli.connection import socket_path
+from vgpu_ctl.cli.daemon_checks import (
+    control_socket_is_safe,
+    daemon_answers,
+    gpus_are_ready,
+    metrics_answer,
+    routines_are_native,
+)
+from vgpu_ctl.cli.exit_codes import ExitCode
+from vgpu_ctl.cli.finding import Finding, Outcome, Status
+from vgpu_ctl.cli.host_checks import enough_files_may_be_open, memory_can_be_shared
+from vgpu_ctl.cli.options import format_option
+from vgpu_ctl.cli.output import csv_text, emit_data
+from vgpu_ctl.cli.qemu_checks import (
+    kvm_is_usable,
+    libvirt_is_known,
+    qemu_has_the_device,
+    qemu_is_found,
+    qemu_is_new_enough,
+)
+from vgpu_ctl.cli.subject import Subject
+from vgpu_ctl.paths import control_socket
+
+CHECKS: Mapping[str, Callable[[Subject], Outcome]] = {
+    "qemu": qemu_is_found,
+    "qemu-version": qemu_is_new_enough,
+    "vfio-user-pci": qemu_has_the_device,
+    "kvm": kvm_is_usable,
+    "shared-memory": memory_can_be_shared,
+    "control-socket": control_socket_is_safe,
+    "vgpud": daemon_answers,
+    "routines": routines_are_native,
+    "gpus": gpus_are_ready,
+    "metrics": metrics_answer,
+    "open-files": enough_files_may_be_open,
+    "libvirt": libvirt_is_known,
+}
+"""In the order of the output."""
+
+_COLOURS = {
+    Status.OK: "green",
+    Status.WARN: "yellow",
+    Status.FAIL: "red",
+    Status.SKIP: "bright_black",
+}
+
+
+def examine(subject: Subject) -> list[Finding]:
+    """All checks."""
+    return [
+        Finding(name=name, **msgspec.structs.asdict(check(subject)))
+        for name, check in CHECKS.items()
+    ]
+
+
+@click.command("doctor")
+@click.option(
+    "--qemu",
+    default="qemu-system-x86_64",
+    show_default=True,
+    metavar="PATH",
+    help="The QEMU that is going to run the guests.",
+)
+@format_option("table", "json", "yaml", "csv")
+def command(qemu: str, output: str) -> None:
+    """Check what a vGPU needs, and say what to do.
+
+    Ends with status 1 when a check failed; warnings alone are no failure.
+    """
+    subject = Subject(socket=socket_path() or control_socket(), qemu=qemu)
+    if output == "table":
+        found = _print_each(subject)
+    else:
+        found = examine(subject)
+        if output == "csv":
+            click.echo(csv_text(found))
+        else:
+            emit_data(found, output)
+    if any(finding.status is Status.FAIL for finding in found):
+        raise click.exceptions.Exit(ExitCode.FAILED)
+
+
+def _print_each(subject: Subject) -> list[Finding]:
+    """For people."""
+    found = examine(subject)
+    width = max(map(len, CHECKS))
+    for finding in found:
+        mark = click.style(finding.status.value.ljust(4), fg=_COLOURS[finding.status], bold=True)
+        click.echo(f"{mark}  {finding.name.ljust(width)}  {finding.detail}")
+        if finding.advice:
+            click.echo(f"{' ' * (width + 8)}{click.style('→', fg='cyan')} {finding.advice}")
+    return found

@@ -1,0 +1,42 @@
+"""`vgpuctl modify`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from vgpu_ctl.cli import candidates
+from vgpu_ctl.cli.connection import connect
+from vgpu_ctl.cli.options import cap_option, output_options, vgpu_argument, weight_option
+from vgpu_ctl.cli.output import emit_one
+from vgpu_ctl.cli.vgpu_view import COLUMNS
+
+
+@click.command("modify")
+@vgpu_argument
+@weight_option
+@cap_option
+@click.option(
+    "--autostart/--manual", default=None, help="Whether it is started whenever vgpud starts."
+)
+@click.option("-t", "--type", metavar="TYPE", shell_complete=candidates.types, help="Its type.")
+@click.option(
+    "--gpu", metavar="GPU", shell_complete=candidates.gpus, help="Its GPU; '' is any with room."
+)
+@click.option("--name", "new_name", metavar="NEW", help="Its name.")
+@output_options
+def command(name: str, new_name: str | None, output: str, no_headers: bool, **given: Any) -> None:
+    """Change a vGPU.
+
+    Weight, cap and autostart change also while it is active, at once; the rest while it is stopped.
+    Prints it.
+    """
+    changes = {field: value for field, value in given.items() if value is not None}
+    if new_name is not None:
+        changes["name"] = new_name
+    if not changes:
+        raise click.UsageError("Nothing to change.", click.get_current_context())
+    with connect() as vgpud:
+        vgpu = vgpud.modify(name, **changes)
+    emit_one(vgpu, COLUMNS, output, headers=not no_headers)
