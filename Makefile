@@ -45,14 +45,14 @@ check: venv
 	$(BIN)/mypy
 	$(BIN)/mypy --strict tests/guests
 	$(BIN)/lint-imports
-	$(BIN)/pytest -q -m "not modes" $(foreach room,$(QUICK_TESTS),$(wildcard tests/$(room)))
+	$(BIN)/pytest -q -m "not modes and not system" $(foreach room,$(QUICK_TESTS),$(wildcard tests/$(room)))
 
 guests:
 	@$(PYTHON) -m tests.guests.images
 
 test: check guests
 	$(BIN)/pytest -q -m modes tests/fuzz tests/integration
-	$(BIN)/pytest -v -m system tests/system
+	$(BIN)/pytest -v -m system tests/integration tests/system
 	@echo "make test: all passed"
 
 SHARING := $(if $(ADDRESS_SPACE),--address-space $(ADDRESS_SPACE)) $(if $(GGTT),--ggtt $(GGTT))

@@ -44,6 +44,8 @@ QEMU_MINIMUM = (10, 1)
 
 MKE2FS = PackageSet("mke2fs", TRIXIE, ("e2fsprogs",))
 PIP_WHEEL = PackageSet("pip", TRIXIE, ("python3-pip-whl",), only=r"python3-pip-whl")
+PROMETHEUS = PackageSet("prometheus", TRIXIE, ("prometheus",), only=r"prometheus|promtool|libc6")
+TMUX = PackageSet("tmux", TRIXIE, ("tmux", "ncurses-base"))
 BUSYBOX = PackageSet("busybox", TRIXIE, ("busybox-static",), only=r"busybox-static")
 
 KERNEL_IMAGE = r"linux-image-[0-9][^_]*-amd64"

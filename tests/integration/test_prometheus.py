@@ -1,0 +1,179 @@
+"""A real Prometheus: it takes what vgpud exports, and the dashboard and the rules find data there.
+
+`metrics_url` is the one thing that says what is scraped.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import urllib.request
+from collections.abc import Iterator
+
+import pytest
+
+from tests.guests.prometheus import (
+    Prometheus,
+    PrometheusError,
+    PrometheusPrograms,
+    Sample,
+    find_prometheus,
+    promtool,
+)
+from tests.guests.store import cache_root
+from tests.unit.vgpu_ctl.exporter.shared_files import (
+    ALERT_TESTS,
+    ALERTS,
+    SCRAPE,
+    Expression,
+    panel_expressions,
+    rule_expressions,
+    variable_expressions,
+)
+from tests.unit.vgpu_ctl.exporter.synthetic import SyntheticSource
+from vgpu_ctl.exporter.exposition import Exposition
+from vgpu_ctl.exporter.http import METRICS, MetricsServer, open_listener
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
+
+SCRAPES = 5
+"""As many make a rate."""
+DATA_SECONDS = 30.0
+
+
+@pytest.fixture(scope="module")
+def programs() -> PrometheusPrograms:
+    """Prometheus and promtool."""
+    return find_prometheus(cache_root())
+
+
+def serving(source: SyntheticSource) -> MetricsServer:
+    """The exporter on a free port."""
+    return MetricsServer(Exposition(source).text, [open_listener("127.0.0.1", 0)])
+
+
+def url(server: MetricsServer) -> str:
+    """Where its metrics are."""
+    host, port = server.addresses[0]
+    return f"http://{host}:{port}{METRICS}"
+
+
+@pytest.fixture(scope="module")
+def metrics_url() -> Iterator[str]:
+    """Metrics of two vGPUs that are busy and one that is defined."""
+    with serving(SyntheticSource(time.monotonic)) as server:
+        yield url(server)
+
+
+@pytest.fixture(scope="module")
+def prometheus(programs: PrometheusPrograms, metrics_url: str) -> Iterator[Prometheus]:
+    """It has scraped a few times."""
+    with Prometheus(programs, metrics_url, [ALERTS]) as server:
+        scraped(server, SCRAPES)
+        yield server
+
+
+def scraped(prometheus: Prometheus, times: int) -> None:
+    """Wait until it has scraped its target so often."""
+    prometheus.wait_for(
+        lambda: any(s.value >= times for s in prometheus.query("count_over_time(up[1h])")),
+        DATA_SECONDS,
+        f"not yet {times} scrapes: {prometheus.targets()}",
+    )
+
+
+def data(prometheus: Prometheus, expression: str) -> list[Sample]:
+    """The series of an expression that have a number, as soon as there are some."""
+    found: list[Sample] = []
+
+    def is_there() -> bool:
+        found[:] = [s for s in prometheus.query(expression) if math.isfinite(s.value)]
+        return bool(found)
+
+    prometheus.wait_for(is_there, DATA_SECONDS, f"no data: {expression}")
+    return found
+
+
+def test_promtool_has_no_complaint_of_the_metrics(
+    programs: PrometheusPrograms, metrics_url: str
+) -> None:
+    with urllib.request.urlopen(metrics_url, timeout=DATA_SECONDS) as answer:
+        text = answer.read()
+    assert b"vgpud_vgpu_info{" in text
+    done = promtool(programs, "check", "metrics", text=text)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("check", "rules", "--lint-fatal", str(ALERTS)),
+        ("check", "config", "--lint-fatal", str(SCRAPE)),
+        ("test", "rules", str(ALERT_TESTS)),
+    ],
+    ids=lambda arguments: " ".join(arguments[:2]),
+)
+def test_promtool_passes(programs: PrometheusPrograms, arguments: tuple[str, ...]) -> None:
+    done = promtool(programs, *arguments)
+    assert done.returncode == 0, done.stdout
+    assert "SUCCESS" in done.stdout
+
+
+def test_every_scrape_is_taken(prometheus: Prometheus) -> None:
+    (target,) = prometheus.targets()
+    assert (target["health"], target["lastError"]) == ("up", "")
+    assert min(s.value for s in data(prometheus, "min_over_time(up[1h])")) == 1
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [*panel_expressions(), *variable_expressions()],
+    ids=lambda expression: expression.where,
+)
+def test_every_expression_of_the_dashboard_returns_data(
+    prometheus: Prometheus, expression: Expression
+) -> None:
+    assert data(prometheus, expression.filled_in())
+
+
+@pytest.mark.parametrize("expression", rule_expressions(), ids=lambda expression: expression.where)
+def test_every_expression_of_the_rules_is_valid(
+    prometheus: Prometheus, expression: Expression
+) -> None:
+    prometheus.query(expression.text)
+
+
+def test_every_rule_is_evaluated(prometheus: Prometheus) -> None:
+    def evaluated() -> bool:
+        return all(rule["health"] != "unknown" for rule in prometheus.rules())
+
+    prometheus.wait_for(evaluated, DATA_SECONDS, "not every rule was evaluated")
+    rules = prometheus.rules()
+    assert {rule["name"] for rule in rules} == {e.where for e in rule_expressions()}
+    assert [(rule["name"], rule.get("lastError")) for rule in rules if rule["health"] != "ok"] == []
+
+
+def test_legends_have_the_names_of_vgpus(prometheus: Prometheus) -> None:
+    infos = data(prometheus, "vgpud_vgpu_info")
+    names = {info.labels["vgpu"]: info.labels["name"] for info in infos}
+    expression = next(e for e in panel_expressions() if e.where == "GPU time by vGPU A")
+    for series in data(prometheus, expression.filled_in()):
+        assert series.labels["name"] == names[series.labels["vgpu"]]
+
+
+def test_a_wrong_expression_is_an_error(prometheus: Prometheus) -> None:
+    with pytest.raises(PrometheusError, match="parse error"):
+        prometheus.query("sum(")
+
+
+def test_hostile_names_arrive_as_they_are(programs: PrometheusPrograms) -> None:
+    hostile = {0: 'a"b\\n\\\nc{d="e"},%s\t\r\x7f\x01\u00e9\U0001f600', 1: "\0\ud800"}
+    with (
+        serving(SyntheticSource(time.monotonic, domains=hostile)) as server,
+        Prometheus(programs, url(server)) as prometheus,
+    ):
+        scraped(prometheus, 1)
+        assert prometheus.targets()[0]["lastError"] == ""
+        infos = data(prometheus, 'vgpud_vgpu_info{domain!=""}')
+    domains = {info.labels["name"]: info.labels["domain"] for info in infos}
+    assert domains == {"guest0": hostile[0], "guest1": "\N{REPLACEMENT CHARACTER}?"}

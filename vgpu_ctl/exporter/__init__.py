@@ -1,0 +1,1 @@
+"""The Prometheus exporter: what is measured (facts), how it is read, text, HTTP."""
