@@ -110,8 +110,7 @@ class Capped:
         Raises ValueError for a cap that is not above 0 and at most 1, KeyError for an unknown
         number.
         """
-        if not 0 < cap <= 1:
-            raise ValueError(f"cap {cap}: must be above 0 and at most 1")
+        checked_cap(cap)
         if vgpu not in self.known:
             raise KeyError(vgpu)
         if cap == 1:
@@ -145,6 +144,13 @@ class Capped:
         self.policy.charge(vgpu, used_ns, now_ns)
         if vgpu in self.buckets:
             self.buckets[vgpu].spend(used_ns, now_ns)
+
+
+def checked_cap(cap: float) -> float:
+    """``cap``, which is above 0 and at most 1. Raises ValueError."""
+    if not 0 < cap <= 1:
+        raise ValueError(f"cap {cap}: must be above 0 and at most 1")
+    return cap
 
 
 def _earned(cap: float, time_ns: int) -> int:
