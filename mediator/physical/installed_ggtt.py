@@ -38,7 +38,7 @@ class InstalledGgtt:
         self._chunks: set[int] = set()
         """Chunks of the hardware that may have entries."""
         self._resident: dict[int, bytearray] = {}
-        """By chunk number: the entries of all ballooned vGPUs."""
+        """By chunk number: the entries of all ballooned vGPUs; chunks without any are left out."""
 
     def enter(self, ggtt: PrivateGgtt | None) -> None:
         """Give the hardware the entries of ``ggtt`` in place of all others; None: the resident."""
@@ -64,6 +64,8 @@ class InstalledGgtt:
             count = min(CHUNK_PAGES - first, (len(entries) - at) // 8)
             kept = self._resident.setdefault(chunk, bytearray(_EMPTY))
             kept[8 * first : 8 * (first + count)] = entries[at : at + 8 * count]
+            if kept == _EMPTY:
+                del self._resident[chunk]
             at += 8 * count
         if self._owner is None:
             self.write(page, entries)
@@ -78,6 +80,7 @@ class InstalledGgtt:
         self._chunks, self._owner = set(), None
         for chunk, entries in self._resident.items():
             self.write(chunk * CHUNK_PAGES, bytes(entries))
+        self._host.flush_ggtt()
 
     def _resident_chunk(self, chunk: int) -> bytes:
         return bytes(self._resident.get(chunk, _EMPTY))

@@ -10,6 +10,7 @@ import ctypes
 import fcntl
 import mmap
 import os
+from contextlib import suppress
 
 from mediator.physical.partition import PAGE
 
@@ -23,7 +24,7 @@ class Slab:
     """``size`` bytes of mediator memory at I/O virtual address ``iova``, zero at first.
 
     ``ggtt`` is the GGTT address of its first byte; only its first ``ggtt_size`` bytes are mapped
-    there.
+    there. Making one raises OSError when memory or file descriptors are short.
     """
 
     def __init__(self, size: int, iova: int, ggtt: int, ggtt_size: int) -> None:
@@ -32,9 +33,13 @@ class Slab:
         self.ggtt = ggtt
         self.ggtt_size = ggtt_size
         self.fd = os.memfd_create("vgpud-slab", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        os.ftruncate(self.fd, size)
-        fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
-        self.bytes = mmap.mmap(self.fd, size)
+        try:
+            os.ftruncate(self.fd, size)
+            fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
+            self.bytes = mmap.mmap(self.fd, size)
+        except OSError:
+            os.close(self.fd)
+            raise
         self.u32 = memoryview(self.bytes).cast("I")
         self.u64 = memoryview(self.bytes).cast("Q")
         self.address = ctypes.addressof(ctypes.c_char.from_buffer(self.bytes))
@@ -54,8 +59,11 @@ class Slab:
             self.bytes[offset : offset + length] = bytes(length)
 
     def close(self) -> None:
-        """Give it back. Nobody maps it any more."""
+        """Give it back. Nobody maps it any more, and nobody uses it."""
         self.scrub()
         self.u32.release()
         self.u64.release()
+        with suppress(BufferError):  # a view is still held: unmapped together with the view
+            self.bytes.close()
         os.close(self.fd)
+        self.fd = -1

@@ -126,3 +126,88 @@ def test_after_a_reset_of_the_gpu_only_the_next_world_is_written(
     installed.lost()
     installed.enter(Guest({2 * CHUNK_PAGES: OTHER}))
     assert hardware.take_writes() == [2]
+
+
+# -- entries of ballooned vGPUs, which stay --------------------------------------------------------
+
+
+def test_resident_entries_are_there_in_every_ballooned_world(
+    installed: InstalledGgtt, hardware: Hardware
+) -> None:
+    installed.write_resident(2 * CHUNK_PAGES - 1, struct.pack("<2Q", ONE, ONE))  # in two chunks
+    installed.write_resident(4, struct.pack("<Q", OTHER))
+    expected = {2 * CHUNK_PAGES - 1: ONE, 2 * CHUNK_PAGES: ONE, 4: OTHER}
+    assert hardware.entries == expected
+    hardware.take_writes()
+    installed.enter(None)
+    installed.enter(None)
+    assert hardware.take_writes() == []
+    assert hardware.entries == expected
+
+
+def test_a_private_world_has_no_resident_entry(
+    installed: InstalledGgtt, hardware: Hardware
+) -> None:
+    installed.write_resident(3, struct.pack("<Q", ONE))
+    installed.write_resident(6 * CHUNK_PAGES, struct.pack("<Q", ONE))
+    guest = Guest({3: OTHER, CHUNK_PAGES: OTHER})
+    installed.enter(guest)
+    assert hardware.entries == guest.entries
+    installed.enter(None)
+    assert hardware.entries == {3: ONE, 6 * CHUNK_PAGES: ONE}
+    assert hardware.flushed
+
+
+def test_a_resident_entry_written_meanwhile_waits_until_the_private_world_is_left(
+    installed: InstalledGgtt, hardware: Hardware
+) -> None:
+    """Its own was overwritten, another is new, a third goes."""
+    installed.write_resident(3, struct.pack("<3Q", ONE, ONE, ONE))
+    guest = Guest({3: OTHER})
+    installed.enter(guest)
+    hardware.take_writes()
+    installed.write_resident(3, struct.pack("<2Q", 0, ONE + 0x1000))
+    installed.write_resident(9 * CHUNK_PAGES, struct.pack("<Q", ONE))
+    assert hardware.take_writes() == []
+    assert hardware.entries == guest.entries
+    installed.enter(None)
+    assert hardware.entries == {4: ONE + 0x1000, 5: ONE, 9 * CHUNK_PAGES: ONE}
+
+
+def test_resident_entries_come_back_when_a_private_guest_goes(
+    installed: InstalledGgtt, hardware: Hardware
+) -> None:
+    installed.write_resident(3, struct.pack("<Q", ONE))
+    guest = Guest({3: OTHER, 8 * CHUNK_PAGES: OTHER})
+    installed.enter(guest)
+    installed.forget(guest)
+    assert hardware.entries == {3: ONE}
+    assert hardware.flushed
+
+
+def test_resident_entries_that_go_take_no_more_time(
+    installed: InstalledGgtt, hardware: Hardware
+) -> None:
+    installed.write_resident(3, struct.pack("<2Q", ONE, ONE))
+    installed.write_resident(3, struct.pack("<Q", 0))
+    assert hardware.entries == {4: ONE}
+    installed.write_resident(4, struct.pack("<Q", 0))
+    assert hardware.entries == {}
+    installed.enter(Guest({CHUNK_PAGES: OTHER}))
+    hardware.take_writes()
+    installed.enter(None)
+    assert hardware.take_writes() == [1]
+
+
+def test_after_a_reset_of_the_gpu_resident_entries_are_written_anew(
+    installed: InstalledGgtt, hardware: Hardware
+) -> None:
+    installed.write_resident(3, struct.pack("<Q", ONE))
+    guest = Guest({3: OTHER, 8 * CHUNK_PAGES: OTHER})
+    installed.enter(guest)
+    hardware.entries.clear()
+    installed.lost()
+    assert hardware.entries == {3: ONE}
+    assert hardware.flushed
+    installed.enter(guest)
+    assert hardware.entries == guest.entries
