@@ -241,9 +241,14 @@ class GuestMemory:
     def close(self) -> None:
         """Remove every range and let go of every file; the object stays usable and empty."""
         self.unmap_all()
-        for file in self._idle:
-            self._discard(file)
-        self._idle.clear()
+        self.trim()
+
+    def trim(self) -> None:
+        """Let go of files without a range, which are kept for a while: they take memory."""
+        with self._gate.change():
+            for file in self._idle:
+                self._discard(file)
+            self._idle.clear()
 
     def using(self) -> AbstractContextManager[None]:
         """While inside, the map does not change and what it names stays mapped."""

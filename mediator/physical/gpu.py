@@ -28,6 +28,9 @@ class DmaSpace(Protocol):
     def unmap(self, iova: int, size: int) -> None:
         """Take back every mapping within; returns when the GPU cannot reach it any more."""
 
+    def trim(self) -> None:
+        """Who was mapped here has gone: keep nothing for mappings that might come back."""
+
     def start_recording(self) -> None:
         """Begin to record the pages that the GPU writes."""
 

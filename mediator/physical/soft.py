@@ -47,6 +47,10 @@ class SoftDmaSpace:
             if error.errno != ENOENT:
                 raise
 
+    def trim(self) -> None:
+        """Let go of files without a mapping."""
+        self.memory.trim()
+
     def start_recording(self) -> None:
         """Begin to record the pages that the GPU writes, with an empty record."""
         self.memory.start_recording()

@@ -114,4 +114,6 @@ class DirectAddressing:
         """
         for address, size in self._ranges.all():
             self.unmapped(address, size)
+        self.stop_recording()
+        self._space.trim()
         self.forget()

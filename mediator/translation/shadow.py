@@ -113,4 +113,6 @@ class ShadowAddressing:
         """
         for address, size in self._ranges.all():
             self.unmapped(address, size)
+        self.stop_recording()
+        self._space.trim()
         self.forget()

@@ -72,6 +72,10 @@ class _View:
         """As the space's."""
         self._space.unmap(iova, size)
 
+    def trim(self) -> None:
+        """As the space's: others' mappings stay."""
+        self._space.trim()
+
     def start_recording(self) -> None:
         """Begin to record the window's pages that the GPU writes."""
         self._shared.start(self._window)

@@ -53,6 +53,9 @@ class _NoSpace:
     def unmap(self, iova: int, size: int) -> None:
         """Nothing."""
 
+    def trim(self) -> None:
+        """Nothing."""
+
     def start_recording(self) -> None:
         """Nothing."""
 

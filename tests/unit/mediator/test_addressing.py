@@ -34,6 +34,7 @@ class Space:
         self.dirty: set[int] = set()
         self.recording = False
         self.closed = False
+        self.trimmed = False
         self.full = False
 
     def map(
@@ -57,6 +58,9 @@ class Space:
 
     def stop_recording(self) -> None:
         self.recording = False
+
+    def trim(self) -> None:
+        self.trimmed = True
 
     def close(self) -> None:
         self.closed = True
@@ -261,6 +265,7 @@ def test_closing_takes_guest_memory_out(space: Space, slab: Slab, fd: int) -> No
         addressing.close()
         assert slab.bytes[0:1] == b"\0"
         assert space.maps.keys() == {slab.iova}
+        assert space.trimmed
         assert not space.closed
         memory.unmap_all()
 
