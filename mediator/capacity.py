@@ -51,11 +51,9 @@ class Pool:
 
     def find(self, size: int) -> range | None:
         """The first free range of ``size``, aligned to its size where the pool divides by it."""
-        step = size if self.size % size == 0 else self.granularity
-        end = self.start + self.size
         for gap in self._gaps():
-            first = self.start + -(-(gap.start - self.start) // step) * step
-            if first + size <= min(gap.stop, end):
+            first = self._first(gap, self._step(size))
+            if first + size <= gap.stop:
                 return range(first, first + size)
         return None
 
@@ -69,14 +67,20 @@ class Pool:
 
     def room(self, size: int) -> int:
         """How many more ranges of ``size`` could be taken now."""
-        trial = Pool(
-            self.name, self.start, self.size, granularity=self.granularity, held=dict(self.held)
+        step = self._step(size)
+        stride = -(-size // step) * step
+        firsts = ((self._first(gap, step), gap.stop) for gap in self._gaps())
+        return sum(
+            1 + (stop - first - size) // stride for first, stop in firsts if first + size <= stop
         )
-        count = 0
-        while (found := trial.find(size)) is not None:
-            trial.held[f"\0{count}"] = found
-            count += 1
-        return count
+
+    def _step(self, size: int) -> int:
+        """Ranges of ``size`` start at multiples of this."""
+        return size if self.size % size == 0 else self.granularity
+
+    def _first(self, gap: range, step: int) -> int:
+        """Where a range could start in ``gap``, or beyond it."""
+        return self.start + -(-(gap.start - self.start) // step) * step
 
     def _gaps(self) -> Iterator[range]:
         at = self.start
@@ -133,7 +137,12 @@ class Capacity:
         return [self.slots, *ggtt, *([self.dma] if self._windows else [])]
 
     def take(self, holder: str, kind: VgpuType) -> Allotment:
-        """Give ``holder`` what a vGPU of ``kind`` needs, or nothing. Raises ResourceError."""
+        """Give ``holder`` what a vGPU of ``kind`` needs, or nothing.
+
+        Raises ResourceError, and ValueError for a holder that has something already.
+        """
+        if any(holder in pool.held for pool in (self.slots, self.low, self.high, self.dma)):
+            raise ValueError(f"{holder!r} has a part of this GPU already")
         try:
             taken = {
                 pool.name: pool.take(holder, size, f"a vGPU of type {kind.name}")

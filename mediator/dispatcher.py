@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING
 from mediator.gen9 import registers as reg
 from mediator.vgpu.metrics import GpuCounters
 from mediator.world import World
-from scheduler.cap import Capped
-from scheduler.policy import Idle, Slice
+from scheduler.cap import Capped, checked_cap
+from scheduler.policy import Idle, Slice, checked_weight
 
 if TYPE_CHECKING:
     from mediator.physical.host import HostGpu
@@ -72,6 +72,8 @@ class Dispatcher:
         self._busy_since: int | None = None
         self._idle_until = 0
         """While all that have work have had their share: when the next may run."""
+        self._granted_until = 0
+        """Until when the current vGPU may run as far as its cap goes, busy or not."""
         self._wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._exit = False
         self._thread: threading.Thread | None = None
@@ -103,10 +105,10 @@ class Dispatcher:
     def add(self, vgpu: Vgpu) -> None:
         """A vGPU's client has come."""
         with self.lock:
-            self._vgpus[vgpu.index] = vgpu
             now = self.clock()
             self.policy.add(vgpu.index, vgpu.weight, now)
             self.policy.set_cap(vgpu.index, vgpu.cap, now)
+            self._vgpus[vgpu.index] = vgpu
 
     def remove(self, vgpu: Vgpu) -> None:
         """A vGPU's client has gone: nothing of it stays on the hardware. Its lock is held."""
@@ -114,7 +116,6 @@ class Dispatcher:
             self.withdraw(vgpu)
             if self._vgpus.pop(vgpu.index, None) is not None:
                 self.policy.remove(vgpu.index)
-            self.world.installed.forget(vgpu.ggtt)
         self.wake()
 
     def set_share(self, vgpu: Vgpu, weight: int, cap: float) -> None:
@@ -122,18 +123,16 @@ class Dispatcher:
 
         Raises ValueError, with nothing changed, for a weight below 1 or a cap not in (0, 1].
         """
+        checked_weight(weight)
+        checked_cap(cap)
         with self.lock:
-            if vgpu.index in self._vgpus:
+            if self._vgpus.get(vgpu.index) is vgpu:
                 if self.world.current is vgpu:
                     self._charge(vgpu)  # what it used so far counts under the old cap
                 self.policy.set_weight(vgpu.index, weight)
-                try:
-                    self.policy.set_cap(vgpu.index, cap, self.clock())
-                except ValueError:
-                    self.policy.set_weight(vgpu.index, vgpu.weight)
-                    raise
+                self.policy.set_cap(vgpu.index, cap, self.clock())
                 if self.world.current is vgpu and not self.world.ending:
-                    self.world.deadline_ns = self.clock()
+                    self.world.deadline_ns = self._granted_until = self.clock()
             vgpu.weight, vgpu.cap = weight, cap
         self.wake()
 
@@ -152,21 +151,23 @@ class Dispatcher:
 
     def gpu_ns(self, vgpu: Vgpu) -> int:
         """Time for which ``vgpu`` has had the GPU, up to now. Any thread."""
-        since = self._busy_since if self.world.current is vgpu else None
-        return vgpu.counters.gpu_ns + (0 if since is None else self.clock() - since)
+        with self.lock:
+            since = self._busy_since if self.world.current is vgpu else None
+            return vgpu.counters.gpu_ns + (0 if since is None else self.clock() - since)
 
     def busy_ns(self) -> int:
         """Time for which anybody has had the GPU, up to now. Any thread."""
-        since = self._busy_since
-        return self.counters.busy_ns + (0 if since is None else self.clock() - since)
+        with self.lock:
+            since = self._busy_since
+            return self.counters.busy_ns + (0 if since is None else self.clock() - since)
 
     def withdraw(self, vgpu: Vgpu) -> None:
         """Take a vGPU off the hardware at once, its work lost; its lock is held."""
         with self.lock:
-            if self.world.current is not vgpu:
-                return
-            self.world.withdraw(vgpu)
-            self.wake()
+            if self.world.current is vgpu:
+                self.world.withdraw(vgpu)
+                self.wake()
+            self.world.installed.forget(vgpu.ggtt)
 
     def expel(self, vgpu: Vgpu, timeout_s: float) -> None:
         """Take a parked vGPU off the hardware, its contexts kept. Raises TimeoutError."""
@@ -271,27 +272,38 @@ class Dispatcher:
         if chosen is None or isinstance(chosen, Idle):
             return
         try:
-            self._note_busy(now)
-            self.world.enter(vgpu, now + chosen.length_ns)
+            self._enter(vgpu, now, chosen)
         except Exception:  # noqa: BLE001 - our bug; the dispatcher's thread tries again
             _LOG.exception("%s could not be given the hardware", vgpu.name)
             self.wake()
+
+    def _enter(self, vgpu: Vgpu, now: int, chosen: Slice) -> None:
+        """Begin the slice that the policy has chosen at ``now``; the switch is part of it."""
+        self._granted_until = now + chosen.length_ns
+        self.world.enter(vgpu, self._granted_until)
+        self._note_busy(now)
 
     def _may_go_on(self, vgpu: Vgpu, now: int) -> bool:
         """New work of a vGPU that has a cap, in its own world: may it still run?
 
         A vGPU with short requests is idle between them, so that no slice of it ever ends.
         """
-        if self.world.busy and now < self.world.deadline_ns:
+        if now < self._granted_until:
             return True
-        if self.world.busy:
-            self._charge(vgpu)
-        ready = {v.index for v in self._vgpus.values() if v.has_work}
-        chosen = self.policy.pick(ready, now)
-        if chosen is None or isinstance(chosen, Idle) or chosen.vgpu != vgpu.index:
+        self._charge(vgpu)
+        return self._renew(vgpu, now)
+
+    def _renew(self, vgpu: Vgpu, now: int) -> bool:
+        """The slice of the current vGPU is over: does it get the next one too?"""
+        chosen = self.policy.pick(self._ready(), now)
+        if not isinstance(chosen, Slice) or chosen.vgpu != vgpu.index:
             return False
-        self.world.deadline_ns = now + chosen.length_ns
+        self.world.deadline_ns = self._granted_until = now + chosen.length_ns
         return True
+
+    def _ready(self) -> set[int]:
+        """Numbers of the vGPUs with work."""
+        return {vgpu.index for vgpu in self._vgpus.values() if vgpu.has_work}
 
     # -- accounting -------------------------------------------------------------------------------
 
@@ -384,28 +396,31 @@ class Dispatcher:
         now = self.clock()
         if self.world.ending:
             if now >= self.world.deadline_ns:
-                self.world.take_off(vgpu)
+                self._lose_patience(vgpu)
             return
         works = vgpu.has_work
         if works and now < self.world.deadline_ns:
             return
-        ready = {v.index for v in self._vgpus.values() if v.has_work}
-        if not ready:  # what is on the hardware stands: look again, but not at once
+        if not self._ready():  # what is on the hardware stands: look again, but not at once
             self.world.deadline_ns = now + _LOOK_AGAIN_NS
             return
         if works:
             self._charge(vgpu)
-        chosen = self.policy.pick(ready, now)
-        if isinstance(chosen, Slice) and chosen.vgpu == vgpu.index:
-            self.world.deadline_ns = now + chosen.length_ns
-        else:
+        if not self._renew(vgpu, now):
             self.world.end(vgpu)
+
+    def _lose_patience(self, vgpu: Vgpu) -> None:
+        """The watchdog; a cap alone is no reason to lose work: who overruns it pays it back."""
+        if vgpu.cap == 1 or vgpu.parked or self._others_wait(vgpu):
+            self.world.take_off(vgpu)
+        else:
+            self.world.be_patient()
 
     def _choose(self) -> None:
         """Nobody has the hardware: who gets it?"""
         now = self.clock()
         with self.lock:
-            ready = {v.index for v in self._vgpus.values() if v.has_work}
+            ready = self._ready()
             chosen = self.policy.pick(ready, now) if ready else None
             self._idle_until = chosen.until_ns if isinstance(chosen, Idle) else 0
             vgpu = self._vgpus.get(chosen.vgpu) if isinstance(chosen, Slice) else None
@@ -413,12 +428,10 @@ class Dispatcher:
             return
         memory = vgpu.memory
         with memory.using(), vgpu.lock, self.lock:
-            if memory is not vgpu.memory:
+            if memory is not vgpu.memory or self._vgpus.get(vgpu.index) is not vgpu:
                 self.wake()
-            elif self.world.current is None and vgpu.index in self._vgpus and vgpu.has_work:
-                now = self.clock()
-                self._note_busy(now)
-                self.world.enter(vgpu, now + chosen.length_ns)
+            elif self.world.current is None and vgpu.has_work:
+                self._enter(vgpu, self.clock(), chosen)
 
     def _expel_safely(self) -> None:
         try:

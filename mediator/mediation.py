@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import Literal, Self
 
 from mediator.capacity import Allotment, Capacity
@@ -33,7 +34,8 @@ from mediator.vgpu.observer import VgpuObserver
 from mediator.vgpu.vgpu import Vgpu, VgpuPlan
 from mediator.vgpu.vgpu_type import TYPES, VgpuType
 from mmio_trap.guest_memory import GuestMemory
-from scheduler.policy import Policy
+from scheduler.cap import checked_cap
+from scheduler.policy import Policy, checked_weight
 
 AddressSpace = Literal["shadow", "direct"]
 GgttMode = Literal["ballooned", "private"]
@@ -92,7 +94,8 @@ class Mediation:
     ) -> Self:
         """``count`` vGPUs of one type, `vgpu0` and so on, each with its weight or its type's.
 
-        Raises ValueError for a type that does not exist or does not fit so often.
+        Raises ValueError for a type that does not exist or does not fit so often, OSError when
+        memory is short.
         """
         if type_name not in TYPES:
             raise ValueError(f"vGPU type {type_name!r}: there are {', '.join(TYPES)}")
@@ -103,7 +106,7 @@ class Mediation:
             for index in range(count):
                 weight = None if weights is None else weights[index]
                 made.add(f"vgpu{index}", TYPES[type_name], weight=weight, observer=observer)
-        except ValueError:
+        except (ValueError, OSError):
             made.release()
             raise
         return made
@@ -119,35 +122,42 @@ class Mediation:
     ) -> Vgpu:
         """Make a vGPU of a mediated type; its type's weight, unless told otherwise.
 
-        Raises ResourceError when something is short, OSError when memory is; nothing is kept then.
+        Raises ResourceError when something is short, OSError when memory is, ValueError for a name
+        that is taken, a weight below 1 or a cap not in (0, 1]; nothing is kept then.
         """
+        weight = checked_weight(kind.weight if weight is None else weight)
+        checked_cap(cap)
         with self._changing:
             allotment = self.capacity.take(name, kind)
             try:
-                vgpu = self._make(name, kind, allotment, weight or kind.weight, observer)
+                vgpu = self._make(name, kind, allotment, weight, observer)
             except OSError:
                 self.capacity.release(name)
                 raise
             vgpu.cap = cap
-            self.vgpus = [*self.vgpus, vgpu]
+            entries = vgpu.slab.entries()
+            with self.dispatcher.lock:  # a restart of the GPU must not come in between
+                self.host.write_ggtt(vgpu.slab.ggtt // PAGE, entries)
+                self.host.flush_ggtt()
+                self.vgpus = [*self.vgpus, vgpu]
         return vgpu
 
     def remove(self, vgpu: Vgpu) -> None:
         """Take back all that a vGPU has; its client has left and no other will come."""
+        assert not vgpu.attached, "its client has left"
         with self._changing:
-            self.vgpus = [other for other in self.vgpus if other is not vgpu]
-            slab = vgpu.slab
-            self.host.write_ggtt(slab.ggtt // PAGE, bytes(8 * (slab.ggtt_size // PAGE)))
-            self.host.flush_ggtt()
-            space = self._spaces.pop(vgpu, None)
-            if space is None:
-                self._space.unmap(slab.iova, slab.size)
-            else:
-                with self.dispatcher.lock:
-                    if self._attached is space:
-                        self._attach(self._space)
-                space.close()
             vgpu.close()
+            slab, space = vgpu.slab, self._spaces.pop(vgpu, None)
+            with self.dispatcher.lock:  # a restart of the GPU must not come in between
+                self.vgpus = [other for other in self.vgpus if other is not vgpu]
+                self.host.write_ggtt(slab.ggtt // PAGE, bytes(8 * (slab.ggtt_size // PAGE)))
+                self.host.flush_ggtt()
+                if self._attached is space:
+                    self._attach(self._space)
+            if space is None:
+                self._unmap(slab)
+            else:
+                space.close()
             slab.close()
             self.capacity.release(vgpu.name)
 
@@ -164,6 +174,7 @@ class Mediation:
     def release(self) -> None:
         """Give back everything but the GPU, which does not run any more or stays the caller's."""
         for vgpu in self.vgpus:
+            vgpu.close()
             vgpu.slab.close()
         for space in (self._space, *self._spaces.values()):
             space.close()
@@ -178,18 +189,8 @@ class Mediation:
         weight: int,
         observer: VgpuObserver | None,
     ) -> Vgpu:
-        slot = allotment.slot
-        host_iova = self.host.slab.iova
-        iova = _secret({host_iova}) if self.direct else SLAB_SIZE * (slot + 1)
-        slab = Slab(SLAB_SIZE, iova, slab_ggtt(slot + 1), SLAB_GGTT)
-        space = self._space
-        if self.direct:
-            space = self.gpu.create_space()
-            self.host.map_slab(space)
-        space.map(slab.iova, slab.size, slab.fd, 0, readable=True, writable=True)
-        self.host.write_ggtt(slab.ggtt // PAGE, slab.entries())
         plan = VgpuPlan(
-            index=slot,
+            index=allotment.slot,
             type=kind,
             identity=self.gpu.identity,
             part=allotment.part,
@@ -197,12 +198,24 @@ class Mediation:
             weight=weight,
             name=name,
         )
-        if allotment.window is None:
-            make = self._direct(slab, space)
-        else:
-            make = self._shadow(slab, allotment.window)
-        vgpu = Vgpu(plan, self.dispatcher, slab, make, observer)
-        if self.direct:
+        host_iova = self.host.slab.iova
+        iova = _secret({host_iova}) if self.direct else SLAB_SIZE * (plan.index + 1)
+        with ExitStack() as undo:
+            slab = Slab(SLAB_SIZE, iova, slab_ggtt(plan.index + 1), SLAB_GGTT)
+            undo.callback(slab.close)
+            if allotment.window is None:
+                space = self.gpu.create_space()
+                undo.callback(space.close)
+                self.host.map_slab(space)
+                make = self._direct(slab, space)
+            else:
+                space = self._space
+                undo.callback(self._unmap, slab)
+                make = self._shadow(slab, allotment.window)
+            space.map(slab.iova, slab.size, slab.fd, 0, readable=True, writable=True)
+            vgpu = Vgpu(plan, self.dispatcher, slab, make, observer)
+            undo.pop_all()
+        if space is not self._space:
             self._spaces[vgpu] = space
         return vgpu
 
@@ -211,6 +224,11 @@ class Mediation:
         for vgpu in self.vgpus:
             self.host.write_ggtt(vgpu.slab.ggtt // PAGE, vgpu.slab.entries())
             vgpu.reinstall()
+
+    def _unmap(self, slab: Slab) -> None:
+        """Take a slab out of the shared space."""
+        self._space.unmap(slab.iova, slab.size)
+        self._space.trim()
 
     def _attach(self, space: DmaSpace) -> None:
         self.gpu.attach_space(space)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from mediator.gen9 import registers as reg
 from mediator.gen9.execlist import Event
 from mediator.gen9.interrupts import EngineInterrupt
+from mediator.physical.host import HardwareError
 from mediator.physical.installed_ggtt import InstalledGgtt
 from mediator.port import Load, Port
 from mediator.vgpu.execlist import NO_SLOT
@@ -65,6 +66,9 @@ class World:
         self.installed = InstalledGgtt(host)
         self.left = threading.Condition(lock)
         """Notified when nobody has the hardware any more."""
+        self._lock = lock
+        self._down = False
+        """The GPU has not come up again after a reset that it did not answer."""
         self._registers = SwitchedRegisters(host.gpu)
         self._used: set[str] = set()
         """Engines that the current vGPU has used since it came."""
@@ -88,16 +92,22 @@ class World:
 
     def withdraw(self, vgpu: Vgpu) -> None:
         """Take the current vGPU off the hardware at once, its work lost."""
+        self.ending = True  # so that no restart of the GPU gives it more
         for name, port in self.ports.items():
             if not port.free or port.used or vgpu.engines[name].state.stopped:
                 self.reset_engine(vgpu, name)
         self.leave(vgpu)
-        self.installed.forget(vgpu.ggtt)
 
     def busy_ns(self, vgpu: Vgpu, name: str) -> int:
-        """Time for which engine ``name`` has had a context of ``vgpu``, up to now."""
-        running = self.running_ns(name) if self.current is vgpu else 0
-        return vgpu.counters.engines[name].busy_ns + running
+        """Time for which engine ``name`` has had a context of ``vgpu``, up to now. Any thread."""
+        with self._lock:
+            running = self.running_ns(name) if self.current is vgpu else 0
+            return vgpu.counters.engines[name].busy_ns + running
+
+    def engine_ns(self, name: str) -> int:
+        """Time for which engine ``name`` has had a guest's context, up to now. Any thread."""
+        with self._lock:
+            return self.counters.engine_ns[name] + self.running_ns(name)
 
     def running_ns(self, name: str) -> int:
         """How long engine ``name`` has been at a guest's context by now; 0 when it is not."""
@@ -114,8 +124,7 @@ class World:
             used = self._clock() - port.since_ns
             vgpu.counters.engines[name].busy_ns += used
             self.counters.engine_ns[name] += used
-            if vgpu.trace is not None:
-                vgpu.trace.add(f"{name} busy", "busy", port.since_ns, used)
+            vgpu.note(f"{name} busy", "busy", port.since_ns, used)
             port.since_ns = 0
 
     def _clear_port(self, vgpu: Vgpu, name: str) -> None:
@@ -163,8 +172,7 @@ class World:
         for name, engine in vgpu.engines.items():
             if engine.state.stopped:
                 self.host.engines[name].resume()
-        if vgpu.trace is not None:
-            vgpu.trace.add("slices", "slice", self._entered_ns, self._clock() - self._entered_ns)
+        vgpu.note("slices", "slice", self._entered_ns, self._clock() - self._entered_ns)
         self.current, self.ending = None, False
         self.left.notify_all()
 
@@ -174,10 +182,14 @@ class World:
         if vgpu.has_work:
             self.counters.preemptions += 1
             vgpu.counters.preemptions += 1
-        self.deadline_ns = self._clock() + self._patience_ns
+        self.be_patient()
         for name in self.ports:
             self._drive_out(vgpu, name)
         self.settle(vgpu)
+
+    def be_patient(self) -> None:
+        """Who is being taken off the hardware may take so long from now on."""
+        self.deadline_ns = self._clock() + self._patience_ns
 
     def _drive_out(self, vgpu: Vgpu, name: str) -> None:
         """Have the idle context preempt what runs; later, while a submission is unanswered."""
@@ -193,7 +205,7 @@ class World:
             engine.resume()
         if port.waiting is not Load.NOTHING:
             return
-        self.deadline_ns = self._clock() + self._patience_ns
+        self.be_patient()
         port.waiting = Load.IDLE
         engine.submit_idle()
 
@@ -204,7 +216,7 @@ class World:
 
     def reset_engine(self, vgpu: Vgpu, name: str) -> None:
         engine = self.host.engines[name]
-        if not engine.reset():
+        if self._down or not engine.reset():
             self._restart_hardware(vgpu)
             return
         self._registers.restore(engine.facts.name, vgpu.registers.values)
@@ -213,7 +225,8 @@ class World:
     def _restart_hardware(self, vgpu: Vgpu) -> None:
         """An engine does not answer its reset: bring the whole GPU up again.
 
-        The current vGPU loses what it had on the hardware; all other work is in shadows.
+        The current vGPU loses what it had on the hardware; all other work is in shadows. Where it
+        does not come up, the next reset of an engine tries again.
         """
         _LOG.error("the physical GPU does not answer an engine reset: it is restarted")
         for name, port in self.ports.items():
@@ -221,7 +234,13 @@ class World:
                 vgpu.engines[name].lose("the GPU was restarted")
             self._clear_port(vgpu, name)
         self.counters.restarts += 1
-        self.host.restart()
+        self._down = True
+        try:
+            self.host.restart()
+        except HardwareError as error:
+            _LOG.error("the physical GPU does not come up: %s", error)
+            return
+        self._down = False
         self._registers.forget()
         self.installed.lost()
         self._on_restart()

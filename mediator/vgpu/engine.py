@@ -216,11 +216,10 @@ class VirtualEngine:
             counters.completed += element.requests
             if element.admitted_ns:
                 counters.latency.record(now - element.admitted_ns)
-        trace = self.vgpu.trace
-        if trace is not None and element.started_ns:
+        if self.vgpu.trace is not None and element.started_ns:
             name = f"request of context {element.context_id:#x}"
             detail = "waits for a semaphore" if waits else ""
-            trace.add(self.name, name, element.started_ns, now - element.started_ns, detail)
+            self.vgpu.note(self.name, name, element.started_ns, now - element.started_ns, detail)
 
     def _fail(self, elements: list[Element], why: Failure) -> None:
         for element in elements:

@@ -77,7 +77,7 @@ def update_line(vgpu: Vgpu) -> None:
     delivered = vgpu.interrupts.delivered
     vgpu.interrupts.set_level(bool(enabled and pending(vgpu)))
     if vgpu.trace is not None and vgpu.interrupts.delivered != delivered:
-        vgpu.trace.add("interrupts", f"interrupt, master {pending(vgpu):#x}", vgpu.clock())
+        vgpu.note("interrupts", f"interrupt, master {pending(vgpu):#x}", vgpu.clock())
 
 
 def read_master(vgpu: Vgpu, _register: Register[Vgpu]) -> int:

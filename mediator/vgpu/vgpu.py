@@ -27,17 +27,17 @@ from mediator.gen9.pci import (
     build_config_space,
 )
 from mediator.physical.partition import APERTURE_SIZE, PAGE, SLAB_SIZE
-from mediator.vgpu import fences
+from mediator.vgpu import aperture
 from mediator.vgpu.engine import VirtualEngine
 from mediator.vgpu.fences import Fence
-from mediator.vgpu.ggtt import GgttFault, VirtualGgtt
+from mediator.vgpu.ggtt import VirtualGgtt
 from mediator.vgpu.interrupt import update_line
 from mediator.vgpu.metrics import Failure, VgpuCounters
 from mediator.vgpu.mmio_table import REGISTER_MAP
 from mediator.vgpu.observer import Unobserved, VgpuObserver
 from mediator.vgpu.saving import check_fits, state_of, take_over
 from mediator.vgpu.state import decode, encode
-from mediator.vgpu.trace import Trace
+from mediator.vgpu.trace import INSTANT, Trace
 from mediator.vgpu.vgpu_type import VgpuType
 from mediator.workload.workload import SLOT_PAGES, SLOTS
 from mmio_trap.device import Region, RegionIndex
@@ -126,6 +126,7 @@ class Vgpu:
         self.config = build_config_space(plan.identity, ggms=GGMS_4MB)
         self.parked = False
         """It gets no turn on the hardware."""
+        self._closed = False
         self._make_addressing = addressing
         self.attached = False
         """A client is there."""
@@ -188,12 +189,12 @@ class Vgpu:
             self.dispatcher.remove(self)
             self._drop_work(Failure.CLIENT_GONE)
             self._scrub()
-            self.counters.interrupts += self.interrupts.delivered
-            self.interrupts.delivered = 0
+            self._count_interrupts()
             self.observer.detached(self)
         self.memory.unmap_all()  # while the watcher can take it out of DMA space
         self.memory.set_watcher(None)
         with self.lock:
+            self.addressing.close()
             self._build(GuestMemory(), Interrupts(_IRQ_COUNTS))
 
     def region_read(self, index: int, offset: int, count: int) -> bytes:
@@ -213,7 +214,7 @@ class Vgpu:
         elif index == RegionIndex.CONFIG:
             return self.config.read(offset, count)
         elif index == RegionIndex.BAR2:
-            return self._read_aperture(offset, count)
+            return aperture.read(self, offset, count)
         return bytes(count)
 
     def region_write(self, index: int, offset: int, data: bytes) -> None:
@@ -228,7 +229,7 @@ class Vgpu:
             elif index == RegionIndex.CONFIG:
                 self.config.write(offset, data)
             elif index == RegionIndex.BAR2:
-                self._write_aperture(offset, data)
+                aperture.write(self, offset, data)
             self._note_trap(began, index, offset, write=True)
 
     def _note_trap(self, began: int, index: int, offset: int, *, write: bool) -> None:
@@ -246,11 +247,13 @@ class Vgpu:
         if self.trace is not None:
             verb = "write" if write else "read"
             name = _register_name(offset) if kind == "register" else kind
-            self.trace.add("traps", f"{verb} {name}", began, took, f"{offset:#x}")
+            self.note("traps", f"{verb} {name}", began, took, f"{offset:#x}")
 
     def reset(self) -> None:
         """Function-level reset."""
         with self.lock:
+            if self._closed:
+                return
             self.dispatcher.withdraw(self)
             self._drop_work(Failure.RESET)
             self._scrub()
@@ -267,14 +270,25 @@ class Vgpu:
         """
         memory = self.memory
         with memory.using(), self.lock:
-            if memory is self.memory:
+            if memory is self.memory and self.attached:
                 self.dispatcher.lose_work(self, reason)
 
     def close(self) -> None:
         """Let go of what takes memory. No client is there, and none will come."""
         with self.lock:
+            self._closed = True
             self.ggtt.close()
+            self.addressing.ask_in_use(frozenset)
             self.engines.clear()
+            del self.registers  # they know it: without, its memory would wait for a collection
+
+    def note(
+        self, track: str, name: str, start_ns: int, duration_ns: int = INSTANT, detail: str = ""
+    ) -> None:
+        """Something that shows in a trace, if there is one. Who wants it may go at any time."""
+        trace = self.trace
+        if trace is not None:
+            trace.add(track, name, start_ns, duration_ns, detail)
 
     # -- what handlers ask -----------------------------------------------------------------------
 
@@ -321,8 +335,9 @@ class Vgpu:
 
     @property
     def interrupts_delivered(self) -> int:
-        """How often its clients were interrupted."""
-        return self.counters.interrupts + self.interrupts.delivered
+        """How often its clients were interrupted. Any thread."""
+        with self.lock:
+            return self.counters.interrupts + self.interrupts.delivered
 
     def golden(self, engine: str) -> Sequence[int]:
         """The register state page of a context that has never run."""
@@ -334,8 +349,9 @@ class Vgpu:
 
     def write_hardware_ggtt(self, page: int, entries: bytes | bytearray) -> None:
         """Write entries of the mediator's part of the GGTT."""
-        self.dispatcher.host.write_ggtt(page, entries)
-        self.dispatcher.host.flush_ggtt()
+        with self.dispatcher.lock:  # or a restart of the GPU would come in between
+            self.dispatcher.host.write_ggtt(page, entries)
+            self.dispatcher.host.flush_ggtt()
 
     def flush_ggtt(self) -> None:
         """The guest wants its GGTT entries to be in force."""
@@ -390,6 +406,7 @@ class Vgpu:
         with self.memory.using(), self.lock:
             for engine in self.engines.values():
                 engine.give_up_shadows()
+            self._count_interrupts()
             return encode(state_of(self))
 
     def load(self, data: bytes) -> None:
@@ -431,6 +448,11 @@ class Vgpu:
         self.counters.gtt_updates += len(entries) // 8
         self.dispatcher.install(self, page, entries)
 
+    def _count_interrupts(self) -> None:
+        """Those of this client become the counters'."""
+        self.counters.interrupts += self.interrupts.delivered
+        self.interrupts.delivered = 0
+
     def _drop_work(self, why: Failure) -> None:
         for engine in self.engines.values():
             engine.drop(why)
@@ -453,24 +475,6 @@ class Vgpu:
             count = min(first + 512, own.stop // PAGE) - start
             if count > 0:
                 self.dispatcher.install(self, start, bytes(8 * count))
-
-    def _read_aperture(self, offset: int, count: int) -> bytes:
-        try:
-            if not self.fences:  # error capture reads whole buffers in small pieces
-                return self.ggtt.read(offset, count)
-            pieces = fences.runs(self.fences, offset, count)
-            return b"".join(self.ggtt.read(*piece) for piece in pieces)
-        except GgttFault:
-            return b"\xff" * count
-
-    def _write_aperture(self, offset: int, data: bytes) -> None:
-        at = 0
-        try:
-            for address, length in fences.runs(self.fences, offset, len(data)):
-                self.ggtt.write(address, data[at : at + length])
-                at += length
-        except GgttFault:
-            return
 
 
 def _register_name(offset: int) -> str:

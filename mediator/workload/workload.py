@@ -435,8 +435,8 @@ class Workloads:
         own = vgpu.addressing.slab.iova + slot.state | PRESENT
         entries[8 * _STATE_PAGE : 8 * _STATE_PAGE + 8] = own.to_bytes(8, "little")
         if entries != slot.entries:
+            slot.entries = bytes(entries)  # first: a restart of the GPU may come in between
             vgpu.write_hardware_ggtt(slot.ggtt // PAGE, entries)
-            slot.entries = bytes(entries)
 
 
 def _make_slots(slab: Slab, first_page: int) -> list[Slot]:

@@ -61,3 +61,15 @@ def test_a_gpu_whose_ggtt_is_private_has_no_slices() -> None:
     assert not capacity.is_ballooned(TYPES["V9_1"])
     assert [capacity.take(name, TYPES["V9_8"]).part[0].stop for name in "ab"] == [2048 * MIB] * 2
     assert "high GGTT" not in [pool.name for pool in capacity.pools]
+
+
+def test_who_has_a_part_gets_no_other() -> None:
+    """Else the first one would be free for somebody else while it is in use."""
+    capacity = Capacity(windows=True)
+    first = capacity.take("web", TYPES["V9_4"])
+    for name in ("web", "the mediator"):
+        with pytest.raises(ValueError, match="has a part of this GPU already"):
+            capacity.take(name, TYPES["private"])
+    second = capacity.take("db", TYPES["V9_4"])
+    assert first.slot != second.slot
+    assert not set(first.part) & set(second.part)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import combinations
-from typing import Literal
+import resource
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from itertools import combinations, islice
+from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 
@@ -11,9 +16,19 @@ from mediator.capacity import ResourceError
 from mediator.gen9.identity import KABY_LAKE_GT2
 from mediator.mediation import Mediation
 from mediator.physical.host import HardwareError
-from mediator.physical.partition import DMA_SIZE, EMPTY_TABLES, GUEST_GGTT_SIZE, PAGE
+from mediator.physical.partition import (
+    DMA_SIZE,
+    EMPTY_TABLES,
+    GUEST_GGTT_SIZE,
+    MAX_VGPUS,
+    PAGE,
+)
 from mediator.physical.soft import SoftPhysicalGpu
+from mediator.vgpu.vgpu_type import TYPES
+from mmio_trap.guest_memory import GuestMemory
+from mmio_trap.irq import Interrupts
 from scheduler.policies.timeslice import Timeslice
+from tests.unit.mediator.dispatcher_bench import PATIENCE_S, Guest
 
 AddressSpace = Literal["shadow", "direct"]
 GgttMode = Literal["ballooned", "private"]
@@ -116,3 +131,145 @@ def test_parts_of_a_ballooned_ggtt_are_apart() -> None:
     for a, b in combinations(parts, 2):
         assert a.stop <= b.start or b.stop <= a.start
     made.stop()
+
+
+# -- vGPUs that come and go ------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["shadow", "direct"])
+def empty(request: pytest.FixtureRequest) -> Iterator[Mediation]:
+    made = Mediation(SoftPhysicalGpu(KABY_LAKE_GT2), Timeslice(), request.param)
+    yield made
+    made.stop()
+
+
+def test_any_types_side_by_side_until_something_is_short(empty: Mediation) -> None:
+    half, whole = empty.add("half", TYPES[TWO]), empty.add("whole", TYPES["private"])
+    assert [vgpu.private_ggtt for vgpu in (half, whole)] == [False, True]
+    with pytest.raises(ResourceError, match="half has 128 MiB"):
+        empty.add("big", TYPES["V9_1"])
+    other = empty.add("other", TYPES[TWO], weight=3, cap=0.5)
+    assert (other.weight, other.cap) == (3, 0.5)
+    assert empty.vgpus == [half, whole, other]
+    empty.remove(half)
+    again = empty.add("again", TYPES[TWO])
+    assert (again.index, again.plan.part) == (half.index, half.plan.part)
+
+
+@pytest.mark.parametrize(
+    ("name", "share"),
+    [("taken", {}), ("new", {"weight": 0}), ("new", {"cap": 0.0}), ("new", {"cap": 1.5})],
+)
+def test_what_makes_no_sense_is_refused_and_takes_nothing(
+    empty: Mediation, name: str, share: dict[str, Any]
+) -> None:
+    empty.add("taken", TYPES["V9_4"])
+    before = empty.capacity.room(TYPES["V9_4"])
+    with pytest.raises(ValueError, match=r"^('taken' has|weight 0:|cap )"):
+        empty.add(name, TYPES["V9_4"], **share)
+    assert empty.capacity.room(TYPES["V9_4"]) == before
+
+
+def test_nothing_is_kept_of_a_vgpu_for_which_descriptors_are_short(empty: Mediation) -> None:
+    """Wherever they run out: descriptors, mappings and parts are as before."""
+    before, refused, made = resources(), 0, None
+    while made is None:
+        with descriptors_left(refused), suppress(OSError):
+            made = empty.add("one", TYPES["private"])
+        if made is None:
+            refused += 1
+            assert empty.vgpus == []
+            assert empty.capacity.room(TYPES["private"]) == MAX_VGPUS
+            assert resources() == before
+    assert refused > 1
+    empty.remove(made)
+    assert resources() == before
+
+
+@contextmanager
+def descriptors_left(count: int) -> Iterator[None]:
+    """This process can open so many files more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    used = sorted(int(entry.name) for entry in Path("/proc/self/fd").iterdir())
+    free = (number for number in range(soft) if number not in used)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (next(islice(free, count, None)), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def resources() -> tuple[int, int]:
+    """Open file descriptors, and mappings of files in memory."""
+    maps = Path("/proc/self/maps").read_text().count("/memfd:")
+    return len(list(Path("/proc/self/fd").iterdir())), maps
+
+
+def test_a_vgpu_that_has_gone_leaves_nothing(empty: Mediation) -> None:
+    """No slab, no GGTT entry, no file descriptor; and the GPU is not in its space."""
+    hardware = empty.gpu._gpu.ggtt  # type: ignore[attr-defined]
+    before = resources()
+    for kind in ("V9_2", "private", "V9_16"):
+        made = empty.add(kind, TYPES[kind])
+        guest = Guest(made)
+        guest.driver.ggtt_map(guest.driver.ram.allocate(4), 4)
+        guest.driver.submit(guest.spinner("rcs0"))
+        _wait(lambda made=made: empty.dispatcher.current is made)  # type: ignore[misc]
+        slab, part = made.slab, made.plan.part
+        made.detach()
+        guest.driver.ram.buffer.release()
+        del guest
+        empty.remove(made)
+        pages = [slab.ggtt // PAGE, *(own.start // PAGE + 1024 for own in part)]
+        assert not any(any(hardware.read_entry(8 * page, 8 * 512)) for page in pages)
+        assert empty._attached is empty._space
+        assert slab.fd == -1
+    assert resources() == before
+
+
+def test_what_is_told_to_a_vgpu_that_has_gone_reaches_nobody(empty: Mediation) -> None:
+    """An operator's reset that comes too late: its slab's number may be another file's by now."""
+    gone = empty.add("gone", TYPES["V9_4"])
+    empty.remove(gone)
+    heir = empty.add("heir", TYPES["V9_4"])
+    heir.slab.bytes[0:4] = b"heir"
+    gone.reset()
+    gone.lose_work("too late")
+    assert heir.slab.bytes[0:4] == b"heir"
+    assert gone.counters.full_resets == 0
+
+
+def test_recording_ends_with_the_client(empty: Mediation) -> None:
+    made = empty.add("one", TYPES["private"])
+    made.attach(GuestMemory(), Interrupts((1, 1, 0, 1, 1)))
+    made.start_recording()
+    made.detach()
+    spaces = [empty._space, *empty._spaces.values()]
+    assert [space.memory.dirty_bytes for space in spaces] == [None] * len(spaces)  # type: ignore[attr-defined]
+
+
+def test_a_private_ggtt_is_not_kept_after_its_guests_function_level_reset(
+    empty: Mediation,
+) -> None:
+    """It has left the hardware, and nobody else has come; its entries are still there."""
+    made = empty.add("one", TYPES["private"])
+    guest = Guest(made)
+    guest.driver.run(guest.driver.create_context("rcs0"))
+    _wait(lambda: guest.engine_done("rcs0"), empty.dispatcher._turn)
+    with made.memory.using(), made.lock, empty.dispatcher.lock:
+        empty.dispatcher.world.end(made)
+    _wait(lambda: empty.dispatcher.current is None, empty.dispatcher._turn)
+    hardware = empty.gpu._gpu.ggtt  # type: ignore[attr-defined]
+    entries = guest.driver.ggtt.low.start // PAGE * 8
+    assert any(hardware.read_entry(entries, 4096))
+    made.reset()
+    assert not any(hardware.read_entry(entries, 4096))
+    made.detach()
+
+
+def _wait(condition: Callable[[], bool], step: Callable[[], object] = lambda: None) -> None:
+    ends = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < ends, "in vain"
+        step()
+        time.sleep(0.0003)
