@@ -126,3 +126,40 @@ def test_status_says_what_runs_waits_and_came_last() -> None:
     low, high = lists.status()
     reason = Event.CONTEXT_COMPLETE | Event.ACTIVE_TO_IDLE
     assert (low, high) == (Status.ARBITRATION_ENABLED | reason << 5, 0)
+
+
+# -- what becomes of submissions -------------------------------------------------------------------
+
+
+def counted(identity: int, requests: int = 1, now: int = 0) -> Element:
+    made = element(identity)
+    made.requests, made.admitted_ns = requests, now
+    return made
+
+
+def test_a_submission_goes_over_to_the_list_that_has_its_context_too() -> None:
+    """A lite restore: the end of the new element is that of both."""
+    first, other, again = counted(7, 2, 100), counted(9, 1, 100), counted(7, 1, 200)
+    first.started_ns = 150
+    lists = Execlists(active=[first, other], pending=[again])
+    lists.preempt(lite=True)
+    assert (first.requests, other.requests, again.requests) == (0, 1, 3)
+    assert (again.admitted_ns, again.started_ns) == (100, 150)
+
+
+def test_a_submission_that_has_run_is_not_taken_over() -> None:
+    """Element 0 has ended; the same context submitted anew stands for itself alone."""
+    ended, running, again = counted(7), counted(9), counted(7)
+    lists = Execlists(active=[ended, running], element=1, pending=[again])
+    lists.preempt(lite=False)
+    assert (ended.requests, running.requests, again.requests) == (1, 1, 1)
+
+
+def test_times_that_nobody_knows_are_not_the_earliest() -> None:
+    """It came from elsewhere, whose clock is another."""
+    first, again = counted(7, 1, 0), counted(7, 1, 200)
+    first.take_over(again)
+    assert (first.requests, first.admitted_ns) == (2, 0)
+    first, again = counted(7, 1, 0), counted(7, 1, 200)
+    again.take_over(first)
+    assert again.admitted_ns == 200

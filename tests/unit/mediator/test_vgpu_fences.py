@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 
+from mediator.errors import Reason
 from mediator.gen9 import registers as reg
 from mediator.vgpu.fences import decode, decode_all, runs
+from mediator.vgpu.vgpu_type import TYPES
 from tests.unit.mediator.vgpu_fake import FakeVgpu
 
 VALID, TILED_Y = 1, 2
@@ -90,3 +93,23 @@ def test_fences_come_back_from_registers(vgpu: FakeVgpu) -> None:
     fence(vgpu, 31, VALID | TILED_Y, 128)
     assert decode_all(vgpu.registers.values) == vgpu.fences
     assert len(vgpu.fences) == 2
+
+
+def test_a_type_with_fewer_fences_has_no_others(vgpu: FakeVgpu) -> None:
+    """The last one works, the next is refused and the aperture stays linear there."""
+    vgpu.type = replace(TYPES["V9_4"], fences=4)
+    fence(vgpu, 3, VALID, 512)
+    assert list(vgpu.fences) == [3]
+    assert vgpu.rejected == []
+    fence(vgpu, 4, VALID, 512)
+    assert list(vgpu.fences) == [3]
+    assert set(vgpu.rejected) == {Reason.REGISTER}
+    assert list(decode_all(vgpu.registers.values, vgpu.type.fences)) == [3]
+
+
+def test_a_fence_beyond_that_is_off_is_no_offence(vgpu: FakeVgpu) -> None:
+    vgpu.type = replace(TYPES["V9_4"], fences=4)
+    for number in range(reg.FENCE_COUNT):
+        vgpu.write(reg.FENCE_BASE + 8 * number, 0)
+        vgpu.write(reg.FENCE_BASE + 8 * number + 4, 0)
+    assert vgpu.rejected == []

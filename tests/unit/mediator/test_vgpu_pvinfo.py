@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from mediator.errors import Reason
@@ -23,6 +25,12 @@ def test_the_page_tells_the_guest_its_part(vgpu: FakeVgpu) -> None:
     assert vgpu.read(0x78010) == 0b11100
     assert [vgpu.read(0x78040 + 4 * n) for n in range(4)] == [64 << 20, 64 << 20, 1 << 29, 1 << 29]
     assert vgpu.read(0x78050) == 32
+
+
+@pytest.mark.parametrize("count", [0, 4, 32])
+def test_the_page_tells_the_fences_of_the_type(vgpu: FakeVgpu, count: int) -> None:
+    vgpu.type = replace(vgpu.type, fences=count)
+    assert vgpu.read(0x78050) == count
 
 
 def test_the_guest_writes_only_its_own_fields(vgpu: FakeVgpu) -> None:
