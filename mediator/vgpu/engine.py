@@ -277,12 +277,13 @@ class VirtualEngine:
             self.vgpu.note_hang(self.name, "page fault")
 
     def lose(self, reason: str) -> None:
-        """The context that runs is about to be taken from the hardware by a reset."""
+        """The context that runs is lost: the hardware that has it is about to be reset."""
         state = self.state
         state.stands_at, state.stands_at_head = self.active_head(), self.ring_head()
         state.stands_in_batches = [self.batch_address(second=level) for level in (False, True)]
         state.stands_in_ppgtt = bool(self.batch_state() & reg.BB_STATE_PPGTT)
-        self._snapshot()
+        if self.vgpu.dispatcher.holds(self.vgpu, self.name):  # else they are another guest's
+            self._snapshot()
         self.vgpu.take_fault()
         state.lost = True
         if not state.hung:
