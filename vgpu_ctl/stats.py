@@ -6,15 +6,12 @@ import time
 from itertools import compress, count
 from typing import TYPE_CHECKING
 
-from mediator.gen9 import registers as reg
-from mediator.gen9.identity import FREQUENCY_UNIT_MHZ, RATIOS_PER_UNIT
 from mediator.physical.energy import estimate_joules
 from mediator.softgpu.function import SoftGpuFunction
 from mediator.vgpu.metrics import TRAP_CLASSES, WaitHistogram
 from vgpu_ctl.api.objects import EngineStats, GpuStats, Histogram, Stats, TrapStats, VgpuStats
 
 if TYPE_CHECKING:
-    from mediator.mediation import Mediation
     from mediator.vgpu.engine import VirtualEngine
     from mediator.vgpu.vgpu import Vgpu
     from vgpu_ctl.host import Host
@@ -66,10 +63,10 @@ def gpu_stats(gpu: HostedGpu) -> GpuStats:
         energy_joules=estimate_joules(
             (dispatcher.clock() - counters.since_ns) / _S,
             engines,
-            megahertz,
+            mediation.host.requested_mhz,  # not that of the moment: the sum must only grow
             identity.maximum_mhz,
         ),
-        frequency_hertz=megahertz * 1e6,
+        frequency_hertz=mediation.host.frequency_mhz * 1e6,
         active=True,
     )
 
@@ -180,9 +177,3 @@ def _histogram(histogram: WaitHistogram) -> Histogram:
         total_seconds=histogram.total_ns / _S,
         longest_seconds=histogram.longest_ns / _S,
     )
-
-
-def _frequency(mediation: Mediation) -> float:
-    """What the GPU says of its frequency, in MHz; 0 while it sleeps."""
-    ratio = reg.RPSTAT1_RATIO.get(mediation.gpu.read32(reg.GEN6_RPSTAT1))
-    return ratio * FREQUENCY_UNIT_MHZ / RATIOS_PER_UNIT

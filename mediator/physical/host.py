@@ -177,10 +177,21 @@ class HostGpu:
                 value = self._read32(answer)
                 raise HardwareError(f"forcewake of the {domain} domain: ack is {value:#x}")
 
+    @property
+    def requested_mhz(self) -> float:
+        """The frequency that engines work at, as far as the mediator decides: the highest."""
+        return float(self.gpu.identity.maximum_mhz)
+
+    @property
+    def frequency_mhz(self) -> float:
+        """What the GPU says of its frequency now; 0 while it sleeps."""
+        ratio = reg.RPSTAT1_RATIO.get(self._read32(reg.GEN6_RPSTAT1))
+        return ratio * FREQUENCY_UNIT_MHZ / RATIOS_PER_UNIT
+
     def _request_frequency(self) -> None:
-        """Ask for the highest frequency for good: guests' requests stay in their registers."""
-        highest = self.gpu.identity.maximum_mhz // FREQUENCY_UNIT_MHZ * RATIOS_PER_UNIT
-        self._write32(reg.GEN6_RPNSWREQ, reg.RPNSWREQ_RATIO.put(highest))
+        """Ask for one frequency for good: guests' requests stay in their registers."""
+        ratio = int(self.requested_mhz) // FREQUENCY_UNIT_MHZ * RATIOS_PER_UNIT
+        self._write32(reg.GEN6_RPNSWREQ, reg.RPNSWREQ_RATIO.put(ratio))
 
     def _close_interrupts(self) -> None:
         """Nothing enabled, nothing latched: IIR keeps a second event behind the first."""

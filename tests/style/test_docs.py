@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.style import registers_doc
+from tests.style import metrics_doc, registers_doc
 from tests.style.tree import PACKAGES, ROOT, files, modules, name, syntax, text
 
 DOCUMENTS = [path for path in files() if path.suffix == ".md"]
@@ -28,6 +28,12 @@ _LONGEST_ADR = 60
 def test_registers_page_is_current() -> None:
     assert registers_doc.page() == text(registers_doc.PAGE), (
         "docs/registers.md is old: run `python -m tests.style.registers_doc`"
+    )
+
+
+def test_metrics_page_is_current() -> None:
+    assert metrics_doc.page() == text(metrics_doc.PAGE), (
+        "docs/metrics.md is old: run `python -m tests.style.metrics_doc`"
     )
 
 
