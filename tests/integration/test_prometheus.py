@@ -9,9 +9,11 @@ import math
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
+from tests.bench.busy_driver import Busy
 from tests.guests.prometheus import (
     Prometheus,
     PrometheusError,
@@ -21,6 +23,8 @@ from tests.guests.prometheus import (
     promtool,
 )
 from tests.guests.store import cache_root
+from tests.integration.control_rig import METRICS as METRICS_ON
+from tests.integration.control_rig import ControlRig, running, stats_of
 from tests.unit.vgpu_ctl.exporter.shared_files import (
     ALERT_TESTS,
     ALERTS,
@@ -36,6 +40,11 @@ from vgpu_ctl.exporter.http import METRICS, MetricsServer, open_listener
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
+BUSY = ("web", "db")
+CALLS = 400
+"""Of the busy drivers in one request: it takes longer than a slice."""
+WORK_SECONDS = 3600.0
+"""They are ended before."""
 SCRAPES = 5
 """As many make a rate."""
 DATA_SECONDS = 30.0
@@ -59,10 +68,25 @@ def url(server: MetricsServer) -> str:
 
 
 @pytest.fixture(scope="module")
-def metrics_url() -> Iterator[str]:
-    """Metrics of two vGPUs that are busy and one that is defined."""
-    with serving(SyntheticSource(time.monotonic)) as server:
-        yield url(server)
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlRig]:
+    """A vgpud with two vGPUs that are busy, one that waits for a client, and one defined."""
+    with running(tmp_path_factory.mktemp("vgpud"), METRICS_ON) as rig, ExitStack() as stack:
+        with rig.client() as client:
+            for name in BUSY:
+                made = client.create(name=name, type="V9_4", weight=100)
+                busy = stack.enter_context(Busy(made.socket, "rcs0", CALLS))
+                stack.callback(busy.end)
+                busy.start(WORK_SECONDS)
+            client.create(name="waits", type="private")
+            client.define(name="later", type="V9_8")
+        yield rig
+
+
+@pytest.fixture(scope="module")
+def metrics_url(daemon: ControlRig) -> str:
+    """Its metrics."""
+    with daemon.client() as client:
+        return client.version().metrics
 
 
 @pytest.fixture(scope="module")
@@ -159,6 +183,28 @@ def test_legends_have_the_names_of_vgpus(prometheus: Prometheus) -> None:
     expression = next(e for e in panel_expressions() if e.where == "GPU time by vGPU A")
     for series in data(prometheus, expression.filled_in()):
         assert series.labels["name"] == names[series.labels["vgpu"]]
+
+
+def test_a_change_of_weights_shows_at_once_and_loses_nothing(
+    daemon: ControlRig, prometheus: Prometheus
+) -> None:
+    """From 1:1 to 3:1 under load. Rates over two seconds have it after two scrapes."""
+    rate = "rate(vgpud_vgpu_gpu_seconds_total[2s]) * on(vgpu) group_left(name) vgpud_vgpu_info"
+
+    def ratio() -> float:
+        gpu = {s.labels["name"]: s.value for s in prometheus.query(rate)}
+        return gpu.get("web", 0.0) / max(gpu.get("db", 0.0), 1e-9)
+
+    with daemon.client() as client:
+        prometheus.wait_for(lambda: 0.6 < ratio() < 1.6, DATA_SECONDS, "not 1:1 before")
+        client.modify("web", weight=300)
+        prometheus.wait_for(lambda: 2.0 < ratio() < 4.5, DATA_SECONDS, "not 3:1 after")
+        weights = data(prometheus, 'vgpud_sched_weight * on(vgpu) vgpud_vgpu_info{name="web"}')
+        assert [weight.value for weight in weights] == [300]
+        for name in BUSY:
+            assert stats_of(client, name).hangs == 0
+            assert stats_of(client, name).engines["rcs0"].failed == {}
+        client.modify("web", weight=100)
 
 
 def test_a_wrong_expression_is_an_error(prometheus: Prometheus) -> None:
