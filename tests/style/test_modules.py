@@ -34,7 +34,14 @@ _MACHINE_PATH = re.compile(r"(?<![\w./$}])/(?:home|Users|root|work)/[A-Za-z0-9._
 _GUEST_SCRIPTS = "tests/guests/scripts/"
 """Paths in there are the guest's, whose only user is root."""
 _ADDRESS = re.compile(r"\b(?:https?|ftp)://(?P<host>[A-Za-z0-9.-]*)")
-_ALLOWED_HOSTS = {"", "keepachangelog.com", "www.apache.org", "libvirt.org", "localhost"}
+_ALLOWED_HOSTS = {
+    "",
+    "keepachangelog.com",
+    "www.apache.org",
+    "libvirt.org",
+    "localhost",
+    "127.0.0.1",
+}
 _RESERVED = (".example", ".test", ".invalid", "example.org", "example.com")
 """RFC 2606: names that nobody has."""
 _REGISTRIES = re.compile(
