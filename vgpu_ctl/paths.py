@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 NAME = "vgpud"
 SOCKET = "control.sock"
@@ -17,9 +17,8 @@ SOCKET_VARIABLE = "VGPUD_SOCKET"
 """Names the control socket for `vgpuctl` and the client library."""
 
 
-@dataclass(frozen=True, slots=True)
-class Paths:
-    """The directories of one vgpud, and its configuration file."""
+class Paths(NamedTuple):
+    """The directories of one vgpud, and its configuration file. No dataclass, as `Method`."""
 
     config: Path
     """vgpud.toml; it need not exist."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +64,7 @@ def run(
     usual = usual_paths()
     if config is not None and not config.is_file():
         raise click.UsageError(f"--config: there is no file {config}")
-    paths = replace(
-        usual,
+    paths = usual._replace(
         config=usual.config if config is None else config.absolute(),
         runtime=usual.runtime if runtime_dir is None else runtime_dir.absolute(),
         state=usual.state if state_dir is None else state_dir.absolute(),
