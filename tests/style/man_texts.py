@@ -35,7 +35,7 @@ VGPUD_HEAD: Sections = (
         """
 `vgpud` gives virtual machines an Intel Gen9 GPU from user space. Each vGPU is a PCI device that a
 stock QEMU (10.1 or newer) reaches over a Unix socket with its device `vfio-user-pci`; the guest
-binds its own, unmodified i915 driver to it. Neither host nor guest needs a kernel module.
+binds its own, unmodified i915 driver to it. The host needs no kernel module.
 
 The GPU is a software Gen9 GPU. Nothing has run on real hardware, and no figure that `vgpud` prints
 is a GPU's speed.
