@@ -54,9 +54,9 @@ class Reconfigured:
 def reconfigured(gpus: Mapping[str, HostedGpu], configs: Sequence[GpuConfig]) -> Reconfigured:
     """``gpus`` by a new configuration: those in use stay as they are."""
     found = Reconfigured()
-    wanted = {config.name: config for config in configs}
-    for name, config in {**wanted, **dict.fromkeys(gpus.keys() - wanted.keys())}.items():
-        gpu = gpus.get(name)
+    wanted: dict[str, GpuConfig | None] = {config.name: config for config in configs}
+    for name in (*wanted, *(name for name in gpus if name not in wanted)):
+        gpu, config = gpus.get(name), wanted.get(name)
         if gpu is not None and (config == gpu.config or gpu.holders):
             found.gpus[name] = gpu
             if config != gpu.config:

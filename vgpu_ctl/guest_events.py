@@ -22,12 +22,20 @@ class GuestEvents(Unobserved):
     """Publishes the hangs, resets and refusals of one vGPU."""
 
     def __init__(
-        self, bus: EventBus, name: str, uuid: str, clock: Callable[[], float] = time.monotonic
+        self,
+        bus: EventBus,
+        name: str,
+        uuid: str,
+        gpu: str,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._bus = bus
         self._name = name
         self._uuid = uuid
+        self._gpu = gpu
         self._clock = clock
+        self.by_operator = ""
+        """What an operator resets at the moment: that is told elsewhere."""
         self._lock = threading.Lock()
         self._told: dict[tuple[EventKind, str], tuple[float, int]] = {}
         """By kind and reason: when it was told last, and how many there were since."""
@@ -38,7 +46,8 @@ class GuestEvents(Unobserved):
 
     def was_reset(self, vgpu: Vgpu, what: str) -> None:
         """See `VgpuObserver`."""
-        self._publish(EventKind.RESET, what, what=what, by="guest")
+        if self.by_operator != what:
+            self._publish(EventKind.RESET, what, what=what, by="guest")
 
     def refused(self, vgpu: Vgpu, reason: str, text: str) -> None:
         """See `VgpuObserver`."""
@@ -54,4 +63,6 @@ class GuestEvents(Unobserved):
             if len(self._told) > 100:  # reasons of hangs name contexts and addresses
                 self._told.clear()
             self._told[kind, key] = now, 0
-        self._bus.publish(kind, vgpu=self._name, uuid=self._uuid, **data, count=since + 1)
+        self._bus.publish(
+            kind, vgpu=self._name, uuid=self._uuid, gpu=self._gpu, **data, count=since + 1
+        )

@@ -33,6 +33,7 @@ from vgpu_ctl.paths import Paths
 from vgpu_ctl.vgpu_socket import listen, socket_owner, socket_path
 
 if TYPE_CHECKING:
+    from mediator.vgpu.vgpu import Vgpu
     from mediator.vgpu.vgpu_type import VgpuType
     from vgpu_ctl.uevents import PciGpu
 
@@ -301,7 +302,7 @@ class Host:
         if level == "engines":
             vgpu.lose_work("reset by the operator")
         else:
-            vgpu.reset()
+            _reset_function(vgpu)
         self._publish(EventKind.RESET, hosted, what=level, by="operator")
         return hosted.info()
 
@@ -380,7 +381,7 @@ class Host:
         gpu = choose(self._gpus, definition, kind)
         hosted.default_weight = kind.weight
         with self._shortages(hosted), self._undoing() as undo:
-            observer = GuestEvents(self.bus, hosted.name, hosted.uuid)
+            observer = GuestEvents(self.bus, hosted.name, hosted.uuid, gpu.name)
             device = gpu.open(hosted.name, kind, hosted.weight, definition.cap, observer)
             undo.append(lambda: gpu.close(hosted.name))
             if not self._records.has(hosted.uuid):  # else it is to be started again
@@ -480,3 +481,14 @@ class Host:
                 except ApiError as error:
                     _LOG.error("not taken back: %s", error.message)
             raise
+
+
+def _reset_function(vgpu: Vgpu) -> None:
+    """A function-level reset that is not taken for the guest's."""
+    observer = vgpu.observer
+    assert isinstance(observer, GuestEvents), "`Host` has made it"
+    observer.by_operator = "function"
+    try:
+        vgpu.reset()
+    finally:
+        observer.by_operator = ""
