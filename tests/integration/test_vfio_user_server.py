@@ -30,6 +30,7 @@ from mmio_trap.vfio_user.protocol import (
     pack_message,
 )
 from mmio_trap.vfio_user.server import Server
+from mmio_trap.vfio_user.transport import Peer
 from tests.protocol.conftest import open_fds
 from tests.protocol.memory_device import AREAS, BAR0_SIZE, MemoryDevice
 
@@ -362,6 +363,53 @@ def test_server_stops_with_a_client_that_never_reads(device: MemoryDevice, path:
     assert device.detached == 1
 
 
+# Who is there
+
+
+def test_the_peer_is_known_while_it_is_there(device: MemoryDevice, path: str) -> None:
+    """`on_change` comes when the device has been attached, and when it has been detached."""
+    seen: list[tuple[Peer | None, int]] = []
+    server = Server(device, path, on_change=lambda: seen.append((server.peer, device.detached)))
+    server.listen()
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    myself = Peer(os.getpid(), os.getuid(), os.getgid())
+    try:
+        assert server.peer is None
+        for visit in range(2):
+            with negotiated(path):
+                assert server.peer == myself
+                assert seen == [(myself, visit)]
+            wait_for_detach(server, device, visit + 1)
+            assert server.peer is None
+            assert seen == [(myself, visit), (None, visit + 1)]
+            seen.clear()
+    finally:
+        server.stop()
+        thread.join(10)
+        server.close()
+
+
+def test_who_is_turned_away_is_no_peer(device: MemoryDevice, path: str) -> None:
+    changes: list[Peer | None] = []
+    server = Server(device, path, on_change=lambda: changes.append(server.peer))
+    server.listen()
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        with negotiated(path):
+            second = raw_socket(path)
+            assert is_closed(second)
+            second.close()
+            assert len(changes) == 1
+        wait_for_detach(server, device, 1)
+        assert changes[1:] == [None]
+    finally:
+        server.stop()
+        thread.join(10)
+        server.close()
+
+
 # The socket
 
 
@@ -379,6 +427,16 @@ def test_socket_for_a_group(device: MemoryDevice, path: str) -> None:
     assert stat.S_IMODE(Path(path).stat().st_mode) == 0o660
     server.close()
     assert not Path(path).exists()
+
+
+def test_socket_of_a_user_and_group(device: MemoryDevice, path: str) -> None:
+    """-1 leaves it to this process."""
+    server = Server(device, path, mode=0o660, owner=(-1, os.getgid()))
+    server.listen()
+    status = Path(path).stat()
+    assert (status.st_uid, status.st_gid) == (os.getuid(), os.getgid())
+    assert stat.S_IMODE(status.st_mode) == 0o660
+    server.close()
 
 
 def test_stale_socket_is_replaced(device: MemoryDevice, path: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,8 +19,9 @@ from mediator.gen9.identity import KABY_LAKE_GT2
 from mediator.mediation import Mediation
 from mediator.physical.soft import SoftPhysicalGpu
 from mediator.softgpu.function import SoftGpuFunction
+from mediator.vgpu.observer import VgpuObserver
 from mediator.vgpu.vgpu import Vgpu
-from mediator.vgpu.vgpu_type import type_for
+from mediator.vgpu.vgpu_type import TYPES, type_for
 from mmio_trap.device import PciDevice
 from mmio_trap.vfio_user.client import Client, ClientRam
 from mmio_trap.vfio_user.server import Server
@@ -144,8 +145,13 @@ def rig(
     *,
     slice_ns: int = SLICE_NS,
     watchdog_ns: int = WATCHDOG_NS,
+    types: Sequence[str] = (),
+    observer: VgpuObserver | None = None,
 ) -> Iterator[Rig]:
-    """``count`` vGPUs, or one native GPU, behind sockets in ``directory``."""
+    """``count`` vGPUs, or one native GPU, behind sockets in ``directory``.
+
+    Of the largest type of which so many fit, or, if these are given, of ``types``.
+    """
     devices: list[PciDevice]
     interval = sys.getswitchinterval()
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
@@ -156,9 +162,10 @@ def rig(
             assert count == 1, "a native GPU has one guest"
             devices = [SoftGpuFunction(KABY_LAKE_GT2)]
         else:
-            mediation = stack.enter_context(mediating(mode, count, slice_ns, watchdog_ns))
+            kinds = types or [type_for(count).name] * count
+            mediation = stack.enter_context(mediating(mode, kinds, slice_ns, watchdog_ns, observer))
             devices = list(mediation.vgpus)
-        paths = [str(directory / f"{mode}-{number}") for number in range(count)]
+        paths = [str(directory / f"{mode}-{number}") for number in range(len(devices))]
         served = zip(devices, paths, strict=True)
         servers = [stack.enter_context(serving(device, path)) for device, path in served]
         yield Rig(mode, paths, servers, mediation)
@@ -166,20 +173,19 @@ def rig(
 
 @contextmanager
 def mediating(
-    mode: Mode, count: int, slice_ns: int = SLICE_NS, watchdog_ns: int = WATCHDOG_NS
+    mode: Mode,
+    types: Sequence[str],
+    slice_ns: int = SLICE_NS,
+    watchdog_ns: int = WATCHDOG_NS,
+    observer: VgpuObserver | None = None,
 ) -> Iterator[Mediation]:
-    """A mediated software GPU that runs, without any socket."""
+    """A mediated software GPU that runs, with vGPUs of ``types``, without any socket."""
     assert mode.address_space is not None
     assert mode.ggtt is not None
-    mediation = Mediation.evenly(
-        SoftPhysicalGpu(KABY_LAKE_GT2),
-        count,
-        type_for(count).name,
-        Timeslice(slice_ns),
-        mode.address_space,
-        mode.ggtt,
-        watchdog_ns=watchdog_ns,
-    )
+    gpu, policy = SoftPhysicalGpu(KABY_LAKE_GT2), Timeslice(slice_ns)
+    mediation = Mediation(gpu, policy, mode.address_space, mode.ggtt, watchdog_ns)
+    for number, name in enumerate(types):
+        mediation.add(f"vgpu{number}", TYPES[name], observer=observer)
     mediation.start()
     try:
         yield mediation
