@@ -16,7 +16,7 @@ import pytest
 
 from tests.gpu_driver.commands import copy_dword
 from tests.integration.mode_cases import cases, few
-from tests.integration.test_vgpu_isolation import BY_GGTT, residue
+from tests.integration.test_vgpu_isolation import BY_GGTT, from_a_privileged_batch, residue
 from tests.integration.vgpu_attacker import SECRET, Attack, Attacker, check, ggtt_targets, plant
 from tests.integration.vgpu_rig import SHADOW, Guest, Mode, Rig, rig
 from tests.integration.vgpu_worker import Worker, neighbour
@@ -24,6 +24,7 @@ from tests.integration.vgpu_worker import Worker, neighbour
 DIRECT = Mode("direct", "ballooned")
 MODES = [SHADOW, DIRECT]
 BALLOONED, PRIVATE = "V9_4", "private"
+ATTACKS = [from_a_privileged_batch, *(a for a in BY_GGTT if a is not from_a_privileged_batch)]
 ROUNDS = 6
 READS = 40
 MINE = 0x0DD_F00D
@@ -67,7 +68,7 @@ def test_both_work_side_by_side(tmp_path: Path, mode: Mode) -> None:
 
 
 @pytest.mark.parametrize("attacking", few([PRIVATE, BALLOONED]))
-@pytest.mark.parametrize("attack", few(BY_GGTT, 1), ids=lambda function: function.__name__)
+@pytest.mark.parametrize("attack", few(ATTACKS), ids=lambda function: function.__name__)
 @pytest.mark.parametrize("mode", cases(MODES, quick=[SHADOW]), ids=str)
 def test_neither_reaches_the_other_by_ggtt(
     tmp_path: Path, mode: Mode, attack: Attack, attacking: str
