@@ -99,8 +99,10 @@ class Dispatcher:
             self._thread = None
 
     def close(self) -> None:
-        """Let go of its file descriptor; the thread has ended."""
-        os.close(self._wake_fd)
+        """Let go of its file descriptor; the thread has ended, and nobody is woken any more."""
+        with self.lock:
+            os.close(self._wake_fd)
+            self._wake_fd = -1
 
     def add(self, vgpu: Vgpu) -> None:
         """A vGPU's client has come."""
@@ -338,7 +340,9 @@ class Dispatcher:
 
     def wake(self) -> None:
         """Have the thread look again whose turn it is."""
-        os.eventfd_write(self._wake_fd, 1)
+        with self.lock:
+            if self._wake_fd >= 0:  # else somebody is late, and the number may be another file's
+                os.eventfd_write(self._wake_fd, 1)
 
     def _run(self) -> None:
         poller = select.poll()

@@ -146,10 +146,11 @@ class Mediation:
         """Take back all that a vGPU has; its client has left and no other will come."""
         assert not vgpu.attached, "its client has left"
         with self._changing:
+            with self.dispatcher.lock:  # a restart of the GPU goes by this list
+                self.vgpus = [other for other in self.vgpus if other is not vgpu]
             vgpu.close()
             slab, space = vgpu.slab, self._spaces.pop(vgpu, None)
-            with self.dispatcher.lock:  # a restart of the GPU must not come in between
-                self.vgpus = [other for other in self.vgpus if other is not vgpu]
+            with self.dispatcher.lock:
                 self.host.write_ggtt(slab.ggtt // PAGE, bytes(8 * (slab.ggtt_size // PAGE)))
                 self.host.flush_ggtt()
                 if self._attached is space:

@@ -121,7 +121,7 @@ class EngineCounters:
 
 
 TRAP_CLASSES = ("register", "gtt", "aperture", "config")
-"""What an access can reach; anything else of the function is no trap worth counting."""
+"""What an access can reach; ``register`` is all that is none of the others."""
 
 
 @dataclass

@@ -130,9 +130,10 @@ class Server:
         return not active[1].is_alive()
 
     def close(self) -> None:
-        """Release what a server holds that is not serving; ``stop`` it first."""
+        """Release what a server holds that is not serving; ``stop`` it first, and not after."""
         self._end()
         os.close(self._wake)
+        self._wake = -1
 
     def _end(self) -> None:
         if self._active is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import time
 from collections.abc import Callable, Iterator
@@ -273,3 +274,18 @@ def _wait(condition: Callable[[], bool], step: Callable[[], object] = lambda: No
         assert time.monotonic() < ends, "in vain"
         step()
         time.sleep(0.0003)
+
+
+def test_who_is_late_wakes_nobody() -> None:
+    """The dispatcher's descriptor is closed by then, and its number may be another file's."""
+    made = mediation(1, "V9_1")
+    vgpu = made.vgpus[0]
+    made.stop()
+    heir = os.eventfd(0, os.EFD_NONBLOCK)
+    try:
+        made.dispatcher.set_share(vgpu, 2, 0.5)
+        vgpu.unpark()
+        with pytest.raises(BlockingIOError):
+            os.eventfd_read(heir)
+    finally:
+        os.close(heir)
