@@ -7,6 +7,7 @@ second one does not wait. SIGHUP reads the configuration again.
 from __future__ import annotations
 
 import errno
+import gc
 import logging
 import signal
 import sys
@@ -86,6 +87,7 @@ def run(paths: Paths, *, verbose: bool, ready: Callable[[DaemonInfo], None]) -> 
     _configure_logs(config, verbose=verbose)
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # threads inherit it; `_Daemon.wait` takes
     sys.setswitchinterval(SWITCH_INTERVAL_S)
+    gc.freeze()  # modules stay: a guest shall not wait while the collector looks at them
     with ExitStack() as stack:
         prepare(paths, stack)
         daemon = _Daemon(paths, config, verbose=verbose)

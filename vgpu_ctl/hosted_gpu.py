@@ -6,6 +6,7 @@ share it by a `Mediation`, or one client owns it (passthrough). Called with the 
 
 from __future__ import annotations
 
+import gc
 import logging
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -173,6 +174,7 @@ class HostedGpu:
         if self.mediation is not None:
             self.mediation.stop()
             self.mediation = None
+            gc.collect()  # its parts know each other, and have tens of megabytes
 
     def _check(self, kind: VgpuType) -> None:
         if not self.present:
