@@ -146,7 +146,7 @@ class HostedGpu:
             ) from error
         except OSError as error:
             raise ApiError(
-                ErrorCode.FAILED, f"{self.name}: no memory for a vGPU: {error.strerror}"
+                ErrorCode.FAILED, f"{self.name}: a vGPU cannot be made: {error.strerror}"
             ) from error
 
     def _bring_up(self) -> Mediation:
