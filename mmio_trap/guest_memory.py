@@ -246,9 +246,8 @@ class GuestMemory:
     def trim(self) -> None:
         """Let go of files without a range, which are kept for a while: they take memory."""
         with self._gate.change():
-            for file in self._idle:
-                self._discard(file)
-            self._idle.clear()
+            while self._idle:
+                self._discard(self._idle.pop())
 
     def using(self) -> AbstractContextManager[None]:
         """While inside, the map does not change and what it names stays mapped."""
