@@ -220,6 +220,7 @@ def test_a_vgpu_that_has_gone_leaves_nothing(empty: Mediation) -> None:
         made.detach()
         guest.driver.ram.buffer.release()
         del guest
+        assert "/memfd:ram" not in Path("/proc/self/maps").read_text()
         empty.remove(made)
         pages = [slab.ggtt // PAGE, *(own.start // PAGE + 1024 for own in part)]
         assert not any(any(hardware.read_entry(8 * page, 8 * 512)) for page in pages)
