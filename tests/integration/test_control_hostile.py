@@ -25,7 +25,7 @@ from tests.integration.control_rig import (
 )
 from tests.integration.vgpu_rig import connect
 from vgpu_ctl.api.messages import MAX_REQUEST, ErrorCode, Reply
-from vgpu_ctl.api.objects import EventKind
+from vgpu_ctl.api.objects import Event, EventKind
 from vgpu_ctl.client import ApiError, Client, DaemonUnreachable
 
 CLIENTS = 8
@@ -272,19 +272,29 @@ def test_who_does_not_read_events_hears_how_many_were_dropped(rig: ControlRig) -
         while time.monotonic() - began < 4 and count < 2500:
             client.modify("a", autostart=count % 2 == 0)
             count += 1
-        data = b""
+        told = dropped = 0
+        lines = lines_of(deaf)
+        while told + dropped < count:
+            event = msgspec.json.decode(next(lines), type=StreamedEvent).result
+            told += event.kind is EventKind.MODIFIED
+            dropped += int(event.data.get("count", 0))
+        assert told + dropped == count
         client.destroy("a")
-        while b'"undefined"' not in data:
-            part = deaf.recv(1 << 20)
-            assert part
-            data += part
-    kinds = [
-        msgspec.json.decode(msgspec.json.decode(line, type=Reply).result)
-        for line in data.splitlines()
-    ]
-    told = sum(each["kind"] == EventKind.MODIFIED.value for each in kinds)
-    dropped = sum(e["data"]["count"] for e in kinds if e["kind"] == EventKind.DROPPED.value)
-    assert told + dropped == count
+        assert b'"undefined"' in next(lines)
+
+
+class StreamedEvent(msgspec.Struct):
+    """A reply with an event."""
+
+    result: Event
+
+
+def lines_of(connection: socket.socket) -> Iterator[bytes]:
+    """What comes, in lines."""
+    data = b""
+    while part := connection.recv(1 << 20):
+        *lines, data = (data + part).split(b"\n")
+        yield from lines
 
 
 @pytest.fixture

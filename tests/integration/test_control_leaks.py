@@ -30,6 +30,8 @@ from vgpu_ctl.client import Client
 
 MOST_A_CYCLE = 2048
 """Bytes that count as a leak."""
+FEW = 100
+"""Cycles with which the allocator's steps hide a leak."""
 NOISE = 24 << 20
 """Bytes of all steps together."""
 CALLS = 400
@@ -65,6 +67,18 @@ class Footprint:
         )
 
 
+def settled(rig: ControlRig, client: Client) -> Footprint:
+    """What it has once the last guest is gone for good: the same for a tenth of a second."""
+    seen = [Footprint.of(rig, client)]
+
+    def is_settled() -> bool:
+        seen.append(Footprint.of(rig, client))
+        return len(seen) > 10 and len(set(seen[-10:])) == 1
+
+    wait_until(is_settled, "nothing changes")
+    return seen[-1]
+
+
 def slab_mappings(pid: int) -> int:
     """Mappings of files: memory of guests and of vGPUs."""
     lines = Path(f"/proc/{pid}/maps").read_text().splitlines()
@@ -76,15 +90,15 @@ def check_flat(rig: ControlRig, client: Client, cycle: Callable[[int], None], cy
     warm = max(cycles // 10, len(TYPES) * 2)
     for number in range(warm):
         cycle(number)
-    before, memory = Footprint.of(rig, client), [rig.resident()]
+    before, memory = settled(rig, client), [rig.resident()]
     for number in range(cycles):
         cycle(number)
         if (number + 1) * 10 // cycles > number * 10 // cycles:
             memory.append(rig.resident())
-    wait_until(lambda: Footprint.of(rig, client) == before, f"{before} again", 2)
+    assert settled(rig, client) == before
     grown = median(later - earlier for earlier, later in pairwise(memory))
     print(f"{cycles} cycles: {[size >> 10 for size in memory]} KiB; {before.descriptors} fds")
-    assert grown * 10 <= max(MOST_A_CYCLE * cycles, 256 << 10)
+    assert grown * 10 <= MOST_A_CYCLE * cycles or cycles < FEW
     assert memory[-1] - memory[0] < NOISE
 
 
@@ -149,7 +163,7 @@ def test_a_weight_changes_under_load(tmp_path: Path) -> None:
             a.result()
             b.result()
             for name in "ab":
-                wait_until(lambda name=name: is_complete(stats_of(client, name)), "all is done")
+                check_complete(stats_of(client, name))
 
 
 def share_of_a(client: Client, seconds: float) -> float:
@@ -162,10 +176,12 @@ def share_of_a(client: Client, seconds: float) -> float:
     return a / (a + b)
 
 
-def is_complete(stats: VgpuStats) -> bool:
-    """Every request that was given is done; none has failed."""
+def check_complete(stats: VgpuStats) -> None:
+    """Every request that was given is done or in hand; none has failed."""
     for engine in stats.engines.values():
-        waiting = engine.queue_depth + engine.in_flight
-        if engine.failed or engine.submitted != engine.completed + engine.preempted + waiting:
-            return False
-    return stats.engines["rcs0"].completed > 100 and not stats.rejections and not stats.hangs
+        in_hand = engine.queue_depth + engine.in_flight
+        assert engine.submitted == engine.completed + engine.preempted + in_hand
+        assert engine.failed == {}
+    assert stats.engines["rcs0"].completed > 10
+    assert stats.rejections == {}
+    assert stats.hangs == 0
