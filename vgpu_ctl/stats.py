@@ -50,7 +50,7 @@ def gpu_stats(gpu: HostedGpu) -> GpuStats:
         )
     dispatcher = mediation.dispatcher
     counters, world, identity = dispatcher.counters, dispatcher.world, gpu.identity
-    engines = {name: (ns + world.running_ns(name)) / _S for name, ns in counters.engine_ns.items()}
+    engines = {name: world.engine_ns(name) / _S for name in counters.engine_ns}
     return GpuStats(
         name=gpu.name,
         policy=gpu.config.policy,

@@ -10,6 +10,7 @@ import ctypes
 import fcntl
 import mmap
 import os
+from array import array
 from contextlib import suppress
 
 from mediator.physical.partition import PAGE
@@ -49,8 +50,7 @@ class Slab:
         """The GGTT entries that map ``pages`` pages (its GGTT part, without) from ``offset`` on."""
         first = self.iova + offset | 1
         count = self.ggtt_size // PAGE if pages is None else pages
-        values = (first + PAGE * n for n in range(count))
-        return b"".join(value.to_bytes(8, "little") for value in values)
+        return array("Q", range(first, first + PAGE * count, PAGE)).tobytes()
 
     def scrub(self, offset: int = 0, size: int | None = None) -> None:
         """Make ``size`` bytes from ``offset`` on (whole pages; all, without) zero again."""

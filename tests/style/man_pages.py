@@ -49,7 +49,7 @@ def pages() -> dict[Path, str]:
 
 
 def _daemon() -> str:
-    context = click.Context(vgpud.main, info_name="vgpud")
+    context = _context(vgpud.main, "vgpud")
     commands = (vgpud.main.commands[name] for name in ("run", "serve"))
     parts = [
         _title("vgpud", "8"),
@@ -64,7 +64,7 @@ def _daemon() -> str:
 
 
 def _control() -> str:
-    context = click.Context(vgpuctl, info_name="vgpuctl")
+    context = _context(vgpuctl, "vgpuctl")
     parts = [
         _title("vgpuctl", "1"),
         _sections(man_texts.VGPUCTL_HEAD),
@@ -116,9 +116,16 @@ def _sections(texts: man_texts.Sections) -> str:
     return "".join(heading(title) + paragraphs(text) for title, text in texts)
 
 
+def _context(
+    command: click.Command, name: str, parent: click.Context | None = None
+) -> click.Context:
+    """As click makes it: a command keeps the help option that it was first asked for."""
+    return click.Context(command, info_name=name, parent=parent, **command.context_settings)
+
+
 def _command(command: click.Command, parent: click.Context) -> str:
     """A command: how it is called, what it does, its options."""
-    context = click.Context(command, info_name=command.name, parent=parent)
+    context = _context(command, command.name or "", parent)
     pieces = [piece for piece in command.collect_usage_pieces(context) if piece != "[OPTIONS]"]
     words = [bold(command.name or ""), *map(_piece, pieces)]
     help_parts = [*_help(command.help or ""), *_help(command.epilog or "")]

@@ -139,6 +139,7 @@ def test_a_restart_that_fails_is_tried_again(host: Host, paths: Paths) -> None:
     blocked = Host(Config(sockets=SocketsConfig(owner="nobody-of-that-name")), paths, EventBus())
     blocked.restore()
     assert blocked.find("x").state is VgpuState.ERROR
+    blocked.shut_down()
     again = Host(CONFIG, paths, EventBus())
     again.restore()
     assert again.find("x").state is VgpuState.ACTIVE

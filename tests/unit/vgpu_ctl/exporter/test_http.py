@@ -201,6 +201,7 @@ def drip(client: socket.socket) -> bool:
 def test_who_does_not_read_is_cut_off() -> None:
     with serving(lambda: BODY * 20, request_seconds=SOON) as address, connect(address) as client:
         client.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+        until(lambda: bool(threads("process_request")))
         until(lambda: not threads("process_request"))
         assert len(everything(client)) < len(BODY * 20)
 
