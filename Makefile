@@ -45,13 +45,13 @@ check: venv
 	$(BIN)/mypy
 	$(BIN)/mypy --strict tests/guests
 	$(BIN)/lint-imports
-	$(BIN)/pytest -q -m "not modes and not system" $(foreach room,$(QUICK_TESTS),$(wildcard tests/$(room)))
+	$(BIN)/pytest -q -n auto --dist loadfile -m "not modes and not system" $(foreach room,$(QUICK_TESTS),$(wildcard tests/$(room)))
 
 guests:
 	@$(PYTHON) -m tests.guests.images
 
 test: check guests
-	$(BIN)/pytest -q -m modes tests/fuzz tests/integration
+	$(BIN)/pytest -q -m modes tests/property tests/fuzz tests/integration
 	$(BIN)/pytest -v -m system tests/integration tests/system
 	@echo "make test: all passed"
 

@@ -10,7 +10,6 @@ import errno
 import gc
 import logging
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -32,6 +31,7 @@ from vgpu_ctl.event_bus import EventBus
 from vgpu_ctl.exporter.exposition import Exposition
 from vgpu_ctl.exporter.http import MetricsServer, open_listener
 from vgpu_ctl.host import Host
+from vgpu_ctl.interpreter import prepare_interpreter
 from vgpu_ctl.slice_events import SliceEvents
 from vgpu_ctl.stats import host_stats
 from vgpu_ctl.uevents import HotplugWatcher, Uevent, pci_addresses, scan
@@ -43,8 +43,6 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-SWITCH_INTERVAL_S = 100e-6
-"""How long an engine may keep the interpreter while a guest waits at the trap."""
 _TICK_S = 1.0
 _DRAIN_POLL_S = 0.02
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -86,7 +84,7 @@ def run(paths: Paths, *, verbose: bool, ready: Callable[[DaemonInfo], None]) -> 
     config = load(paths.config)
     _configure_logs(config, verbose=verbose)
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # threads inherit it; `_Daemon.wait` takes
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    prepare_interpreter()
     gc.freeze()  # modules stay: a guest shall not wait while the collector looks at them
     with ExitStack() as stack:
         prepare(paths, stack)
@@ -111,11 +109,6 @@ class _Daemon:
 
     def start(self, stack: ExitStack) -> None:
         """Bring everything up; ``stack`` takes it down again."""
-        if not hotpath.NATIVE:
-            _LOG.warning(
-                "the C hot path is not built: the slower Python twin is used, and MI_ATOMIC is "
-                "not atomic against the guest's processors"
-            )
         passed = systemd.listen_fds()
         listeners = self._metrics_listeners(passed.pop("metrics", []), stack)
         controls = passed.pop("control", [])
@@ -215,7 +208,7 @@ class _Daemon:
                 errno.EADDRINUSE: "another vgpud listens there: stop it",
                 errno.EEXIST: "remove it",
                 errno.EPERM: "only a member of the group, or root, can give it the socket",
-                errno.ENAMETOOLONG: "choose a shorter --runtime-dir",
+                0: "choose a shorter --runtime-dir",  # "AF_UNIX path too long" has no number
             }.get(error.errno or 0, "choose another --runtime-dir")
             reason = error.strerror or str(error)
             raise StartError(f"cannot listen on {path}: {reason}: {hint}") from error

@@ -10,7 +10,6 @@ import json
 import logging
 import os
 import signal
-import sys
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -19,7 +18,6 @@ from typing import Any
 
 import click
 
-from mediator import hotpath
 from mediator.gen9.identity import IDENTITIES, Identity
 from mediator.mediation import Mediation
 from mediator.physical.soft import SoftPhysicalGpu
@@ -29,7 +27,7 @@ from mediator.vgpu.observer import Unobserved
 from mediator.vgpu.vgpu import Vgpu
 from mmio_trap.device import PciDevice
 from mmio_trap.vfio_user.server import Server
-from vgpu_ctl.daemon import SWITCH_INTERVAL_S
+from vgpu_ctl.interpreter import prepare_interpreter
 from vgpu_ctl.serve_options import GivenOptions, SharedOptions, shared_options
 from vgpu_ctl.vgpu_socket import LONGEST_PATH
 
@@ -51,12 +49,7 @@ def serve_gpu(given: GivenOptions, device_id: int, *, require_seal: bool) -> Non
     """Serve until a signal. Raises UsageError and ClickException that name the option."""
     native = given.native_socket()
     shared = None if native else shared_options(given)
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
-    if not hotpath.NATIVE:
-        _LOG.warning(
-            "the C hot path is not built: the slower Python twin is used, and MI_ATOMIC is not "
-            "atomic against the guest's processors"
-        )
+    prepare_interpreter()
     identity = IDENTITIES[device_id]
     if shared is not None:
         _serve_shared(shared, identity, require_seal=require_seal)

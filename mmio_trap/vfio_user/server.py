@@ -161,8 +161,13 @@ class Server:
         thread = threading.Thread(
             target=self._serve, args=(connection,), name=f"vfio-user {self.path}", daemon=True
         )
+        try:
+            thread.start()
+        except RuntimeError as error:  # no more threads
+            _LOG.error("%s: a client cannot be served: %s", self.path, error)
+            connection.close()
+            return
         self._active = (connection, thread)
-        thread.start()
 
     def _serve(self, connection: Connection) -> None:
         """One client from its first byte to its last."""

@@ -76,6 +76,8 @@ class Reply:
     fds: Sequence[int] = ()
 
 
+_SURELY_MEMORY = 512 << 20
+"""Bytes of a range that is no firmware and no BAR of a device of this project."""
 _NO_REPLY = Reply(b"")
 """What a posted write returns: it is never sent."""
 
@@ -102,6 +104,7 @@ class Session:
         self._interrupts = interrupts
         self._regions = device.regions
         self._irq_counts = device.irq_counts
+        self._told_unshared = False
         self.version: Version | None = None
         """What the client said; None before."""
         self.counters = SessionCounters()
@@ -305,6 +308,14 @@ class Session:
         except OSError as error:
             _LOG.warning("DMA_MAP %#x+%#x refused: %s", asked.address, asked.size, error.strerror)
             raise _refusal("DMA_MAP", error) from error
+        if not request.fds and asked.size >= _SURELY_MEMORY and not self._told_unshared:
+            self._told_unshared = True
+            _LOG.warning(
+                "guest memory at %#x+%#x came without a file: the device cannot reach it; give the "
+                "guest shared memory (memory-backend-memfd with share=on)",
+                asked.address,
+                asked.size,
+            )
         return self._reply(request)
 
     def _dma_unmap(self, request: Message) -> Reply:

@@ -300,7 +300,7 @@ def lines_of(connection: socket.socket) -> Iterator[bytes]:
 @pytest.fixture
 def for_all(tmp_path: Path) -> Iterator[Path]:
     """A directory below which everybody may pass."""
-    for above in (tmp_path, *tmp_path.parents[:2]):
+    for above in (tmp_path, *tmp_path.parents[:3]):
         above.chmod(above.stat().st_mode | 0o011)
     return tmp_path
 

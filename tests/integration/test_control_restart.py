@@ -77,6 +77,7 @@ def test_killed_and_started_again(tmp_path: Path) -> None:
         assert list((rig.runtime / "vgpus").iterdir()) == []
 
 
+@pytest.mark.modes
 def test_what_cannot_come_back_is_in_its_error_state(tmp_path: Path) -> None:
     """And comes back when it can; a second vGPU of a name is not taken for the first."""
     config = NO_METRICS + '[types.mine]\nkind = "private"\n'
@@ -129,6 +130,7 @@ def tiny_disk(path: Path, pages: int) -> Iterator[None]:
         subprocess.run(["umount", "-l", str(path)], check=True)
 
 
+@pytest.mark.modes
 @needs_root
 @pytest.mark.parametrize("full", ["state", "run"])
 def test_a_full_disk_changes_nothing(tmp_path: Path, full: str) -> None:
@@ -164,6 +166,7 @@ def test_a_full_disk_changes_nothing(tmp_path: Path, full: str) -> None:
         assert client.create(name="new", type="V9_8").state is VgpuState.ACTIVE
 
 
+@pytest.mark.modes
 @needs_root
 def test_a_full_disk_keeps_nobody_down(tmp_path: Path) -> None:
     with tiny_disk(tmp_path / "state", 4), running(tmp_path) as rig:
@@ -186,13 +189,14 @@ def as_nobody(tmp_path: Path) -> Iterator[ControlRig]:
     root.mkdir()
     with prepared(root) as rig:
         if os.geteuid() == 0:
-            for above in (root, *root.parents[:3]):
+            for above in (root, *root.parents[:4]):
                 above.chmod(above.stat().st_mode | 0o011)
             os.chown(root, NOBODY, NOBODY)
             rig.prefix = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
         yield rig
 
 
+@pytest.mark.modes
 def test_an_unwritable_directory(as_nobody: ControlRig) -> None:
     rig = as_nobody
     rig.start()
@@ -248,6 +252,7 @@ def test_another_daemon_is_there(tmp_path: Path) -> None:
             assert other.files() == set()
 
 
+@pytest.mark.modes
 def test_what_keeps_it_from_starting(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, prepared(tmp_path) as rig:
         port = taken.getsockname()[1]
@@ -286,6 +291,7 @@ def test_a_name_too_long_for_its_socket(tmp_path: Path) -> None:
         connect(made.socket).close()
 
 
+@pytest.mark.modes
 def test_sigterm_lets_requests_end(tmp_path: Path) -> None:
     with running(tmp_path, NO_METRICS + "[daemon]\ndrain_seconds = 600\n") as rig:
         with rig.client() as client:
@@ -363,6 +369,7 @@ class Manager:
                 return lines
 
 
+@pytest.mark.modes
 def test_as_a_service(tmp_path: Path) -> None:
     """sd_notify, the watchdog, and a control socket that it was given."""
     manager = Manager(tmp_path / "notify")

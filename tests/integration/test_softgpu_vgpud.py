@@ -49,6 +49,7 @@ def test_signal_ends_it_with_a_client_attached(
         guest.close()
 
 
+@pytest.mark.modes
 def test_two_processes_at_once(tmp_path: Path) -> None:
     with vgpud(tmp_path / "a"), vgpud(tmp_path / "b", "--device-id", "1912"):
         guests = [connect(str(tmp_path / name)) for name in "ab"]
@@ -117,6 +118,7 @@ def test_an_unknown_device(tmp_path: Path) -> None:
     assert "'beef' is not one of '1912', '5912'" in ended.stderr
 
 
+@pytest.mark.modes
 def test_nobody_reads_its_output(tmp_path: Path) -> None:
     path = tmp_path / "gpu"
     reading, writing = os.pipe()
@@ -151,6 +153,7 @@ def test_the_reader_of_its_output_leaves_later(tmp_path: Path) -> None:
         process.stdout = None
 
 
+@pytest.mark.modes
 def test_memory_that_its_owner_may_truncate(tmp_path: Path) -> None:
     """A page that is cut off kills who touches it: refused, unless the operator allows it."""
     path, fd = tmp_path / "gpu", os.memfd_create("unsealable")

@@ -34,6 +34,14 @@ def test_range_without_a_file_is_accepted(rig: Rig) -> None:
         rig.memory.read(0x100000, 4)
 
 
+def test_memory_that_is_not_shared_is_told_once(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    """QEMU starts without a word, and nothing in the guest would ever work."""
+    for number in range(2):
+        rig.ask(Command.DMA_MAP, body(address=number << 32, size=1 << 30))
+    (told,) = [r.getMessage() for r in caplog.records if "share=on" in r.getMessage()]
+    assert told.startswith("guest memory at 0x0+0x40000000 came without a file: the device cannot")
+
+
 def test_read_only_range(rig: Rig, memfd: int) -> None:
     rig.ask(Command.DMA_MAP, body(flags=1), [memfd])
     assert rig.memory.read(0x100000, 1) == b"\0"

@@ -262,7 +262,7 @@ class TraceRecord(Object, frozen=True, kw_only=True, array_like=True):
     """One thing in a trace. On the wire an array, since there are many."""
 
     track: str
-    """`traps`, `interrupts`, `slices`, or the name of an engine."""
+    """`traps`, `interrupts`, `slices`, the name of an engine (requests), or that and `busy`."""
     name: str
     start_ns: int
     duration_ns: int
