@@ -105,8 +105,10 @@ class RegisterFile(Generic[D]):
     Not locked: the caller keeps threads apart.
     """
 
-    def __init__(self, register_map: RegisterMap[D], owner: D) -> None:
+    def __init__(self, register_map: RegisterMap[D], owner: D, name: str = "") -> None:
+        """``name``: whose registers they are, for the log."""
         self.map = register_map
+        self._name = name
         self._rows = register_map.by_offset
         self._owner = owner
         self._cold = array("I", bytes(register_map.size))
@@ -200,4 +202,5 @@ class RegisterFile(Generic[D]):
         seen = counter.get(offset, 0)
         counter[offset] = seen + 1
         if not seen:
-            _LOG.info("%s of unknown register %#x", verb, offset)
+            extra = {"vgpu": self._name, "register": f"{offset:#x}"}
+            _LOG.info("%s: %s of unknown register %#x", self._name, verb, offset, extra=extra)

@@ -116,7 +116,8 @@ class _Daemon:
         control = self._control(controls[:1], stack)
         passed["control"] = controls[1:]
         for name, sockets in passed.items():
-            _LOG.warning("systemd passed a socket %r, which nobody needs", name)
+            if sockets:
+                _LOG.warning("systemd passed a socket %r, which nobody needs", name)
             for each in sockets:
                 each.close()
         self._watch_hotplug(stack)

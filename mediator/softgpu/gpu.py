@@ -80,7 +80,7 @@ class SoftGpu:
         """By number; those that are on."""
         self.power = PowerState(sampled_at_ns=self._born_ns)
         self.ggtt = Ggtt(memory, GGTT_SIZE)
-        self.registers: RegisterFile[SoftGpu] = RegisterFile(_REGISTER_MAP, self)
+        self.registers: RegisterFile[SoftGpu] = RegisterFile(_REGISTER_MAP, self, "softgpu")
         self.engines = {facts.name: Engine(self, facts) for facts in ENGINES}
 
     def start(self) -> None:

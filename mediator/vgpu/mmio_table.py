@@ -168,6 +168,12 @@ _VIRTUAL_WRITE = COMMAND_STORED | set(SWITCHED)
 """Registers whose virtual value a command may set."""
 
 
+def register_name(offset: int) -> str:
+    """What logs and traces call the register at BAR0 ``offset``."""
+    row = REGISTER_MAP.by_offset.get(offset & ~3)
+    return f"{row.name} ({offset:#x})" if row is not None else f"unknown register {offset:#x}"
+
+
 def command_read(vgpu: Vgpu, offset: int) -> tuple[RegisterUse, int]:
     """How a privileged command of the guest may read BAR0 ``offset``; the value, for VIRTUAL."""
     if offset in _READABLE:

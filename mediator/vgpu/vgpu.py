@@ -33,7 +33,7 @@ from mediator.vgpu.fences import Fence
 from mediator.vgpu.ggtt import VirtualGgtt
 from mediator.vgpu.interrupt import update_line
 from mediator.vgpu.metrics import Failure, VgpuCounters
-from mediator.vgpu.mmio_table import REGISTER_MAP
+from mediator.vgpu.mmio_table import REGISTER_MAP, register_name
 from mediator.vgpu.observer import Unobserved, VgpuObserver
 from mediator.vgpu.saving import check_fits, state_of, take_over
 from mediator.vgpu.state import decode, encode
@@ -141,7 +141,7 @@ class Vgpu:
         self._cold()
 
     def _cold(self) -> None:
-        self.registers: RegisterFile[Vgpu] = RegisterFile(REGISTER_MAP, self)
+        self.registers: RegisterFile[Vgpu] = RegisterFile(REGISTER_MAP, self, self.name)
         self.fences: dict[int, Fence] = {}
         """By number; those that are on."""
         self.second_events: dict[int, int] = {}
@@ -246,7 +246,7 @@ class Vgpu:
         counters.trap_times.record(took)
         if self.trace is not None:
             verb = "write" if write else "read"
-            name = _register_name(offset) if kind == "register" else kind
+            name = register_name(offset) if kind == "register" else kind
             self.note("traps", f"{verb} {name}", began, took, f"{offset:#x}")
 
     def reset(self) -> None:
@@ -475,11 +475,6 @@ class Vgpu:
             count = min(first + 512, own.stop // PAGE) - start
             if count > 0:
                 self.dispatcher.install(self, start, bytes(8 * count))
-
-
-def _register_name(offset: int) -> str:
-    row = REGISTER_MAP.by_offset.get(offset & ~3)
-    return row.name if row is not None else f"unknown register {offset:#x}"
 
 
 assert SLOTS * SLOT_PAGES * len(ENGINES) * PAGE <= SLAB_SIZE, "the slots fit the slab"

@@ -19,6 +19,7 @@ from mediator.gen9.commands import RCS, REGISTER_MASK
 from mediator.gen9.context_image import BATCH_BUFFER_END
 from mediator.gen9.field import Field
 from mediator.gen9.registers import RING_HWS_PGA
+from mediator.vgpu.mmio_table import register_name
 from mediator.workload.audit_rules import USE_GGTT, Address, Kind, Rule
 from mediator.workload.command_stream import Stream
 from mediator.workload.view import RegisterUse
@@ -189,11 +190,11 @@ def _merged(stream: Stream, operand: int, value: int, disables: int) -> int:
 
 
 def _drop_write(stream: Stream, at: int, operand: int) -> None:
-    stream.drop(Reason.REGISTER, at, f"writes register {operand & REGISTER_MASK:#x}")
+    stream.drop(Reason.REGISTER, at, f"writes {register_name(operand & REGISTER_MASK)}")
 
 
 def _drop_read(stream: Stream, at: int, operand: int) -> None:
-    stream.drop(Reason.REGISTER, at, f"reads register {operand & REGISTER_MASK:#x}")
+    stream.drop(Reason.REGISTER, at, f"reads {register_name(operand & REGISTER_MASK)}")
 
 
 def _store_register(stream: Stream, at: int, length: int) -> bool | None:
