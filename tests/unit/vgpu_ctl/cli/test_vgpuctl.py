@@ -31,8 +31,13 @@ VERBS = [
 
 
 def started(*arguments: str) -> subprocess.Popen[str]:
+    """The program as a terminal starts it: a job in the background would ignore SIGINT."""
     return subprocess.Popen(
-        [*PROGRAM, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*PROGRAM, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
