@@ -250,6 +250,7 @@ def test_a_trace_ends_with_its_vgpu(rig: ControlRig) -> None:
             client.trace("a", 1)
         guest = connect(made.socket)
         guest.driver.wait(guest.driver.run(guest.driver.create_context("rcs0")))
+        guest.driver.wait_idle()  # its end is told, too
         wait_until(lambda: client.show("a").client is not None, "a client")
         client.stop("a", force=True)
         tracks = {record.track for chunk in chunks for record in chunk.records}
