@@ -35,7 +35,7 @@ help:
 
 venv: $(VENV)/stamp
 
-$(VENV)/stamp: pyproject.toml setup.py $(wildcard mediator/hotpath/*.c mediator/hotpath/*.h mediator/hotpath/build*.py) tests/guests/environment.py
+$(VENV)/stamp: pyproject.toml setup.py $(wildcard mediator/hotpath/*.c mediator/hotpath/*.h mediator/hotpath/build*.py) tests/guests/environment.py tests/guests/libvirt_copy.py
 	@$(PYTHON) -m tests.guests.environment $(VENV)
 	@touch $@
 

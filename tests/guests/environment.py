@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tests.guests import packages, store
 from tests.guests.debian import PrivateApt
+from tests.guests.libvirt_copy import install_binding
 from tests.guests.served import REPOSITORY
 from tests.guests.setup_error import SetupError
 
@@ -108,6 +109,14 @@ def install_project(python: Path) -> None:
     )
 
 
+def prepare_libvirt(python: Path, root: Path) -> None:
+    """Have libvirt-python where it can be had; without it, its tests say what is missing."""
+    try:
+        install_binding(python, root)
+    except SetupError as error:
+        store.say(f"libvirt-python is not there, tests with libvirt will fail: {error}")
+
+
 def _succeeds(command: Sequence[str]) -> bool:
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
@@ -146,6 +155,7 @@ def main(arguments: list[str]) -> int:
             install_or_explain(lacks, packages.EXTENSION_PACKAGES, os.geteuid())
         python = make_environment(Path(arguments[0]).resolve(), store.cache_root())
         install_project(python)
+        prepare_libvirt(python, store.cache_root())
     except SetupError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

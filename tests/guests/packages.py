@@ -46,6 +46,18 @@ MKE2FS = PackageSet("mke2fs", TRIXIE, ("e2fsprogs",))
 PIP_WHEEL = PackageSet("pip", TRIXIE, ("python3-pip-whl",), only=r"python3-pip-whl")
 PROMETHEUS = PackageSet("prometheus", TRIXIE, ("prometheus",), only=r"prometheus|promtool|libc6")
 TMUX = PackageSet("tmux", TRIXIE, ("tmux", "ncurses-base"))
+# Of Debian 12 whatever the machine has: its C library comes with it, so its programs run on any.
+LIBVIRT = PackageSet(
+    "libvirt",
+    BOOKWORM,
+    (
+        "libvirt-daemon",
+        "libvirt-daemon-driver-qemu",
+        "libvirt-clients",
+        "libvirt-dev",
+        "pkgconf-bin",
+    ),
+)
 BUSYBOX = PackageSet("busybox", TRIXIE, ("busybox-static",), only=r"busybox-static")
 
 KERNEL_IMAGE = r"linux-image-[0-9][^_]*-amd64"
