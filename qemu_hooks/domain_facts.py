@@ -1,0 +1,46 @@
+"""Facts: how a vGPU stands in the XML of a libvirt domain. Data only; imports nothing.
+
+libvirt has no element for vfio-user devices (12.8 has none), so the device is an argument in
+``<qemu:commandline>``, and an element of our own in ``<metadata>`` says whose it is.
+https://libvirt.org/drvqemu.html#pass-through-of-arbitrary-qemu-commands
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+QEMU_NAMESPACE = "http://libvirt.org/schemas/domain/qemu/1.0"
+OWN_NAMESPACE = "urn:vgpud:domain:1"
+"""Of the element in ``<metadata>``; libvirt allows one element for each namespace there."""
+OWN_PREFIX = "vgpud"
+VGPUS_TAG = f"{{{OWN_NAMESPACE}}}vgpus"
+VGPU_TAG = f"{{{OWN_NAMESPACE}}}vgpu"
+COMMANDLINE_TAG = f"{{{QEMU_NAMESPACE}}}commandline"
+ARGUMENT_TAG = f"{{{QEMU_NAMESPACE}}}arg"
+
+DRIVER = "vfio-user-pci"
+GUARD_NODE = "vgpu-cannot-be-saved-or-moved"
+"""Name of a block node whose format QEMU does not migrate: it shows in QEMU's refusal.
+
+31 characters are the most that QEMU allows.
+"""
+_DEVICE_PREFIX = "vgpud-"
+_PORT_PREFIX = "vgpud-port-"
+
+
+class DomainVgpu(NamedTuple):
+    """A vGPU as a domain's XML names it; what is empty is not said there."""
+
+    name: str
+    uuid: str = ""
+    socket: str = ""
+
+
+def device_id(name: str) -> str:
+    """The id in QEMU of the device for the vGPU ``name``."""
+    return f"{_DEVICE_PREFIX}{name}"
+
+
+def port_id(name: str) -> str:
+    """The id in QEMU of the root port that is there for that device alone."""
+    return f"{_PORT_PREFIX}{name}"
