@@ -62,9 +62,18 @@ def check_changes(hosted: HostedVgpu, fields: Collection[str]) -> None:
 
 
 def check_unattached(hosted: HostedVgpu, *, force: bool) -> None:
-    """Raises ApiError BUSY while a client is attached, unless it is to lose its GPU."""
-    client = hosted.active.client if hosted.active is not None else None
-    if client is not None and not force:
+    """Raises ApiError BUSY while a client is attached or awaited, unless it is to lose its GPU."""
+    if hosted.active is None or force:
+        return
+    client, claim = hosted.active.client, hosted.active.claim
+    if client is None and claim is not None and not claim.used:
+        raise ApiError(
+            ErrorCode.BUSY,
+            f"{hosted.name} is claimed by domain {claim.domain!r}, which is about to start",
+            field="vgpu",
+            hint="wait, or use --force",
+        )
+    if client is not None:
         raise ApiError(
             ErrorCode.BUSY,
             f"{hosted.name} has a client: {client.command or 'process'} {client.pid}",

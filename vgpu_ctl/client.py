@@ -151,6 +151,15 @@ class Client:
         """Reset it; see `ResetParams`."""
         return self._vgpu("reset", methods.ResetParams(vgpu=vgpu, level=level))
 
+    def claim(self, vgpu: str, domain: str, domain_uuid: str) -> VgpuInfo:
+        """Keep a vGPU, started if need be, for a libvirt domain; see `ClaimParams`."""
+        params = methods.ClaimParams(vgpu=vgpu, domain=domain, domain_uuid=domain_uuid)
+        return self._vgpu("claim", params)
+
+    def release(self, vgpu: str, domain_uuid: str = "") -> VgpuInfo:
+        """End a claim; see `ReleaseParams`."""
+        return self._vgpu("release", methods.ReleaseParams(vgpu=vgpu, domain_uuid=domain_uuid))
+
     def stats(self, vgpu: str = "") -> Stats:
         """Counters of one vGPU, or of all."""
         return cast("Stats", self.call("stats", methods.StatsParams(vgpu=vgpu)))

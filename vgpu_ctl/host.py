@@ -19,6 +19,7 @@ from vgpu_ctl.admission import check_beside, check_changes, check_known, check_u
 from vgpu_ctl.api.messages import ApiError, ErrorCode
 from vgpu_ctl.api.methods import DefineParams, ModifyParams
 from vgpu_ctl.api.objects import EventKind, GpuInfo, TypeInfo, VgpuInfo, VgpuState
+from vgpu_ctl.claims import Claims
 from vgpu_ctl.config import Config
 from vgpu_ctl.definition import Definition, checked, is_uuid, new_uuid
 from vgpu_ctl.definition_store import DefinitionStore, put_in
@@ -53,6 +54,7 @@ class Host:
         self._definitions = DefinitionStore(paths.definitions)
         self._records = DefinitionStore(paths.active)
         self._lock = threading.RLock()
+        self.claims = Claims(self, self._lock)
         self.types: Mapping[str, VgpuType] = offered_types(config.types)
         self._gpus = {gpu.name: HostedGpu(gpu, present=not gpu.pci) for gpu in config.gpus}
         self._vgpus: dict[str, HostedVgpu] = {}
@@ -447,6 +449,8 @@ class Host:
         elif active.client is not None:
             pid = active.client.pid
             active.client, active.domain = None, ""
+            if active.claim is not None:
+                active.claim.used = True
             self._publish(EventKind.DETACHED, hosted, pid=pid)
 
     def _publish(

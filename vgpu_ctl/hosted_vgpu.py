@@ -13,6 +13,7 @@ from mediator.vgpu.vgpu import Vgpu
 from vgpu_ctl.api.objects import ClientInfo, VgpuInfo, VgpuState
 from vgpu_ctl.definition import Definition
 from vgpu_ctl.logs import escaped
+from vgpu_ctl.migration_guard import guard_path
 
 if TYPE_CHECKING:
     from mediator.vgpu.vgpu_type import VgpuType
@@ -21,6 +22,20 @@ if TYPE_CHECKING:
     from vgpu_ctl.hosted_gpu import Device, HostedGpu
 
 _LONGEST_COMMAND_LINE = 1 << 20
+
+
+@dataclass
+class Claim:
+    """A libvirt domain that a vGPU is kept for; see `vgpu_ctl/claims.py`."""
+
+    domain: str
+    uuid: str
+    since: float
+    """By the clock of `Claims`."""
+    started: bool
+    """The claim has started the vGPU, and its end stops it."""
+    used: bool = False
+    """A client was there for it, and has left."""
 
 
 @dataclass
@@ -35,6 +50,15 @@ class Active:
     thread: threading.Thread
     client: ClientInfo | None = None
     domain: str = ""
+    """Of the client, as its QEMU says."""
+    claim: Claim | None = None
+
+    @property
+    def holder(self) -> str:
+        """The domain that has it, or is going to."""
+        if self.domain or self.claim is None or self.claim.used:
+            return self.domain
+        return self.claim.domain
 
     @property
     def vgpu(self) -> Vgpu | None:
@@ -92,7 +116,8 @@ class HostedVgpu:
             gpu=definition.gpu if active is None else active.gpu.name,
             socket="" if active is None else str(active.socket),
             client=None if active is None else active.client,
-            domain="" if active is None else active.domain,
+            domain="" if active is None else active.holder,
+            guard="" if active is None else str(guard_path(active.socket)),
             error=self.error,
         )
 

@@ -11,6 +11,7 @@ from vgpu_ctl.api.messages import ApiError, ErrorCode
 from vgpu_ctl.config import SocketsConfig, gid_of, uid_of
 from vgpu_ctl.config_file import ConfigError
 from vgpu_ctl.directories import make_passable
+from vgpu_ctl.migration_guard import put_guard
 
 if TYPE_CHECKING:
     from mmio_trap.vfio_user.server import Server
@@ -54,9 +55,10 @@ def socket_owner(sockets: SocketsConfig) -> tuple[int, int] | None:
 
 
 def listen(server: Server, path: Path) -> None:
-    """Have ``server`` create its socket, and the directory it is in. Raises ApiError."""
+    """Have ``server`` create its socket, and what belongs around it. Raises ApiError."""
     try:
         make_passable(path.parent)
+        put_guard(path.parent)
         server.listen()
     except OSError as error:
         hint = _HINTS.get(error.errno or 0, f"look at {path.parent}")

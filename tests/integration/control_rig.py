@@ -146,7 +146,8 @@ class ControlRig:
             for path in directory.rglob("*")
             if not path.is_dir()
         }
-        return found - {"run/lock", "state/lock", "run/control.sock"}
+        always = {"run/lock", "state/lock", "run/control.sock", "run/vgpus/no-migration.vhd"}
+        return found - always
 
     def descriptors(self) -> int:
         return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))

@@ -82,6 +82,22 @@ class ResetParams(VgpuParams, frozen=True, kw_only=True):
     function-level reset, after which a guest needs to probe its GPU anew."""
 
 
+class ClaimParams(VgpuParams, frozen=True, kw_only=True):
+    """Keep a vGPU, started if need be, for a libvirt domain: no other gets it meanwhile. The claim
+    ends with `release`, when the domain's QEMU has left, or 2 minutes later if none comes."""
+
+    domain: str
+    """Name of the domain, 1 to 1024 characters."""
+    domain_uuid: str
+
+
+class ReleaseParams(VgpuParams, frozen=True, kw_only=True):
+    """End a claim; a vGPU that it had started is stopped. No claim is no error."""
+
+    domain_uuid: str = ""
+    """Only if this domain has it; empty: whoever has."""
+
+
 class StatsParams(Params, frozen=True, kw_only=True):
     """Whose counters."""
 
@@ -130,6 +146,8 @@ METHODS: Mapping[str, Method] = {
     "undefine": Method(VgpuParams, None, writes=True),
     "modify": Method(ModifyParams, VgpuInfo, writes=True),
     "reset": Method(ResetParams, VgpuInfo, writes=True),
+    "claim": Method(ClaimParams, VgpuInfo, writes=True),
+    "release": Method(ReleaseParams, VgpuInfo, writes=True),
     "stats": Method(StatsParams, Stats),
     "events": Method(EventsParams, Event, streams=True),
     "trace": Method(TraceParams, TraceChunk, streams=True),

@@ -56,7 +56,9 @@ class VgpuInfo(Object, frozen=True, kw_only=True):
     """Path of its vfio-user socket; empty while there is none."""
     client: ClientInfo | None = None
     domain: str = ""
-    """The libvirt domain that has it, as far as known."""
+    """The libvirt domain that has it or has claimed it, as far as known."""
+    guard: str = ""
+    """A file that keeps a QEMU which has it open from being saved or moved; empty as `socket`."""
     error: str = ""
 
 
@@ -230,6 +232,9 @@ class EventKind(Enum):
     STOPPED = "stopped"
     ATTACHED = "attached"
     DETACHED = "detached"
+    CLAIMED = "claimed"
+    """A libvirt domain is going to use it: ``data.domain``."""
+    RELEASED = "released"
     HANG = "hang"
     RESET = "reset"
     REJECTION = "rejection"

@@ -13,12 +13,14 @@ from mediator.vgpu.trace import Record, Trace
 from vgpu_ctl.api.messages import API_VERSION, ApiError, ErrorCode
 from vgpu_ctl.api.methods import (
     METHODS,
+    ClaimParams,
     CreateParams,
     DefineParams,
     EventsParams,
     ModifyParams,
     NoParams,
     Params,
+    ReleaseParams,
     ResetParams,
     StatsParams,
     StopParams,
@@ -74,6 +76,8 @@ class Service:
             "undefine": self.undefine,
             "modify": self.modify,
             "reset": self.reset,
+            "claim": self.claim,
+            "release": self.release,
             "stats": self.stats,
             "events": self.events,
             "trace": self.trace,
@@ -148,6 +152,14 @@ class Service:
     def reset(self, params: ResetParams) -> VgpuInfo:
         """Reset."""
         return self._host.reset(params.vgpu, params.level)
+
+    def claim(self, params: ClaimParams) -> VgpuInfo:
+        """Claim."""
+        return self._host.claims.claim(params.vgpu, params.domain, params.domain_uuid)
+
+    def release(self, params: ReleaseParams) -> VgpuInfo:
+        """Release."""
+        return self._host.claims.release(params.vgpu, params.domain_uuid)
 
     def stats(self, params: StatsParams) -> Stats:
         """Counters."""

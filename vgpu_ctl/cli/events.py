@@ -59,8 +59,8 @@ def command(
     A line for each event from now on, of one vGPU or of all; with `-o json` an object a line.
 
     \b
-    Kinds: defined undefined modified created started stopped attached detached hang reset
-           rejection error slices gpu-added gpu-removed reloaded dropped
+    Kinds: defined undefined modified created started stopped attached detached claimed released
+           hang reset rejection error slices gpu-added gpu-removed reloaded dropped
     """
     params = EventsParams(vgpu=name, kinds=[EventKind(kind) for kind in kinds])
     seen = 0

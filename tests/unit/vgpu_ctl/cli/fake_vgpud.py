@@ -106,6 +106,8 @@ class FakeHost:
             "undefine": lambda given: self._undefine(given.vgpu),
             "modify": self._modify,
             "reset": self._reset,
+            "claim": self._claim,
+            "release": self._release,
             "stats": lambda _: self.readings.pop(0) if self.readings[1:] else self.readings[0],
             "events": self._events,
             "trace": lambda given: iter(self.chunks) if self.find(given.vgpu) else None,
@@ -153,6 +155,7 @@ class FakeHost:
             state=VgpuState.ACTIVE,
             gpu=vgpu.gpu or "gpu0",
             socket=place,
+            guard="/run/vgpud/no-migration.vhd",
         )
 
     def _stop(self, given: methods.StopParams) -> VgpuInfo:
@@ -198,6 +201,18 @@ class FakeHost:
         vgpu = self.find(given.vgpu)
         self.publish(EventKind.RESET, vgpu, level=given.level)
         return vgpu
+
+    def _claim(self, given: methods.ClaimParams) -> VgpuInfo:
+        vgpu = self.find(given.vgpu)
+        if vgpu.domain not in ("", given.domain):
+            text = f"{vgpu.name} is taken: domain {vgpu.domain!r} has claimed it"
+            raise ApiError(ErrorCode.BUSY, text)
+        if vgpu.state is not VgpuState.ACTIVE:
+            self._start(methods.VgpuParams(vgpu=vgpu.uuid))
+        return self.change(vgpu.uuid, EventKind.CLAIMED, domain=given.domain)
+
+    def _release(self, given: methods.ReleaseParams) -> VgpuInfo:
+        return self.change(given.vgpu, EventKind.RELEASED, domain="")
 
     def _events(self, given: methods.EventsParams) -> Iterator[Event | None]:
         wanted = self.find(given.vgpu).uuid if given.vgpu else None
