@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 
 class Verb(NamedTuple):
-    """One verb: its module has it as ``command``; the help is said again in its docstring."""
+    """One verb: its module has it as ``command``; the help is said again in its docstring.
+
+    A module with a dot is one of another package, by its full name.
+    """
 
     module: str
     help: str
@@ -46,7 +49,8 @@ class LazyGroup(click.Group):
         verb = self.verbs.get(cmd_name)
         if verb is None:
             return None
-        command = importlib.import_module(f"{self._package}.{verb.module}").command
+        module = verb.module if "." in verb.module else f"{self._package}.{verb.module}"
+        command = importlib.import_module(module).command
         assert isinstance(command, click.Command)
         return command
 

@@ -44,6 +44,12 @@ VERBS: Mapping[str, Mapping[str, Verb]] = {
         "assert": Verb("assert_", "Check whether this host matches a file."),
         "export": Verb("export", "Print this host's vGPUs as such a file."),
     },
+    "libvirt": {
+        "install-hooks": Verb(
+            "qemu_hooks.cli.install_hooks",
+            "Have libvirt ask vgpud when a domain with a vGPU starts.",
+        ),
+    },
     "Other": {
         "doctor": Verb("doctor", "Check what a vGPU needs, and say what to do."),
         "completion": Verb("completion", "Print the completion script of a shell."),

@@ -49,6 +49,8 @@ class FakeHost:
         self.chunks: list[TraceChunk] = []
         self.calls: list[tuple[str, Any]] = []
         """Methods that change something, as they were called."""
+        self.directory = "/run/vgpud"
+        """Where sockets are."""
         self.subscriptions = 0
         """How often somebody began to listen to events."""
         self._listeners: list[queue.Queue[Event | None]] = []
@@ -148,14 +150,14 @@ class FakeHost:
         vgpu = self.find(given.vgpu)
         if vgpu.state is VgpuState.ACTIVE:
             raise ApiError(ErrorCode.BUSY, f"{vgpu.name} is active")
-        place = f"/run/vgpud/{vgpu.name}.sock"
+        place = f"{self.directory}/{vgpu.name}.sock"
         return self.change(
             vgpu.uuid,
             EventKind.STARTED,
             state=VgpuState.ACTIVE,
             gpu=vgpu.gpu or "gpu0",
             socket=place,
-            guard="/run/vgpud/no-migration.vhd",
+            guard=f"{self.directory}/no-migration.vhd",
         )
 
     def _stop(self, given: methods.StopParams) -> VgpuInfo:
