@@ -44,3 +44,17 @@ def device_id(name: str) -> str:
 def port_id(name: str) -> str:
     """The id in QEMU of the root port that is there for that device alone."""
     return f"{_PORT_PREFIX}{name}"
+
+
+def guard_argument(path: str) -> dict[str, object]:
+    """A block node that no device has, in a format that QEMU does not migrate.
+
+    QEMU's migration code knows nothing of vfio-user devices and would lose the GPU's state without
+    a word. A node like this has it refuse `migrate`, and with it every form of saving.
+    """
+    return {
+        "driver": "vpc",
+        "node-name": GUARD_NODE,
+        "read-only": True,
+        "file": {"driver": "file", "filename": path, "locking": "off"},
+    }

@@ -10,3 +10,15 @@ class DomainProblem(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+
+
+class DomainMissing(DomainProblem):
+    """There is no such domain, or it has just gone."""
+
+
+class DomainDenied(DomainProblem):
+    """libvirt does not let this user do that."""
+
+
+class DomainTimeout(DomainProblem):
+    """The guest has not done its part in time."""

@@ -24,6 +24,7 @@ from qemu_hooks.domain_facts import (
     VGPUS_TAG,
     DomainVgpu,
     device_id,
+    guard_argument,
     port_id,
 )
 from qemu_hooks.domain_problem import DomainProblem
@@ -93,20 +94,6 @@ def remove(xml: str, name: str) -> Edited:
         changes += _drop_guard(domain)
     _drop_empty(domain)
     return Edited(_text(domain), changes, [])
-
-
-def guard_argument(path: str) -> dict[str, object]:
-    """A block node that no device has, in a format that QEMU does not migrate.
-
-    QEMU's migration code knows nothing of vfio-user devices and would lose the GPU's state without
-    a word. A node like this has it refuse `migrate`, and with it every form of saving.
-    """
-    return {
-        "driver": "vpc",
-        "node-name": GUARD_NODE,
-        "read-only": True,
-        "file": {"driver": "file", "filename": path, "locking": "off"},
-    }
 
 
 # -- adding ---------------------------------------------------------------------------------------

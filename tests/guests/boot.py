@@ -36,11 +36,13 @@ _FIRST_GPU_SLOT = 2
 GPU_ADDRESS = f"0000:00:{_FIRST_GPU_SLOT:02x}.0"
 # Clear of the GPUs' slots.
 _DISK_SLOT, _AGENT_SLOT = 0x10, 0x11
-_KERNEL_ARGUMENTS = (
+KERNEL_ARGUMENTS = (
     # loglevel=5 shows warnings on the console, so that those of the way down are seen too.
     "console=ttyS0 loglevel=5 panic=-1 mitigations=off no_timer_check tsc=reliable audit=0 "
     "random.trust_cpu=on log_buf_len=4M"
 )
+# What the agent powers the guest off at.
+POWER_OFF_REQUEST = b"0 60 " + base64.b64encode(b"busybox poweroff -f") + b"\n"
 # The agent's own time-out ends a command first; this much later the guest counts as stuck.
 _AGENT_MARGIN_SECONDS = 20.0
 
@@ -101,7 +103,7 @@ def command_line(
         *("-display", "none", "-vga", "none"),
         *("-serial", f"file:{console}"),
         *("-kernel", str(images.kernel.image), "-initrd", str(images.kernel.initramfs)),
-        *("-append", f"{_KERNEL_ARGUMENTS} {machine.kernel_arguments}".strip()),
+        *("-append", f"{KERNEL_ARGUMENTS} {machine.kernel_arguments}".strip()),
         "-drive",
         f"file={images.root_image},format=raw,if=none,id=root,read-only=on,cache=unsafe",
         *("-device", f"virtio-blk-pci,drive=root,addr={_DISK_SLOT:#x}"),
@@ -135,6 +137,8 @@ class Guest:
     gpus: Sequence[Path] = ()
     machine: Machine = field(default_factory=Machine)
     boot_seconds: float = 0.0
+    gpu_address: str = GPU_ADDRESS
+    """Where in the guest the first GPU is."""
 
     def __post_init__(self) -> None:
         self._scratch = tempfile.TemporaryDirectory(prefix="vgpud-guest-")
@@ -213,7 +217,7 @@ class Guest:
         Raises GuestFailure if i915 does not drive the first GPU afterwards: modprobe itself is
         content with a probe that failed.
         """
-        bound = f"test -e /sys/bus/pci/drivers/i915/{GPU_ADDRESS}"
+        bound = f"test -e /sys/bus/pci/drivers/i915/{self.gpu_address}"
         result = self.run(f"modprobe i915 {options} && {bound}", timeout)
         if result.status != 0:
             raise GuestFailure(
@@ -235,9 +239,8 @@ class Guest:
         """Power the guest off in order; raises GuestFailure if QEMU has not ended in `timeout`."""
         if self._agent is None or self._process is None:
             raise GuestFailure("the guest is not running")
-        encoded = base64.b64encode(b"busybox poweroff -f").decode()
         with self._broken_channel():
-            self._agent.sendall(f"0 60 {encoded}\n".encode())
+            self._agent.sendall(POWER_OFF_REQUEST)
         try:
             status = self._process.wait(timeout)
         except subprocess.TimeoutExpired:

@@ -77,7 +77,7 @@ class Libvirtd:
     def __init__(self, copy: LibvirtCopy, qemu: Qemu, directory: Path) -> None:
         """``directory`` is short: it holds sockets. Raises SetupError for one that is not."""
         self._copy = copy
-        self._own = directory
+        self.directory = directory
         self.socket = directory / "run/libvirt/libvirt-sock"
         if len(str(self.socket)) > _LONGEST_SOCKET:
             raise SetupError(f"{self.socket} is too long for a socket")
@@ -118,15 +118,15 @@ class Libvirtd:
             enter += ["--user", "--map-root-user"]
         command = [
             *enter,
-            *("sh", "-c", _ENTER, "sh", str(self._own), str(self._copy.shared_files)),
+            *("sh", "-c", _ENTER, "sh", str(self.directory), str(self._copy.shared_files)),
             *self._copy.daemon,
-            *("-f", str(self._own / "libvirtd.conf")),
-            *("--pid-file", str(self._own / "libvirtd.pid")),
+            *("-f", str(self.directory / "libvirtd.conf")),
+            *("--pid-file", str(self.directory / "libvirtd.pid")),
         ]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 command,
-                env={**os.environ, "LIBVIRT_DRIVER_DIR": str(self._own / "drivers")},
+                env={**os.environ, "LIBVIRT_DRIVER_DIR": str(self.directory / "drivers")},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -172,11 +172,11 @@ class Libvirtd:
 
     def domain_log(self, name: str) -> str:
         """What QEMU said, and its command line."""
-        path = self._own / "log/qemu" / f"{name}.log"
+        path = self.directory / "log/qemu" / f"{name}.log"
         return path.read_text(errors="replace") if path.is_file() else ""
 
     def _lay_out(self, qemu: Qemu) -> None:
-        own = self._own
+        own = self.directory
         for name in ("etc/hooks", "run/libvirt", *_STATE):
             (own / name).mkdir(parents=True, exist_ok=True)
         for name in ("etc", *_STATE):

@@ -45,6 +45,9 @@ VERBS: Mapping[str, Mapping[str, Verb]] = {
         "export": Verb("export", "Print this host's vGPUs as such a file."),
     },
     "libvirt": {
+        "attach": Verb("qemu_hooks.cli.attach", "Give a vGPU to a libvirt domain."),
+        "detach": Verb("qemu_hooks.cli.detach", "Take a vGPU from a libvirt domain."),
+        "xml": Verb("qemu_hooks.cli.xml", "Print what a domain's XML needs for a vGPU."),
         "install-hooks": Verb(
             "qemu_hooks.cli.install_hooks",
             "Have libvirt ask vgpud when a domain with a vGPU starts.",

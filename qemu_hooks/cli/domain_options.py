@@ -1,0 +1,84 @@
+"""What the verbs on domains have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import click
+
+from qemu_hooks.domain_facts import DomainVgpu
+from qemu_hooks.domain_problem import DomainDenied, DomainMissing, DomainProblem, DomainTimeout
+from vgpu_ctl.api.objects import VgpuInfo, VgpuState
+from vgpu_ctl.cli import candidates
+from vgpu_ctl.cli.exit_codes import ExitCode
+from vgpu_ctl.cli.failure import Failure
+from vgpu_ctl.cli.options import F
+from vgpu_ctl.client import Client
+
+_CODES: tuple[tuple[type[DomainProblem], ExitCode], ...] = (
+    (DomainMissing, ExitCode.NOT_FOUND),
+    (DomainDenied, ExitCode.PERMISSION),
+    (DomainTimeout, ExitCode.TIMED_OUT),
+)
+
+domain_argument = click.argument("domain", metavar="DOMAIN")
+vgpu_argument = click.argument("name", metavar="NAME", shell_complete=candidates.vgpus)
+uri_option = click.option(
+    "-c",
+    "--connect",
+    "uri",
+    default="qemu:///system",
+    show_default=True,
+    envvar="LIBVIRT_DEFAULT_URI",
+    metavar="URI",
+    help="The libvirt.",
+)
+
+
+def where_options(function: F) -> F:
+    """`--live` and `--config`: as virsh has them; without either, `--config`."""
+    live = click.option("--live", is_flag=True, help="The domain as it runs, until it ends.")
+    config = click.option(
+        "--config", is_flag=True, help="Its definition, from its next start on: the default."
+    )
+    decorated: Callable[[F], F] = live
+    return decorated(config(function))
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """What a domain lacks, as vgpuctl says it. Raises Failure."""
+    try:
+        yield
+    except DomainProblem as problem:
+        code = next((code for kind, code in _CODES if isinstance(problem, kind)), ExitCode.FAILED)
+        raise Failure(code, problem.message, hint=problem.hint) from problem
+
+
+def served(vgpud: Client, name: str) -> VgpuInfo:
+    """The vGPU, started if it is not active: only then it has a socket."""
+    vgpu = vgpud.show(name)
+    if vgpu.state is VgpuState.ACTIVE:
+        return vgpu
+    started = vgpud.start(vgpu.uuid)
+    click.echo(f"started {started.name}", err=True)
+    return started
+
+
+def as_device(vgpu: VgpuInfo) -> DomainVgpu:
+    """As a domain's XML names it."""
+    return DomainVgpu(vgpu.name, vgpu.uuid, vgpu.socket)
+
+
+def reach_of(vgpud: Client, vgpu: VgpuInfo) -> int:
+    """Where guest physical addresses end for it; 0: never."""
+    return next((t.memory_limit_bytes for t in vgpud.types() if t.name == vgpu.type), 0)
+
+
+def say(domain: str, changes: list[str], warnings: list[str] | None = None) -> None:
+    """What was done, on standard error."""
+    for change in changes:
+        click.echo(f"{domain}: {change}", err=True)
+    for warning in warnings or []:
+        click.echo(f"{click.style('warning:', fg='yellow')} {warning}", err=True)
