@@ -35,6 +35,14 @@ def detach(connection: Connection, domain: Any, name: str, *, write: bool) -> Ed
     return edited
 
 
+def prepare(connection: Connection, domain: Any, ports: int) -> Edited:
+    """Have it start with shared memory and so many free ports. Raises DomainProblem."""
+    edited = domain_xml.prepare(connection.persistent_xml(domain), ports)
+    if edited.changes:
+        connection.define(edited.xml)
+    return edited
+
+
 def refuse_second(connection: Connection, domain: Any, vgpu: DomainVgpu) -> None:
     """Raises DomainProblem when another domain's definition has the vGPU."""
     own = domain.UUIDString()

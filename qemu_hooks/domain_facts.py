@@ -26,6 +26,11 @@ GUARD_NODE = "vgpu-cannot-be-saved-or-moved"
 """
 _DEVICE_PREFIX = "vgpud-"
 _PORT_PREFIX = "vgpud-port-"
+_SPARE_PREFIX = "vgpud-spare-"
+ROOM = 256 << 20
+"""Bytes of 64-bit prefetchable memory behind a port of a vGPU: its aperture."""
+REGISTERS_ROOM = 32 << 20
+"""Bytes of other memory: its registers, 16 MiB."""
 
 
 class DomainVgpu(NamedTuple):
@@ -39,6 +44,21 @@ class DomainVgpu(NamedTuple):
 def device_id(name: str) -> str:
     """The id in QEMU of the device for the vGPU ``name``."""
     return f"{_DEVICE_PREFIX}{name}"
+
+
+def spare_port_id(number: int) -> str:
+    """The id of a root port into which a vGPU may be plugged."""
+    return f"{_SPARE_PREFIX}{number}"
+
+
+def is_port_id(identity: str) -> bool:
+    """Whether a root port is one of ours."""
+    return identity.startswith((_PORT_PREFIX, _SPARE_PREFIX))
+
+
+def is_spare_port_id(identity: str) -> bool:
+    """Whether it is there to be plugged into."""
+    return identity.startswith(_SPARE_PREFIX)
 
 
 def port_id(name: str) -> str:

@@ -25,7 +25,9 @@ from qemu_hooks.domain_facts import (
     DomainVgpu,
     device_id,
     guard_argument,
+    is_spare_port_id,
     port_id,
+    spare_port_id,
 )
 from qemu_hooks.domain_problem import DomainProblem
 from qemu_hooks.domain_reading import (
@@ -94,6 +96,34 @@ def remove(xml: str, name: str) -> Edited:
         changes += _drop_guard(domain)
     _drop_empty(domain)
     return Edited(_text(domain), changes, [])
+
+
+def prepare(xml: str, ports: int) -> Edited:
+    """A domain into which ``ports`` vGPUs can be plugged while it runs, besides those it has.
+
+    Raises DomainProblem.
+    """
+    domain = parsed(xml)
+    domain_checks.refuse(domain)
+    board = board_of(domain)
+    wanted = [spare_port_id(number) for number in range(ports)] if board.has_ports else []
+    changes, there = [], set()
+    for option in list(devices(domain)):
+        identity = str(option.object.get("id", ""))
+        if identity in wanted:
+            there.add(identity)
+        elif is_spare_port_id(identity):
+            _drop(option)
+            changes.append(f"root port {identity} is gone")
+    for identity in wanted:
+        if identity not in there:
+            slot = free_slot(domain, board)
+            _append(domain, ["-device", _json(port_arguments(identity, board, slot))])
+            changes.append(f"root port {identity} in slot {slot:#x} of {board.root_bus}")
+    _drop_empty(domain)
+    if ports:
+        changes += domain_checks.share_memory(domain)
+    return Edited(_text(domain), changes, domain_checks.warnings(domain, 0))
 
 
 # -- adding ---------------------------------------------------------------------------------------

@@ -54,7 +54,7 @@ def plug(
     monitor = Monitor(connection, domain)
     if device_id(vgpu.name) in monitor.devices():
         return []
-    place = free_place(live, monitor.buses())
+    place = free_place(live, monitor.port_is_free, monitor.buses())
     before = named_vgpus(live)
     with ExitStack() as undo:
         vgpud.claim(vgpu.uuid, domain.name(), domain.UUIDString())

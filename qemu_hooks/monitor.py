@@ -13,12 +13,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from qemu_hooks.domain_facts import GUARD_NODE
+from qemu_hooks.domain_facts import GUARD_NODE, ROOM
 from qemu_hooks.domain_problem import DomainProblem
 from qemu_hooks.libvirt_connection import Connection
 
 _PERIPHERAL = "/machine/peripheral"
 """Where devices with an id are (QOM path)."""
+_NO_ROOM = (1 << 64) - 1
+"""What a root port has where nobody asked for any."""
 _DEVICE_EVENTS = ("DEVICE_DELETED", "DEVICE_UNPLUG_GUEST_ERROR")
 
 DeviceEvents = queue.Queue[tuple[str, dict[str, Any]]]
@@ -52,6 +54,17 @@ class Monitor:
     def devices(self) -> set[str]:
         """The ids of all devices that have one."""
         return {str(found["name"]) for found in self.execute("qom-list", path=_PERIPHERAL)}
+
+    def port_is_free(self, port: str) -> bool:
+        """Whether there is a root port with that id, room for a vGPU, and nothing in it."""
+        path = f"{_PERIPHERAL}/{port}"
+        try:
+            room = int(self.execute("qom-get", path=path, property="pref64-reserve"))
+            found = self.execute("qom-list", path=f"{path}/{port}")
+        except MonitorRefusal:  # no such port
+            return False
+        empty = not any(each["name"].startswith("child[") for each in found)
+        return empty and ROOM <= room < _NO_ROOM
 
     def buses(self) -> list[dict[str, Any]]:
         """The PCI buses with what is on them."""

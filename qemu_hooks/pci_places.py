@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from qemu_hooks.domain_facts import REGISTERS_ROOM, ROOM
 from qemu_hooks.domain_problem import DomainProblem
 from qemu_hooks.domain_reading import devices
 
@@ -60,13 +61,19 @@ def free_slot(domain: Any, board: Board) -> int:
 
 
 def port_arguments(identity: str, board: Board, slot: int) -> dict[str, object]:
-    """The properties of a root port of our own."""
+    """The properties of a root port of our own.
+
+    The firmware keeps as much address space behind it as a vGPU needs, so that one can be plugged
+    in later: behind other ports are 2 MiB, and guests do not move what is around them.
+    """
     return {
         "driver": "pcie-root-port",
         "id": identity,
         "bus": board.root_bus,
         "addr": f"{slot:#x}",
         "chassis": _FIRST_CHASSIS + slot,
+        "mem-reserve": REGISTERS_ROOM,
+        "pref64-reserve": ROOM,
     }
 
 

@@ -4,6 +4,7 @@ with DomainGuest(images, libvirtd, "web") as guest:    # defined, not started
     guest.start()
 """
 
+import re
 import socket
 import time
 import uuid
@@ -19,6 +20,7 @@ from tests.guests.images import Images
 from tests.guests.libvirtd import Libvirtd
 
 _CONNECT_SECONDS = 20.0
+_PID = re.compile(r"<domstatus [^>]*pid='(\d+)'")
 # As `boot.command_line` has it, in libvirt's words; it does not know the newest name.
 _TCG_CPU = """\
   <cpu mode='custom' match='exact' check='none'>
@@ -43,24 +45,18 @@ class DomainFacts:
     memory: int = 2048
     """MiB."""
     cpus: int = 2
-    shared: bool = False
-    spare_ports: int = 0
-    """Root ports that nothing is in."""
     machine: str = "q35"
 
 
 def domain_xml(images: Images, facts: DomainFacts, emulator: Path, scratch: Path) -> str:
     """The XML of a domain that boots the guest; its console and its agent are in ``scratch``."""
     kvm = images.accelerator == "kvm"
-    backing = "<source type='memfd'/><access mode='shared'/>" if facts.shared else ""
-    ports = "<controller type='pci' model='pcie-root-port'/>" * facts.spare_ports
     arguments = escape(boot.KERNEL_ARGUMENTS)
     return f"""\
 <domain type='{"kvm" if kvm else "qemu"}'>
   <name>{escape(facts.name)}</name>
   <uuid>{uuid.uuid4()}</uuid>
   <memory unit='MiB'>{facts.memory}</memory>
-  <memoryBacking>{backing}</memoryBacking>
   <vcpu>{facts.cpus}</vcpu>
   <os>
     <type arch='x86_64' machine='{facts.machine}'>hvm</type>
@@ -79,7 +75,6 @@ def domain_xml(images: Images, facts: DomainFacts, emulator: Path, scratch: Path
       <target dev='vda' bus='virtio'/>
       <readonly/>
     </disk>
-    {ports}
     <controller type='usb' model='none'/>
     <serial type='file'><source path='{escape(str(scratch / "console"))}'/></serial>
     <channel type='unix'>
@@ -167,4 +162,8 @@ class DomainGuest(Guest):
     @property
     def pid(self) -> int:
         """The process of its QEMU."""
-        return int((self._libvirtd.directory / "run/libvirt/qemu" / f"{self.name}.pid").read_text())
+        status = self._libvirtd.directory / "run/libvirt/qemu" / f"{self.name}.xml"
+        match = _PID.search(status.read_text())
+        if match is None:
+            raise GuestFailure(f"domain {self.name} does not run")
+        return int(match[1])

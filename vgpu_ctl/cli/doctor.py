@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping
 
 import click
@@ -46,6 +47,9 @@ CHECKS: Mapping[str, Callable[[Subject], Outcome]] = {
 }
 """In the order of the output."""
 
+_DOMAIN_CHECKS = "qemu_hooks.domain_findings"
+"""By name, as verbs of that package are: nothing here imports it."""
+
 _COLOURS = {
     Status.OK: "green",
     Status.WARN: "yellow",
@@ -70,32 +74,45 @@ def examine(subject: Subject) -> list[Finding]:
     metavar="PATH",
     help="The QEMU that is going to run the guests.",
 )
+@click.option("--domain", metavar="DOMAIN", help="Check this libvirt domain instead.")
+@click.option(
+    "-c",
+    "--connect",
+    "uri",
+    default="qemu:///system",
+    show_default=True,
+    envvar="LIBVIRT_DEFAULT_URI",
+    metavar="URI",
+    help="The libvirt of --domain.",
+)
 @format_option("table", "json", "yaml", "csv")
-def command(qemu: str, output: str) -> None:
+def command(qemu: str, domain: str | None, uri: str, output: str) -> None:
     """Check what a vGPU needs, and say what to do.
 
+    With --domain: whether a libvirt domain is fit for its vGPUs, and what it must not be asked for.
     Ends with status 1 when a check failed; warnings alone are no failure.
     """
     subject = Subject(socket=socket_path() or control_socket(), qemu=qemu)
-    if output == "table":
-        found = _print_each(subject)
-    else:
+    if domain is None:
         found = examine(subject)
-        if output == "csv":
+    else:
+        found = importlib.import_module(_DOMAIN_CHECKS).examine(domain, uri, subject)
+    match output:
+        case "table":
+            _print_each(found)
+        case "csv":
             click.echo(csv_text(found))
-        else:
+        case _:
             emit_data(found, output)
     if any(finding.status is Status.FAIL for finding in found):
         raise click.exceptions.Exit(ExitCode.FAILED)
 
 
-def _print_each(subject: Subject) -> list[Finding]:
+def _print_each(found: list[Finding]) -> None:
     """For people."""
-    found = examine(subject)
-    width = max(map(len, CHECKS))
+    width = max(len(finding.name) for finding in found)
     for finding in found:
         mark = click.style(finding.status.value.ljust(4), fg=_COLOURS[finding.status], bold=True)
         click.echo(f"{mark}  {finding.name.ljust(width)}  {finding.detail}")
         if finding.advice:
             click.echo(f"{' ' * (width + 8)}{click.style('→', fg='cyan')} {finding.advice}")
-    return found

@@ -47,6 +47,9 @@ VERBS: Mapping[str, Mapping[str, Verb]] = {
     "libvirt": {
         "attach": Verb("qemu_hooks.cli.attach", "Give a vGPU to a libvirt domain."),
         "detach": Verb("qemu_hooks.cli.detach", "Take a vGPU from a libvirt domain."),
+        "prepare": Verb(
+            "qemu_hooks.cli.prepare", "Have vGPUs fit into a libvirt domain while it runs."
+        ),
         "xml": Verb("qemu_hooks.cli.xml", "Print what a domain's XML needs for a vGPU."),
         "install-hooks": Verb(
             "qemu_hooks.cli.install_hooks",

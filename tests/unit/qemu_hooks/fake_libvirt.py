@@ -9,10 +9,8 @@ from uuid import uuid4
 
 from lxml import etree
 
-from qemu_hooks.domain_facts import OWN_NAMESPACE, OWN_PREFIX
+from qemu_hooks.domain_facts import OWN_NAMESPACE, OWN_PREFIX, ROOM
 from qemu_hooks.libvirt_connection import Connection
-
-PORT_CLASS = 0x0604
 
 
 class LibvirtError(Exception):
@@ -58,6 +56,8 @@ class FakeDomain:
         self.metadata: list[str | None] = []
         self.devices: dict[str, dict[str, Any]] = {}
         self.ports: list[str] = []
+        self.room: dict[str, int] = {}
+        """Behind ports, where it is not what a vGPU needs."""
         self.slots: list[int] = []
         self.nodes: dict[str, dict[str, Any]] = {}
         self.failing: dict[str, str] = {}
@@ -107,12 +107,19 @@ class FakeDomain:
         if command in self.failing:
             raise ValueError(self.failing[command])
         match command:
+            case "qom-get":
+                assert arguments["property"] == "pref64-reserve"
+                return self.room.get(arguments["path"].rpartition("/")[2], ROOM)
+            case "qom-list" if arguments["path"].count("/") > 2:
+                port = arguments["path"].rpartition("/")[2]
+                if port not in self.ports:
+                    raise ValueError("Device not found")
+                inside = [d for d in self.devices.values() if d.get("bus") == port]
+                return [{"name": "type"}, *({"name": f"child[{n}]"} for n in range(len(inside)))]
             case "qom-list":
                 return [{"name": name, "type": "child"} for name in self.devices]
             case "query-pci":
-                return [
-                    {"bus": 0, "devices": [*map(self._port, self.ports), *map(_at, self.slots)]}
-                ]
+                return [{"bus": 0, "devices": [{"slot": slot} for slot in self.slots]}]
             case "query-named-block-nodes":
                 return [{"node-name": name} for name in self.nodes]
             case "blockdev-add":
@@ -125,16 +132,6 @@ class FakeDomain:
                 self.on_delete(arguments["id"])
         return {}
 
-    def _port(self, name: str) -> dict[str, Any]:
-        inside = [d for d in self.devices.values() if d.get("bus") == name]
-        bridge = {"bus": {}, **({"devices": inside} if inside else {})}
-        return {
-            "slot": 1,
-            "qdev_id": name,
-            "class_info": {"class": PORT_CLASS},
-            "pci_bridge": bridge,
-        }
-
     def let_go(self, identity: str) -> None:
         """The guest ejects it at once."""
         del self.devices[identity]
@@ -144,10 +141,6 @@ class FakeDomain:
         for wanted, callback in self.listeners.values():
             if wanted == event:
                 callback(None, self, event, 0, 0, json.dumps(data), None)
-
-
-def _at(slot: int) -> dict[str, Any]:
-    return {"slot": slot, "class_info": {"class": 0}}
 
 
 class QemuCalls:

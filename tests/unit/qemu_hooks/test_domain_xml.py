@@ -11,7 +11,7 @@ from lxml import etree
 from qemu_hooks.domain_facts import COMMANDLINE_TAG, GUARD_NODE, DomainVgpu
 from qemu_hooks.domain_problem import DomainProblem
 from qemu_hooks.domain_reading import named_vgpus, options, other_sockets
-from qemu_hooks.domain_xml import add, parsed, remove, vgpus_in
+from qemu_hooks.domain_xml import add, parsed, prepare, remove, vgpus_in
 from tests.unit.qemu_hooks.samples import DB, GUARD, WEB, at, commandline, domain
 
 SHARED = "<memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking>"
@@ -38,6 +38,8 @@ def test_on_q35_it_has_a_port_of_its_own() -> None:
         "bus": "pcie.0",
         "addr": "0x1e",
         "chassis": 158,
+        "mem-reserve": 32 << 20,
+        "pref64-reserve": 256 << 20,
     }
     assert device == {
         "driver": "vfio-user-pci",
@@ -93,6 +95,23 @@ def test_two_of_them() -> None:
     assert none.changes[-1] == "QEMU may save and move it"
     assert parsed(none.xml).find(COMMANDLINE_TAG) is None
     assert parsed(none.xml).find("metadata") is None
+
+
+def test_ports_to_plug_into() -> None:
+    edited = prepare(added(domain()), 2)
+    assert edited.changes == [
+        "root port vgpud-spare-0 in slot 0x1d of pcie.0",
+        "root port vgpud-spare-1 in slot 0x1c of pcie.0",
+    ]
+    assert prepare(edited.xml, 2).changes == []
+    assert prepare(edited.xml, 1).changes == ["root port vgpud-spare-1 is gone"]
+    assert vgpus_in(edited.xml) == [WEB]
+    first = prepare(domain(), 1)
+    assert first.changes[1:] == ["memory is a memfd", "memory is shared"]
+    none = prepare(first.xml, 0)
+    assert none.changes == ["root port vgpud-spare-0 is gone"]
+    assert parsed(none.xml).find(COMMANDLINE_TAG) is None
+    assert prepare(domain(machine="pc"), 1).changes == ["memory is a memfd", "memory is shared"]
 
 
 def test_a_socket_that_moved() -> None:

@@ -109,6 +109,10 @@ def test_no_free_port(guest: FakeDomain, client: Client, vgpud: FakeVgpud) -> No
     guest.ports.remove("pci.9")
     with pytest.raises(DomainProblem, match="no free root port"):
         plugged(guest, client)
+    guest.ports.append("pci.9")
+    guest.room["pci.9"] = (1 << 64) - 1
+    with pytest.raises(DomainProblem, match="no free root port"):
+        plugged(guest, client)
     assert vgpud.find("web").domain == ""
 
 

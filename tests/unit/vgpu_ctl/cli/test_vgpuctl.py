@@ -27,7 +27,7 @@ VERBS = [
     *("create", "define", "start", "stop", "destroy", "undefine", "modify", "reset"),
     *("events", "stats", "top", "trace", "wait"),
     *("apply", "export", "assert", "doctor", "version", "completion"),
-    *("attach", "detach", "xml", "install-hooks"),
+    *("attach", "detach", "prepare", "xml", "install-hooks"),
 ]
 
 
