@@ -27,8 +27,11 @@ GUARD_NODE = "vgpu-cannot-be-saved-or-moved"
 _DEVICE_PREFIX = "vgpud-"
 _PORT_PREFIX = "vgpud-port-"
 _SPARE_PREFIX = "vgpud-spare-"
-ROOM = 256 << 20
-"""Bytes of 64-bit prefetchable memory behind a port of a vGPU: its aperture."""
+ROOM = 512 << 20
+"""Bytes of 64-bit prefetchable memory behind a port of a vGPU.
+
+Twice its aperture: firmware aligns the whole to 2 MiB, and the aperture wants 256 MiB.
+"""
 REGISTERS_ROOM = 32 << 20
 """Bytes of other memory: its registers, 16 MiB."""
 

@@ -25,7 +25,7 @@ from tests.system.test_gpu_work import run_igt
 
 pytestmark = pytest.mark.system
 
-WORK = ("gem_exec_basic@basic", "gem_exec_store@basic", "gem_linear_blits@basic")
+WORK = ("gem_exec_basic@basic", "gem_exec_store@basic", "gem_exec_store@pages")
 MEMORY = 2048
 _GPU = re.compile(r"^(\S+) .*\[8086:5912\]", re.M)
 

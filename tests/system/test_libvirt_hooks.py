@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from qemu_hooks.domain_xml import vgpus_in
+from qemu_hooks.domain_xml import add, vgpus_in
 from tests.guests.domain import DomainFacts, DomainGuest
 from tests.guests.images import images
 from tests.guests.libvirt_copy import find_libvirt
 from tests.guests.libvirtd import Libvirtd, LibvirtdError
+from tests.guests.served import REPOSITORY
 from tests.guests.store import cache_root
 from tests.integration.control_rig import wait_until
 from tests.integration.libvirt_rig import LibvirtRig, libvirt_rig
@@ -81,6 +82,26 @@ def test_a_start_claims_and_the_end_releases(rig: LibvirtRig, web: str, domains:
     kept = rig.libvirtd.virsh("dumpxml", ODD)
     assert vgpus_in(kept) == []
     assert "commandline" not in kept
+
+
+def test_the_example_of_the_document(rig: LibvirtRig, tmp_path: Path) -> None:
+    """libvirt keeps all of it; the accelerator and QEMU are this machine's."""
+    page = (REPOSITORY / "docs/libvirt.md").read_text()
+    xml = page.split("```xml\n")[1].split("```")[0]
+    xml = xml.replace("type='kvm'", "type='qemu'").replace("<cpu mode='host-passthrough'/>", "")
+    xml = xml.replace("/usr/bin/qemu-system-x86_64", str(rig.libvirtd.emulator))
+    path = tmp_path / "example.xml"
+    path.write_text(xml)
+    rig.libvirtd.virsh("define", "--validate", str(path))
+    try:
+        kept = rig.libvirtd.virsh("dumpxml", "mydomain")
+        example = vgpus_in(xml)
+        assert example[0].socket == "/run/vgpud/vgpus/web.sock"
+        assert vgpus_in(kept) == example
+        guard = "/run/vgpud/vgpus/no-migration.vhd"
+        assert add(kept, example[0], guard).changes == []
+    finally:
+        rig.libvirtd.virsh("undefine", "mydomain")
 
 
 def test_a_vgpu_that_is_taken(rig: LibvirtRig, web: str, domains: ExitStack) -> None:

@@ -39,7 +39,7 @@ def test_on_q35_it_has_a_port_of_its_own() -> None:
         "addr": "0x1e",
         "chassis": 158,
         "mem-reserve": 32 << 20,
-        "pref64-reserve": 256 << 20,
+        "pref64-reserve": 512 << 20,
     }
     assert device == {
         "driver": "vfio-user-pci",
