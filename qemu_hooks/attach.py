@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from qemu_hooks import domain_xml
+from qemu_hooks import domain_checks, domain_xml
 from qemu_hooks.domain_facts import DomainVgpu
 from qemu_hooks.domain_problem import DomainProblem
 from qemu_hooks.domain_reading import named_vgpus
@@ -41,6 +41,12 @@ def prepare(connection: Connection, domain: Any, ports: int) -> Edited:
     if edited.changes:
         connection.define(edited.xml)
     return edited
+
+
+def refuse_unfit(connection: Connection, domain: Any, *, live: bool) -> None:
+    """Raises DomainProblem for a domain that can have no vGPU, before anything is done for it."""
+    xml = connection.live_xml(domain) if live else connection.persistent_xml(domain)
+    domain_checks.refuse(domain_xml.parsed(xml))
 
 
 def refuse_second(connection: Connection, domain: Any, vgpu: DomainVgpu) -> None:

@@ -41,6 +41,7 @@ def command(domain: str, name: str, live: bool, config: bool, dry_run: bool, uri
 
         with connected(uri) as libvirt:
             found = libvirt.domain(domain)
+            attach.refuse_unfit(libvirt, found, live=live)
             vgpu = served(vgpud, name)
             if config or not live:
                 edited = attach.attach(

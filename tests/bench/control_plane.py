@@ -1,8 +1,8 @@
 """What it costs to look: `vgpuctl list`, a scrape, with 32 vGPUs defined and 16 of them active.
 
 One `vgpud run` with clients on four of its vGPUs, two of which work. Times are of the machine that
-runs this; beside them stands what they are measured against: a bare `python -c pass` for the
-program's start, and the same exposition by prometheus-client's own writer.
+runs this; beside them stands what they are measured against: a bare `python -c pass` for the start
+of programs, libvirt's hook among them, and the same exposition by prometheus-client's own writer.
 
     python -m tests.bench.control_plane
 """
@@ -138,7 +138,11 @@ def measure() -> dict[str, dict[str, float]]:
 
         def program(*command: str | Path) -> Callable[[], object]:
             return lambda: subprocess.run(
-                command, env=environment, stdout=subprocess.DEVNULL, check=True
+                command,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                check=True,
             )
 
         url = client.version().metrics
@@ -146,6 +150,10 @@ def measure() -> dict[str, dict[str, float]]:
         rows = {
             "python -c pass": _milliseconds(program(sys.executable, "-c", "pass"), PROGRAM_RUNS),
             "vgpuctl list": _milliseconds(program(_PROGRAMS / "vgpuctl", "list"), PROGRAM_RUNS),
+            "vgpu-libvirt-hook, no vGPU": _milliseconds(
+                program(_PROGRAMS / "vgpu-libvirt-hook", "guest", "prepare", "begin", "-"),
+                PROGRAM_RUNS,
+            ),
             "API list": _milliseconds(client.vgpus, SCRAPES),
             "API stats": _milliseconds(client.stats, SCRAPES),
             "scrape, nothing works": _milliseconds(lambda: _scrape(url), SCRAPES, KEPT_SECONDS),

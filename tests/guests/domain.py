@@ -159,6 +159,10 @@ class DomainGuest(Guest):
             self._agent.close()
             self._agent = None
 
+    def _failure(self, what: str) -> GuestFailure:
+        said = self._libvirtd.domain_log(self.name)[-2000:]
+        return GuestFailure(f"{what}\n{said}\nend of the console:\n{self.console()[-3000:]}")
+
     @property
     def pid(self) -> int:
         """The process of its QEMU."""
