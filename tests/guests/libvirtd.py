@@ -5,7 +5,7 @@
 
 /etc/libvirt, /run, /var/lib/libvirt and the like are directories below ``directory`` for it and
 its QEMUs; nothing of the machine is changed, and a libvirt of the machine is not in the way. It
-needs root, or user namespaces, for the mounts.
+needs root: for the mounts, and since libvirtd gives its QEMUs groups.
 """
 
 import os
@@ -13,7 +13,6 @@ import shlex
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -45,6 +44,7 @@ auth_unix_ro = "none"
 unix_sock_rw_perms = "0700"
 log_outputs = "3:stderr"
 """
+_UNSHARE = ("unshare", "--mount")
 _ACCOUNTS = {
     "passwd": "libvirt-qemu:x:64055:64055::/var/lib/libvirt:/usr/sbin/nologin",
     "group": "libvirt-qemu:x:64055:",
@@ -113,11 +113,8 @@ class Libvirtd:
     def start(self) -> None:
         """Start it and wait until it answers. Raises LibvirtdError."""
         self.socket.unlink(missing_ok=True)
-        enter = ["unshare", "--mount"]
-        if os.geteuid() != 0:
-            enter += ["--user", "--map-root-user"]
         command = [
-            *enter,
+            *_UNSHARE,
             *("sh", "-c", _ENTER, "sh", str(self.directory), str(self._copy.shared_files)),
             *self._copy.daemon,
             *("-f", str(self.directory / "libvirtd.conf")),
@@ -212,8 +209,9 @@ class Libvirtd:
 
 def can_run() -> str:
     """Why a private libvirtd cannot run here; empty: it can."""
-    enter = ["unshare", "--mount"] + ([] if os.geteuid() == 0 else ["--user", "--map-root-user"])
-    probe: Sequence[str] = [*enter, "sh", "-c", "mount --make-rprivate /"]
+    if os.geteuid() != 0:
+        return "it needs root, for mounts in a namespace of its own"
+    probe = [*_UNSHARE, "sh", "-c", "mount --make-rprivate /"]
     try:
         done = subprocess.run(probe, capture_output=True, text=True, check=False)
     except OSError as error:
