@@ -29,7 +29,7 @@ COLUMNS: tuple[Column[VgpuInfo], ...] = (
     Column("START", lambda vgpu: "auto" if vgpu.autostart else "manual", wide=True),
     Column("KEPT", lambda vgpu: "yes" if vgpu.persistent else "transient", wide=True),
     Column("CLIENT", lambda vgpu: client_text(vgpu.client)),
-    Column("DOMAIN", lambda vgpu: vgpu.domain, wide=True),
+    Column("DOMAIN", lambda vgpu: vgpu.domain),
     Column("SOCKET", lambda vgpu: vgpu.socket, wide=True),
     Column("ERROR", lambda vgpu: vgpu.error, wide=True, colour=lambda _: "red"),
 )

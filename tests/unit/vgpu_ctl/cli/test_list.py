@@ -19,7 +19,7 @@ from vgpu_ctl.api.objects import VgpuInfo, VgpuState
 @pytest.fixture
 def three(vgpud: FakeVgpud) -> FakeVgpud:
     """One that is used, one that waits, one that is broken."""
-    vgpud.add(samples.vgpu("web", 1, active=True, weight=200, cap=0.5))
+    vgpud.add(samples.vgpu("web", 1, active=True, weight=200, cap=0.5, domain="shop"))
     vgpud.client("web")
     vgpud.add(samples.vgpu("db", 2, autostart=True))
     vgpud.add(samples.vgpu("old", 3, state=VgpuState.ERROR, error="gpu0 is gone"))
@@ -28,10 +28,10 @@ def three(vgpud: FakeVgpud) -> FakeVgpud:
 
 def test_table(three: FakeVgpud, vgpuctl: Vgpuctl) -> None:
     assert vgpuctl("list").out == (
-        "NAME  TYPE  STATE    GPU   WEIGHT     CAP  CLIENT\n"
-        "db    V9_4  defined  -          4       -  -\n"
-        "old   V9_4  error    -          4       -  -\n"
-        "web   V9_4  active   gpu0     200  50.0 %  qemu-system-x86 (4711)\n"
+        "NAME  TYPE  STATE    GPU   WEIGHT     CAP  CLIENT                  DOMAIN\n"
+        "db    V9_4  defined  -          4       -  -                       -\n"
+        "old   V9_4  error    -          4       -  -                       -\n"
+        "web   V9_4  active   gpu0     200  50.0 %  qemu-system-x86 (4711)  shop\n"
     )
 
 
@@ -90,6 +90,7 @@ def test_show(three: FakeVgpud, vgpuctl: Vgpuctl) -> None:
         "start   manual\n"
         "kept    yes\n"
         "client  qemu-system-x86 (4711)\n"
+        "domain  shop\n"
         "socket  /run/vgpud/web.sock\n"
     )
     assert vgpuctl("show", samples.uuid(2), "-o", "name").out == "db\n"
