@@ -171,7 +171,7 @@ _VIRTUAL_WRITE = COMMAND_STORED | set(SWITCHED)
 def register_name(offset: int) -> str:
     """What logs and traces call the register at BAR0 ``offset``."""
     row = REGISTER_MAP.by_offset.get(offset & ~3)
-    return f"{row.name} ({offset:#x})" if row is not None else f"unknown register {offset:#x}"
+    return row.name if row is not None else f"unknown register {offset:#x}"
 
 
 def command_read(vgpu: Vgpu, offset: int) -> tuple[RegisterUse, int]:

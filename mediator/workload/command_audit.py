@@ -189,12 +189,18 @@ def _merged(stream: Stream, operand: int, value: int, disables: int) -> int:
     return (value & ~kept) | (old & kept)
 
 
+def _named(operand: int) -> str:
+    """The register that a command's operand means: name and offset."""
+    offset = operand & REGISTER_MASK
+    return f"{register_name(offset)} at {offset:#x}"
+
+
 def _drop_write(stream: Stream, at: int, operand: int) -> None:
-    stream.drop(Reason.REGISTER, at, f"writes {register_name(operand & REGISTER_MASK)}")
+    stream.drop(Reason.REGISTER, at, f"writes {_named(operand)}")
 
 
 def _drop_read(stream: Stream, at: int, operand: int) -> None:
-    stream.drop(Reason.REGISTER, at, f"reads {register_name(operand & REGISTER_MASK)}")
+    stream.drop(Reason.REGISTER, at, f"reads {_named(operand)}")
 
 
 def _store_register(stream: Stream, at: int, length: int) -> bool | None:
