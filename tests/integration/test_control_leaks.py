@@ -34,7 +34,7 @@ FEW = 100
 """Cycles with which the allocator's steps hide a leak."""
 NOISE = 24 << 20
 """Bytes of all steps together."""
-CALLS = 400
+CALLS = 2000
 """Of the busy drivers in one request: it takes longer than a slice."""
 TYPES = ("V9_16", "V9_4", "private", "passthrough")
 TWO_GPUS = (

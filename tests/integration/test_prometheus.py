@@ -41,7 +41,7 @@ from vgpu_ctl.exporter.http import METRICS, MetricsServer, open_listener
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 BUSY = ("web", "db")
-CALLS = 400
+CALLS = 2000
 """Of the busy drivers in one request: it takes longer than a slice."""
 WORK_SECONDS = 3600.0
 """They are ended before."""
