@@ -61,7 +61,7 @@ def test_the_quick_start_word_for_word(terminal: Terminal) -> None:
     for line in start:
         printed[line] = terminal.type("first", line, 300.0)
         if line.endswith("&"):
-            terminal.wait_for("first", r"^ready /.*control\.sock$", 30.0)
+            terminal.wait_for("first", r"ready /.*control\.sock$", 30.0)
     shown = terminal.screen("first")
     assert re.search(r"^V9_4 +ballooned +64 MiB +448 MiB +32 +4 +4$", shown, re.M), shown
     assert re.search(r"^socket +/.*web\.sock$", shown, re.M), shown
