@@ -294,8 +294,8 @@ def test_a_trace_tells_what_happened(made: Rig, guest: Guest) -> None:
     ends, records = vgpu.clock(), trace.take()
     for record in records:
         assert record.duration_ns >= 0 or record.duration_ns == INSTANT
-        assert began <= record.start_ns <= ends or record.track == "slices"
-        assert record.start_ns + max(record.duration_ns, 0) <= ends
+        # What was under way when the trace began is in it whole: a slice, a trap of another thread.
+        assert began <= record.start_ns + max(record.duration_ns, 0) <= ends
     tracks = {record.track for record in records}
     assert {"traps", "interrupts", "slices", "rcs0", "rcs0 busy", "bcs0", "bcs0 busy"} <= tracks
     names = [record.name for record in records if record.track == "traps"]
