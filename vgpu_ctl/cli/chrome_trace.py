@@ -2,7 +2,7 @@
 
 One process stands for the vGPU, one thread for each track. Both programs want what is on one thread
 to nest, and requests of an engine overlap: those that do go to further threads of the same track.
-Times are microseconds since the first record.
+Times are microseconds of the host's monotonic clock, so that traces of several vGPUs fit together.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ class ChromeTrace:
         """By track and lane."""
         self._lanes: dict[str, list[tuple[int, int]]] = {}
         """By track: from when to when there are records on each lane, in ns."""
-        self._first_ns: int | None = None
         self._begun = False
 
     def head(self) -> bytes:
@@ -60,14 +59,12 @@ class ChromeTrace:
         if thread is None:
             thread = self._threads[place] = len(self._threads) + 1
             yield from _thread(thread, *place)
-        if self._first_ns is None:
-            self._first_ns = record.start_ns
         self.records += 1
-        event = {
+        event: dict[str, Any] = {
             "name": record.name,
             "pid": _PROCESS,
             "tid": thread,
-            "ts": (record.start_ns - self._first_ns) / 1000,
+            "ts": record.start_ns / 1000,
         }
         if record.detail:
             event["args"] = {"detail": record.detail}

@@ -63,13 +63,17 @@ def test_the_file(web: FakeVgpud, vgpuctl: Vgpuctl, tmp_path: Path) -> None:
         "ph": "X",
         "pid": 1,
         "tid": threads["traps"],
-        "ts": 0.0,
+        "ts": 5_000_000.0,
         "dur": 12.5,
         "args": {"detail": "write 0x1"},
     }
-    assert (request["ts"], request["dur"], request["tid"]) == (10.0, 2000.0, threads["rcs0"])
-    assert (interrupt["ph"], interrupt["s"], interrupt["ts"]) == ("i", "t", 2020.0)
-    assert early["ts"] == -1.0
+    assert (request["ts"], request["dur"], request["tid"]) == (
+        5_000_010.0,
+        2000.0,
+        threads["rcs0"],
+    )
+    assert (interrupt["ph"], interrupt["s"], interrupt["ts"]) == ("i", "t", 5_002_020.0)
+    assert early["ts"] == 4_999_999.0
 
 
 def test_standard_output(web: FakeVgpud, vgpuctl: Vgpuctl) -> None:
