@@ -13,7 +13,16 @@ from tests.gpu_driver import ENGINE_BASES, MI_BATCH_BUFFER_END, MI_NOOP, Context
 from tests.gpu_driver.commands import ILLEGAL, batch_start, semaphore_wait, store_dword
 from tests.gpu_driver.driver import FAULT
 from tests.integration.mode_cases import cases, few
-from tests.integration.vgpu_rig import DIRECT, NATIVE, PAIR, Guest, Mode, Rig, rig
+from tests.integration.vgpu_rig import (
+    DIRECT,
+    NATIVE,
+    PAIR,
+    SHORT_WATCHDOG_NS,
+    Guest,
+    Mode,
+    Rig,
+    rig,
+)
 from tests.integration.vgpu_worker import neighbour
 
 ENGINES = list(ENGINE_BASES)
@@ -153,7 +162,7 @@ def test_reset_and_on(guest: Guest, hang: Hang, engine: str) -> None:
 
 @pytest.fixture(params=cases(PAIR, quick=[DIRECT]), ids=str)
 def shared(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rig]:
-    with rig(tmp_path, request.param, 2) as made:
+    with rig(tmp_path, request.param, 2, watchdog_ns=SHORT_WATCHDOG_NS) as made:
         yield made
 
 

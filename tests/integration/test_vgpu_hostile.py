@@ -31,7 +31,16 @@ from tests.gpu_driver import (
 from tests.gpu_driver.commands import batch_start, semaphore_wait, store_dword
 from tests.integration.mode_cases import cases
 from tests.integration.test_softgpu_hostile import ENDLESS, TRICKS
-from tests.integration.vgpu_rig import PAIR, RAM_SIZE, SHADOW, Guest, Mode, Rig, rig
+from tests.integration.vgpu_rig import (
+    PAIR,
+    RAM_SIZE,
+    SHADOW,
+    SHORT_WATCHDOG_NS,
+    Guest,
+    Mode,
+    Rig,
+    rig,
+)
 from tests.integration.vgpu_worker import Neighbour, neighbour
 
 ENGINES = list(ENGINE_BASES)
@@ -43,7 +52,7 @@ GDRST, ELSP = 0x941C, 0x230
 @pytest.fixture(params=cases(PAIR, quick=[SHADOW]), ids=str)
 def shared(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rig]:
     mode: Mode = request.param
-    with rig(tmp_path, mode, 2) as made:
+    with rig(tmp_path, mode, 2, watchdog_ns=SHORT_WATCHDOG_NS) as made:
         yield made
 
 
