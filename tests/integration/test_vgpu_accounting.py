@@ -27,8 +27,6 @@ ENGINES = list(ENGINE_BASES)
 BATCH = 0x10_0000
 TIMESTAMP = 0x2358
 SPIN_S = 0.3
-NEAR = 0.25
-"""Parts by which times may differ on a machine with other work."""
 
 
 class Told(VgpuObserver):
@@ -221,6 +219,26 @@ def test_a_list_for_which_there_is_no_room_is_no_request(made: Rig, guest: Guest
 # -- time ------------------------------------------------------------------------------------------
 
 
+class Since:
+    """What a counter of time has gone on by; and what it should, if it runs all the time.
+
+    The second is between two bounds: this thread may stand still between two looks at a clock.
+    """
+
+    def __init__(self, read: Callable[[], int]) -> None:
+        self._read = read
+        self._earliest = time.monotonic_ns()
+        self._before = read()
+        self._latest = time.monotonic_ns()
+
+    def check(self) -> None:
+        """It has gone on all the time."""
+        earliest = time.monotonic_ns()
+        used = self._read() - self._before
+        latest = time.monotonic_ns()
+        assert earliest - self._latest <= used <= latest - self._earliest
+
+
 def test_an_engine_is_busy_as_long_as_it_spins(made: Rig, guest: Guest) -> None:
     assert made.mediation is not None
     vgpu, dispatcher = made.vgpu(0), made.mediation.dispatcher
@@ -228,20 +246,18 @@ def test_an_engine_is_busy_as_long_as_it_spins(made: Rig, guest: Guest) -> None:
     idle = {name: dispatcher.world.busy_ns(vgpu, name) for name in ENGINES}
     request = guest.driver.run(context, batch_start(BATCH))
     until(lambda: dispatcher.world.ports["rcs0"].has_guest)
-    began, before = time.monotonic_ns(), dispatcher.world.busy_ns(vgpu, "rcs0")
-    gpu, anybody = dispatcher.gpu_ns(vgpu), dispatcher.busy_ns()
-    seen = [before]
+    began, seen = time.monotonic_ns(), [dispatcher.world.busy_ns(vgpu, "rcs0")]
+    counters = [
+        Since(lambda: dispatcher.world.busy_ns(vgpu, "rcs0")),
+        Since(lambda: dispatcher.gpu_ns(vgpu)),
+        Since(dispatcher.busy_ns),
+    ]
     while time.monotonic_ns() - began < SPIN_S * 1e9:
         time.sleep(0.005)
         seen.append(dispatcher.world.busy_ns(vgpu, "rcs0"))
-    wall = time.monotonic_ns() - began
     assert seen == sorted(seen)
-    for used in (
-        dispatcher.world.busy_ns(vgpu, "rcs0") - before,
-        dispatcher.gpu_ns(vgpu) - gpu,
-        dispatcher.busy_ns() - anybody,
-    ):
-        assert used == pytest.approx(wall, rel=NEAR)
+    for counter in counters:
+        counter.check()
     let_go()
     guest.driver.wait(request)
     guest.driver.wait_idle()
@@ -255,7 +271,7 @@ def test_an_engine_is_busy_as_long_as_it_spins(made: Rig, guest: Guest) -> None:
 def test_two_that_spin_share_the_engines_time(made: Rig, guest: Guest) -> None:
     """The sum over vGPUs is what the GPU's own counter says, and not more than the wall time."""
     assert made.mediation is not None
-    world = made.mediation.dispatcher.world
+    world, vgpus = made.mediation.dispatcher.world, made.mediation.vgpus
     with made.guest(1) as other:
         spinning = [spinner(each, "rcs0") for each in (guest, other)]
         began = time.monotonic_ns()
@@ -263,7 +279,13 @@ def test_two_that_spin_share_the_engines_time(made: Rig, guest: Guest) -> None:
             each.driver.run(context, batch_start(BATCH))
             for each, (context, _) in zip((guest, other), spinning, strict=True)
         ]
-        time.sleep(SPIN_S)
+
+        def had_a_share() -> bool:
+            """Soon: a turn in which the machine stands still is made up for by those after it."""
+            wall = time.monotonic_ns() - began
+            return min(world.busy_ns(vgpu, "rcs0") for vgpu in vgpus) > 0.1 * wall > 0.1e9 * SPIN_S
+
+        until(had_a_share)
         for _, let_go in spinning:
             let_go()
         for each, request in zip((guest, other), requests, strict=True):
@@ -271,10 +293,9 @@ def test_two_that_spin_share_the_engines_time(made: Rig, guest: Guest) -> None:
             each.driver.wait_idle()
         until(lambda: not world.has_guest)
         wall = time.monotonic_ns() - began
-        each_one = [made.vgpu(n).counters.engines["rcs0"].busy_ns for n in range(2)]
-        assert sum(each_one) == world.engine_ns("rcs0") <= wall
-        assert min(each_one) > 0.05 * wall
-        assert sum(made.vgpu(n).counters.gpu_ns for n in range(2)) <= wall
+        busy = sum(vgpu.counters.engines["rcs0"].busy_ns for vgpu in vgpus)
+        assert busy == world.engine_ns("rcs0") <= wall
+        assert sum(vgpu.counters.gpu_ns for vgpu in vgpus) <= wall
 
 
 # -- traces ----------------------------------------------------------------------------------------
