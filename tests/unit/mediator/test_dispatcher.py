@@ -22,7 +22,13 @@ from tests.gpu_driver.commands import (
     store_dword,
     store_register,
 )
-from tests.unit.mediator.dispatcher_bench import BATCH, CONTEXT_SWITCH, Bench, running
+from tests.unit.mediator.dispatcher_bench import (
+    BATCH,
+    CONTEXT_SWITCH,
+    PATIENCE_S,
+    Bench,
+    running,
+)
 
 RING_SIZE = RING_PAGES * PAGE
 CS_DEBUG_MODE1 = 0x20EC
@@ -169,7 +175,7 @@ def test_an_interrupt_is_not_lost_when_a_trap_thread_is_faster(bench: Bench) -> 
     assert dispatcher.lock is door.real
     bench.hardware_does(lambda: bench.hardware.engines["rcs0"].context is not None)
     ends = [bench.host.gpu.interrupt_fd, dispatcher._wake_fd]
-    ready, _, _ = select.select(ends, [], [], 1.0)
+    ready, _, _ = select.select(ends, [], [], PATIENCE_S)
     assert ready or bench.port("rcs0").has_guest, "nobody wakes the dispatcher"
 
 
@@ -317,6 +323,7 @@ def test_a_guest_that_stands_does_not_keep_the_dispatcher_busy(bench: Bench) -> 
     bench.hardware_does(lambda: bench.hardware.engines["vcs0"].context is not None)
     bench.turn()
     bench.a.vgpu.engines["vcs0"].state.hung = "as if it were hung too"
+    bench.hold_clock()
     bench.skip_ns += 10 * bench.dispatcher.world._patience_ns
     bench.turn()
     assert bench.dispatcher._patience_ms() > 1
