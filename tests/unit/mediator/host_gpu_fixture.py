@@ -45,12 +45,16 @@ class Events:
         while (event, identity) not in self.seen:
             ready = select.select([self.host.gpu.interrupt_fd], [], [], patience)[0]
             assert ready, f"no event {event:#x} of {identity:#x} among {self.seen}"
-            for name, bits in self.host.take_interrupts().items():
-                if name == self.engine.facts.name:
-                    self.interrupts |= bits
-                else:
-                    self.others.add(name)
-            self.seen += self.engine.events()
+            self._take()
+        self._take()  # interrupts that came before the event, and after the others were taken
+
+    def _take(self) -> None:
+        for name, bits in self.host.take_interrupts().items():
+            if name == self.engine.facts.name:
+                self.interrupts |= bits
+            else:
+                self.others.add(name)
+        self.seen += self.engine.events()
 
 
 class HostBench:

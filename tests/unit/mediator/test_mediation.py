@@ -174,6 +174,7 @@ def test_what_makes_no_sense_is_refused_and_takes_nothing(
 
 def test_nothing_is_kept_of_a_vgpu_for_which_descriptors_are_short(empty: Mediation) -> None:
     """Wherever they run out: descriptors, mappings and parts are as before."""
+    gc.collect()  # what tests before this one have left
     before, refused, made = resources(), 0, None
     while made is None:
         with descriptors_left(refused), suppress(OSError):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import threading
 from errno import EINVAL
-from pathlib import Path
 
 import pytest
 
 from mmio_trap.irq import INTX, MSI, Interrupts
+from tests.unit.mmio_trap.guest_file import open_fds
 
 
 def test_line_without_anything_connected() -> None:
@@ -23,7 +23,7 @@ def test_line_without_anything_connected() -> None:
 
 
 def test_close_releases_every_descriptor() -> None:
-    before = sum(1 for _ in Path("/proc/self/fd").iterdir())
+    before = open_fds()
     interrupts = Interrupts((1, 2, 0, 0, 0))
     eventfd = os.eventfd(0)
     interrupts.set_triggers(INTX, 0, [eventfd])
@@ -33,11 +33,11 @@ def test_close_releases_every_descriptor() -> None:
     os.close(eventfd)
     interrupts.close()
     interrupts.close()
-    assert sum(1 for _ in Path("/proc/self/fd").iterdir()) == before
+    assert open_fds() == before
 
 
 def test_refused_eventfds_change_nothing() -> None:
-    before = sum(1 for _ in Path("/proc/self/fd").iterdir())
+    before = open_fds()
     interrupts = Interrupts((1, 2, 0, 0, 0))
     eventfd = os.eventfd(0)
     reader, writer = os.pipe()
@@ -49,7 +49,7 @@ def test_refused_eventfds_change_nothing() -> None:
         interrupts.set_unmask_eventfd(reader)
     for fd in (eventfd, reader, writer):
         os.close(fd)
-    assert sum(1 for _ in Path("/proc/self/fd").iterdir()) == before
+    assert open_fds() == before
 
 
 def test_gaps_between_eventfds() -> None:
