@@ -54,7 +54,7 @@ def host(tmp_path: Path) -> Iterator[Host]:
 
 
 def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -72,6 +72,7 @@ def qemu(host: Host, domain: str) -> Iterator[None]:
         yield
         process.kill()
     until(lambda: host.find("web").info().client is None)
+    until(lambda: host.find("web").info().domain == "")
 
 
 def refused(host: Host, domain: str, uuid: str) -> str:

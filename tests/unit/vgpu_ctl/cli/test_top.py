@@ -113,7 +113,8 @@ def test_the_view(vgpud: FakeVgpud, tmp_path: Path) -> None:
             assert "gpu0" in text_of("#gpus")
             assert "by share" in text_of("#status")
             await pilot.press("s")
-            assert first_names() == ["broken", "db", "idle", "off", "web"]
+            by_name = ["broken", "db", "idle", "off", "web"]
+            await until(pilot, lambda: first_names() == by_name)
             assert "by name" in text_of("#status")
             vgpud.stop()
             await until(pilot, lambda: "does not answer" in text_of("#status"))

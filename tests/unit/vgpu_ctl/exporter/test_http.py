@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
@@ -10,8 +11,8 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
-from http.client import HTTPConnection, HTTPResponse
+from contextlib import ExitStack, closing, contextmanager, suppress
+from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ from vgpu_ctl.exporter.request_head import LONGEST
 
 BODY = b"vgpud_gpu_up 1\n" * 50_000
 """More than the buffers of a socket hold."""
-WAIT_SECONDS = 10.0
+WAIT_SECONDS = 30.0
 SOON = 0.2
 """Seconds that a request may take where a test waits for its end."""
 
@@ -84,6 +85,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 def descriptors() -> int:
     """How many this process has open."""
+    gc.collect()
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
@@ -164,6 +166,7 @@ def test_noise_never_stops_it(address: tuple[str, int], caplog: pytest.LogCaptur
     for _ in range(60):
         with connect(address) as client:
             client.sendall(noise.randbytes(noise.randrange(300)) + b"\r\n\r\n")
+    until(lambda: not threads("process_request"))
     assert ask(address, "GET", "/metrics")[1] == BODY
     assert [record for record in caplog.records if record.levelno > logging.DEBUG] == []
 
@@ -186,7 +189,15 @@ def test_who_stalls_or_drips_is_cut_off() -> None:
         with connect(address) as dripping:
             until(lambda: not drip(dripping))
         assert everything(silent) == b""
-        assert ask(address, "GET", "/healthz")[0].status == 200
+        until(lambda: is_served(address))
+
+
+def is_served(address: tuple[str, int]) -> bool:
+    """Whether a client is answered: on a busy machine it may be late, or find no place yet."""
+    try:
+        return ask(address, "GET", "/healthz")[0].status == 200
+    except (ConnectionError, HTTPException):
+        return False
 
 
 def drip(client: socket.socket) -> bool:
@@ -199,11 +210,25 @@ def drip(client: socket.socket) -> bool:
 
 
 def test_who_does_not_read_is_cut_off() -> None:
-    with serving(lambda: BODY * 20, request_seconds=SOON) as address, connect(address) as client:
-        client.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
-        until(lambda: bool(threads("process_request")))
+    answering = threading.Event()
+
+    def text() -> bytes:
+        answering.set()
+        return BODY * 20
+
+    with serving(text, request_seconds=SOON) as address, ExitStack() as stack:
+        clients = []
+
+        def ask_and_be_answered() -> bool:
+            """Who asks late, on a busy machine, is cut off before it is answered: once more."""
+            clients.append(stack.enter_context(connect(address)))
+            with suppress(OSError):
+                clients[-1].sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+            return answering.wait(2 * SOON)
+
+        until(ask_and_be_answered)
         until(lambda: not threads("process_request"))
-        assert len(everything(client)) < len(BODY * 20)
+        assert all(len(everything(client)) < len(BODY * 20) for client in clients)
 
 
 def threads(name: str) -> list[threading.Thread]:
@@ -220,7 +245,7 @@ def test_a_flood_gets_no_more_threads_than_there_are_places() -> None:
         assert len(threads("process_request")) <= MOST_CONNECTIONS
         for client in clients:
             client.close()
-        until(lambda: ask(address, "GET", "/healthz")[0].status == 200)
+        until(lambda: is_served(address))
 
 
 def test_many_scrapes_at_once_get_it_all(address: tuple[str, int]) -> None:
@@ -263,6 +288,7 @@ def test_requests_are_logged_at_debug_as_literals(caplog: pytest.LogCaptureFixtu
 
 
 def test_nothing_stays_when_it_stops() -> None:
+    until(lambda: not threads("process_request"))  # of other servers
     before, running = descriptors(), threading.active_count()
     for _ in range(3):
         server = MetricsServer(body, [open_listener("127.0.0.1", 0) for _ in range(2)])
