@@ -51,15 +51,20 @@ def test_a_domain_without_a_vgpu(operation: str, tmp_path: Path) -> None:
 
 
 def test_it_is_quick() -> None:
-    """libvirt waits for it with every domain of the host. The best of some: others run here too."""
-    took = []
+    """libvirt waits for it with every domain of the host.
+
+    The best of some: others run here too. On a slow machine it may take a few times what Python
+    takes to do nothing; with what it imports for a domain that has a vGPU it is many times.
+    """
+    took = {}
+    commands = ([PROGRAM, "guest", "prepare", "begin", "-"], [sys.executable, "-c", "pass"])
     for _ in range(10):
-        began = time.perf_counter()
-        subprocess.run(
-            [PROGRAM, "guest", "prepare", "begin", "-"], input=domain().encode(), check=True
-        )
-        took.append(time.perf_counter() - began)
-    assert min(took) < 0.1
+        for number, command in enumerate(commands):
+            began = time.perf_counter()
+            subprocess.run(command, input=domain().encode(), check=True)
+            seconds = time.perf_counter() - began
+            took[number] = min(seconds, took.get(number, seconds))
+    assert took[0] < max(0.1, 4 * took[1])
 
 
 def test_claims_and_releases(vgpud: FakeVgpud) -> None:
