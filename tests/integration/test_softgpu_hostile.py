@@ -31,6 +31,7 @@ from tests.integration.served_gpu import (
     ENGINES,
     GDRST,
     MASTER,
+    PATIENCE_S,
     RAM_SIZE,
     Guest,
     Served,
@@ -47,6 +48,8 @@ LOAD_0 = 0x081 << 20 | 0x20 << 10
 INTX = 0
 VALID_LEGACY_64B = 1 | 3 << 3 | 1 << 8
 FUZZ_S = 3.0
+SOON_S = 15.0
+"""Who waits for an endless batch waits for ever."""
 
 
 @pytest.fixture
@@ -160,7 +163,7 @@ def test_an_endless_work_around_batch(served: Served, guest: Guest) -> None:
     guest.emit_and_submit(context, [MI_NOOP, MI_NOOP])
     begin = time.monotonic()
     driver.read32(0x2358)
-    assert time.monotonic() - begin < 2
+    assert time.monotonic() - begin < SOON_S
     wait_until(lambda: served.gpu.engines["rcs0"].hung is not None, "the hang")
 
 
@@ -218,7 +221,9 @@ def test_memory_comes_and_goes_under_all_engines(served: Served, guest: Guest) -
     chance = random.Random(3)
     for engine in ENGINES:
         guest.load(engine)
-    for _ in range(150):
+    ends, times = time.monotonic() + PATIENCE_S, 0
+    while times < 150 or (not served.gpu.summary()["hangs"] and time.monotonic() < ends):
+        times += 1
         guest.client.dma_unmap(0, RAM_SIZE)
         time.sleep(chance.random() / 2000)
         guest.client.dma_map(0, RAM_SIZE, guest.ram.fd)
