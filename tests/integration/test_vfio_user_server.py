@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import mmap
 import os
@@ -31,8 +32,10 @@ from mmio_trap.vfio_user.protocol import (
 )
 from mmio_trap.vfio_user.server import Server
 from mmio_trap.vfio_user.transport import Peer
-from tests.protocol.conftest import open_fds
+from tests.protocol import conftest
 from tests.protocol.memory_device import AREAS, BAR0_SIZE, MemoryDevice
+
+PATIENCE_S = 30.0
 
 
 @contextmanager
@@ -46,7 +49,7 @@ def serving(device: MemoryDevice, path: str) -> Iterator[Server]:
         yield server
     finally:
         server.stop()
-        thread.join(10)
+        thread.join(PATIENCE_S)
         assert not thread.is_alive()
         server.close()
         device.close()
@@ -75,6 +78,12 @@ def client(server: Server, path: str) -> Iterator[Client]:
         yield made
 
 
+def open_fds() -> int:
+    """Descriptors that are in use: garbage may hold others until it is collected."""
+    gc.collect()
+    return conftest.open_fds()
+
+
 def negotiated(path: str) -> Client:
     made = Client.connect(path)
     made.negotiate()
@@ -83,7 +92,7 @@ def negotiated(path: str) -> Client:
 
 def raw_socket(path: str) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    sock.settimeout(10)
+    sock.settimeout(PATIENCE_S)
     sock.connect(path)
     return sock
 
@@ -97,11 +106,11 @@ def is_closed(sock: socket.socket) -> bool:
 
 
 def wait_for_detach(server: Server, device: MemoryDevice, count: int) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE_S
     while device.detached < count and time.monotonic() < deadline:
         time.sleep(0.001)
     assert device.detached == count
-    assert server.wait_idle(10)
+    assert server.wait_idle(PATIENCE_S)
 
 
 # One client
@@ -386,7 +395,7 @@ def test_the_peer_is_known_while_it_is_there(device: MemoryDevice, path: str) ->
             seen.clear()
     finally:
         server.stop()
-        thread.join(10)
+        thread.join(PATIENCE_S)
         server.close()
 
 
@@ -406,7 +415,7 @@ def test_who_is_turned_away_is_no_peer(device: MemoryDevice, path: str) -> None:
         assert changes[1:] == [None]
     finally:
         server.stop()
-        thread.join(10)
+        thread.join(PATIENCE_S)
         server.close()
 
 
