@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -66,6 +66,8 @@ from tests.integration.vgpu_attacker import (
     plant,
 )
 from tests.integration.vgpu_rig import DIRECT, MEDIATED, RAM_SIZE, SHADOW, Guest, Mode, Rig, rig
+
+ATTEMPTS = 8
 
 
 @pytest.fixture(params=cases(MEDIATED, quick=[SHADOW]), ids=str)
@@ -362,27 +364,39 @@ def test_ggtt_entries(shared: Rig, victim: Guest, attacker: Attacker) -> None:
     check(shared, victim, before, attacker)
 
 
+def works(attempt: Callable[[], bool]) -> bool:
+    """Whether an attack has its effect: an attempt is given up soon, maybe on a busy machine."""
+    return any(attempt() for _ in range(ATTEMPTS))
+
+
 @pytest.mark.parametrize("attack", [ppgtt_page, ppgtt_page_64k, ppgtt_page_2m])
 def test_the_attacks_on_page_tables_work_on_ones_own_memory(
     attacker: Attacker, attack: Attack
 ) -> None:
     """Else they would show nothing. (64K and 2M reach the start of what they are given.)"""
-    mine = 12 * MIB
-    attacker.guest.ram.write(mine, struct.pack("<3I", LOOT, 1, 2))
-    attack(attacker, mine)
-    assert LOOT in attacker.stolen
-    assert attacker.guest.content()[mine : mine + 12] != struct.pack("<3I", LOOT, 1, 2)
+    mine, loot = 12 * MIB, struct.pack("<3I", LOOT, 1, 2)
+
+    def attempt() -> bool:
+        attacker.guest.ram.write(mine, loot)
+        attack(attacker, mine)
+        return LOOT in attacker.stolen and attacker.guest.content()[mine : mine + 12] != loot
+
+    assert works(attempt)
 
 
 @pytest.mark.parametrize("attack", [stores, reads, from_a_privileged_batch, entries_by_register])
 def test_the_attacks_by_ggtt_work_on_ones_own_memory(attacker: Attacker, attack: Attack) -> None:
-    mine = 12 * MIB
-    at = attacker.driver.ggtt.take(1)
-    attacker.driver.ggtt_write(at, mine | 1)
-    attacker.guest.ram.write(mine, struct.pack("<2I", LOOT, LOOT))
-    attack(attacker, at)
-    changed = attacker.guest.content()[mine : mine + 8] != struct.pack("<2I", LOOT, LOOT)
-    assert changed or attacker.driver.ggtt_entry(at) != mine | 1 or LOOT in attacker.stolen
+    mine, loot = 12 * MIB, struct.pack("<2I", LOOT, LOOT)
+
+    def attempt() -> bool:
+        at = attacker.driver.ggtt.take(1)
+        attacker.driver.ggtt_write(at, mine | 1)
+        attacker.guest.ram.write(mine, loot)
+        attack(attacker, at)
+        changed = attacker.guest.content()[mine : mine + 8] != loot
+        return changed or attacker.driver.ggtt_entry(at) != mine | 1 or LOOT in attacker.stolen
+
+    assert works(attempt)
 
 
 # -- what is left behind --------------------------------------------------------------------------
