@@ -227,7 +227,7 @@ def arbitration_off(bench: Bench) -> object:
     begun()
     bench.wait_events(1)
     second = driver.run(other)
-    begun()
+    driver.engine_read(bench.engine, 0x9C)  # what is posted has arrived after it
     assert not driver.done(second)
     go_on()
     driver.wait(first, second)

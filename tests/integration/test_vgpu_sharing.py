@@ -20,7 +20,6 @@ GUESTS = 8
 ROUNDS = 12
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize("mode", cases(MEDIATED), ids=str)
 def test_eight_drivers_share_one_gpu(tmp_path: Path, mode: Mode) -> None:
     """With interrupts and without, all at once."""
