@@ -332,7 +332,6 @@ class VirtualEngine:
         self.vgpu.dispatcher.reset_engine(self.vgpu, self.name)
         self.drop(Failure.RESET)
         self.state = EngineState()
-        self.vgpu.counters.engine_resets += 1
         self.vgpu.observer.was_reset(self.vgpu, self.name)
 
     def stands(self) -> bool:

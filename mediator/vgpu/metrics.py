@@ -157,11 +157,11 @@ class VgpuCounters:
     rejections: dict[str, int] = field(default_factory=dict)
     """What was refused, by `mediator.errors.Reason`."""
     engine_resets: int = 0
-    """Engine resets that the guest asked for."""
+    """Engines that the guest reset, one by one: its driver found them hung."""
     full_resets: int = 0
-    """Resets of all engines, and of the function, that the guest asked for."""
+    """Resets of all engines at once, and of the function: also each load of a driver has some."""
     hangs: int = 0
-    """Engines found hung by the watchdog or by an error of the guest."""
+    """Engines that came to stand: by the watchdog, an error of the guest, or the operator."""
     faults: int = 0
     """Page faults among the hangs."""
     world_switches: int = 0

@@ -74,11 +74,14 @@ def _write_switched(vgpu: Vgpu, register: Register[Vgpu], value: int) -> None:
 
 def _write_gdrst(vgpu: Vgpu, _register: Register[Vgpu], value: int) -> None:
     """GDRST: reset the virtual engines that ``value`` names; the bits read 0 again at once."""
-    if value & reg.GDRST_FULL:
+    is_full = bool(value & reg.GDRST_FULL)
+    named = [each for each in vgpu.engines.values() if is_full or value & each.facts.reset_bit]
+    for engine in named:
+        engine.reset()
+    if is_full:
         vgpu.counters.full_resets += 1
-    for engine in vgpu.engines.values():
-        if value & (reg.GDRST_FULL | engine.facts.reset_bit):
-            engine.reset()
+    else:
+        vgpu.counters.engine_resets += len(named)
     vgpu.registers.values[reg.GDRST >> 2] = 0
 
 

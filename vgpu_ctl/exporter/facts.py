@@ -201,12 +201,13 @@ INTERRUPTS = Family(
 RESETS = Family(
     "vgpud_vgpu_resets_total",
     *(_C, (*_VGPU, "level"), "", "VgpuStats.engine_resets, VgpuStats.full_resets"),
-    "Resets that the guest asked for: level is engine, or full for all engines and the function.",
+    "Resets: level engine is an engine that the guest found hung; full is all engines at once, or "
+    "the function, as each load of a driver does.",
 )
 HANGS = Family(
     "vgpud_vgpu_hangs_total",
     *(_C, _VGPU, "", "VgpuStats.hangs"),
-    "Engines found hung, by the watchdog or by an error of the guest.",
+    "Engines that came to stand: by the watchdog, an error of the guest, or the operator's reset.",
 )
 FAULTS = Family(
     "vgpud_vgpu_faults_total",

@@ -270,10 +270,10 @@ def test_gdrst_resets_the_engines_it_names_and_clears(vgpu: FakeVgpu) -> None:
     assert vgpu.read(reg.GDRST) == 0
     told = {name for name, engine in vgpu.engines.items() if engine.told == ["reset"]}
     assert told == {"rcs0", "bcs0"}
-    assert vgpu.counters.full_resets == 0
+    assert (vgpu.counters.engine_resets, vgpu.counters.full_resets) == (2, 0)
     vgpu.write(reg.GDRST, reg.GDRST_FULL)
     assert all("reset" in engine.told for engine in vgpu.engines.values())
-    assert vgpu.counters.full_resets == 1
+    assert (vgpu.counters.engine_resets, vgpu.counters.full_resets) == (2, 1)
 
 
 def test_status_pointers_are_written_one_by_one(vgpu: FakeVgpu) -> None:
