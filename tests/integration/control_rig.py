@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 from vgpu_ctl.api.objects import VgpuStats
 from vgpu_ctl.client import Client
 
+T = TypeVar("T")
 PATIENCE_S = 20.0
 VGPUD = Path(sys.executable).with_name("vgpud")
 NO_METRICS = "[metrics]\nlisten = []\n"
@@ -189,6 +190,18 @@ def wait_until(
     while not condition():
         assert time.monotonic() < deadline, f"not within {patience:g} s: {what}"
         time.sleep(step)
+
+
+def settled(look: Callable[[], T], seconds: float = 1.0) -> T:
+    """What is seen when it is the same for ``seconds``: a thread that has ended is gone by then."""
+    ends = time.monotonic() + PATIENCE_S
+    found, since = look(), time.monotonic()
+    while (now := time.monotonic()) - since < seconds:
+        assert now < ends, f"it changes all the time: {found}"
+        time.sleep(0.01)
+        if (seen := look()) != found:
+            found, since = seen, time.monotonic()
+    return found
 
 
 def stats_of(client: Client, name: str) -> VgpuStats:

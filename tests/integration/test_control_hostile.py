@@ -18,15 +18,17 @@ import pytest
 
 from tests.integration.control_rig import (
     NO_METRICS,
+    PATIENCE_S,
     ControlRig,
     running,
+    settled,
     stats_of,
     wait_until,
 )
 from tests.integration.vgpu_rig import connect
 from vgpu_ctl.api.messages import MAX_REQUEST, ErrorCode, Reply
 from vgpu_ctl.api.objects import Event, EventKind
-from vgpu_ctl.client import ApiError, Client, DaemonUnreachable
+from vgpu_ctl.client import ApiError, DaemonUnreachable
 
 CLIENTS = 8
 CONFIG = f"{NO_METRICS}[control]\nconnections = {CLIENTS}\n"
@@ -40,7 +42,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ControlRi
         with rig.client() as client:  # the GPU stays up from its first vGPU on
             client.create(name="first", type="V9_8", transient=True)
             client.stop("first")
-            threads = rig.threads() - 1
+            threads = settled(rig.threads) - 1
         yield rig, threads
 
 
@@ -54,7 +56,7 @@ def rig(shared: tuple[ControlRig, int]) -> Iterator[ControlRig]:
     with made.client() as client:
         assert client.vgpus() == []
     wait_until(lambda: made.threads() == threads, "no client")
-    assert made.descriptors() == before
+    wait_until(lambda: made.descriptors() == before, "as many descriptors as before")
 
 
 def answer(connection: socket.socket, data: bytes) -> tuple[Reply, bool]:
@@ -177,24 +179,37 @@ def test_a_long_request_of_the_client_library(rig: ControlRig) -> None:
 
 
 def test_a_flood_is_slowed_down_and_answered(rig: ControlRig) -> None:
+    """Who asks meanwhile is answered soon: on a busy machine, one of several times."""
     with rig.raw() as flood, rig.client() as client:
-        flood.sendall(b'{"api":1,"id":1,"method":"version"}\n' * 1000)
-        began = time.monotonic()
-        client.vgpus()
-        assert time.monotonic() - began < 1
-        count = 0
-        while count < 1000:
-            count += flood.recv(1 << 16).count(b"\n")
-        assert time.monotonic() - began > 1  # 200 at once, 500 a second
+        waited = []
+        while not waited or (waited[-1] >= 1 and len(waited) < 5):
+            began = time.monotonic()
+            flood.sendall(b'{"api":1,"id":1,"method":"version"}\n' * 1000)
+            client.vgpus()
+            waited.append(time.monotonic() - began)
+            count = 0
+            while count < 1000:
+                count += flood.recv(1 << 16).count(b"\n")
+            assert time.monotonic() - began > 1  # 200 at once, 500 a second
+        assert min(waited) < 1
 
 
 @pytest.mark.modes
 def test_who_finds_no_room_is_told_and_idle_ones_make_it(rig: ControlRig) -> None:
-    idle = [rig.raw() for _ in range(CLIENTS)]
-    with rig.client() as client, pytest.raises(ApiError) as error:
-        client.vgpus()
-    assert error.value.code is ErrorCode.BUSY
-    assert str(error.value) == f"there are {CLIENTS} clients already"
+    idle: list[socket.socket] = []
+
+    def is_turned_away() -> bool:
+        """Those that are idle make room after seconds: when a test is slow, at once."""
+        for connection in idle:
+            connection.close()
+        idle[:] = [rig.raw() for _ in range(CLIENTS)]
+        with rig.client() as client:
+            try:
+                client.vgpus()
+            except ApiError as error:
+                told = f"there are {CLIENTS} clients already"
+                return (error.code, str(error)) == (ErrorCode.BUSY, told)
+        return False
 
     def is_served() -> bool:
         try:
@@ -203,6 +218,7 @@ def test_who_finds_no_room_is_told_and_idle_ones_make_it(rig: ControlRig) -> Non
         except (ApiError, DaemonUnreachable):
             return False
 
+    wait_until(is_turned_away, "no room")
     wait_until(is_served, "room", step=0.5)
     for connection in idle:
         connection.close()
@@ -212,7 +228,7 @@ def test_who_finds_no_room_is_told_and_idle_ones_make_it(rig: ControlRig) -> Non
 def test_half_a_request(rig: ControlRig) -> None:
     with rig.raw() as connection:
         connection.sendall(b'{"api":1,')
-        connection.settimeout(15)
+        connection.settimeout(10 + PATIENCE_S)
         reply = msgspec.json.decode(connection.recv(1 << 16), type=Reply)
     assert reply.error is not None
     assert reply.error.message == "a request was not complete within 10 s"
@@ -222,22 +238,25 @@ def test_who_asks_for_a_stream_and_leaves(rig: ControlRig) -> None:
     """Nothing stays: no listener, no trace, no thread."""
     with rig.client() as client:
         client.create(name="a", type="V9_8", transient=True)
-        for line in (
-            request("events", "{}"),
-            request("trace", '{"vgpu":"a","seconds":600}'),
-        ):
-            for _ in range(20):
-                with rig.raw() as connection:
-                    connection.sendall(line)
-        wait_until(lambda: can_trace(client), "nobody traces it")
+    for line in (
+        request("events", "{}"),
+        request("trace", '{"vgpu":"a","seconds":600}'),
+    ):
+        for _ in range(20):
+            with rig.raw() as connection, suppress(BrokenPipeError, ConnectionResetError):
+                connection.sendall(line)
+    wait_until(lambda: can_trace(rig), "nobody traces it")
+    with rig.client() as client:
         client.stop("a")
 
 
-def can_trace(client: Client) -> bool:
+def can_trace(rig: ControlRig) -> bool:
+    """Not while another trace goes on, nor while those who left have not made room yet."""
     try:
-        return bool(list(client.trace("a", 0.05)))
-    except ApiError as error:
-        if "a is being traced" in str(error):
+        with rig.client() as client:
+            return bool(list(client.trace("a", 0.05)))
+    except (ApiError, DaemonUnreachable) as error:
+        if any(text in str(error) for text in ("a is being traced", "clients already", "closed")):
             return False
         raise
 
@@ -270,7 +289,7 @@ def test_who_does_not_read_events_hears_how_many_were_dropped(rig: ControlRig) -
         assert b'"more":true' in deaf.recv(4096)
         count = 0
         began = time.monotonic()
-        while time.monotonic() - began < 4 and count < 2500:
+        while time.monotonic() - began < 2 and count < 2500:
             client.modify("a", autostart=count % 2 == 0)
             count += 1
         told = dropped = 0
