@@ -167,7 +167,8 @@ def exporter() -> Iterator[str]:
 
 def test_metrics(subject: Subject, vgpud: FakeVgpud, exporter: str) -> None:
     vgpud.daemon = samples.daemon(vgpud.path, f"{exporter}/metrics")
-    assert said(daemon_checks.metrics_answer(subject), Status.OK, exporter)
+    answers = (daemon_checks.metrics_answer(subject) for _ in range(3))  # each within seconds
+    assert any(said(answer, Status.OK, exporter) for answer in answers)
 
 
 @pytest.mark.parametrize("path", ["/other"])
