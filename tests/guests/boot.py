@@ -26,7 +26,7 @@ from tests.guests.lifetime import die_with_parent
 # QEMU holds its big lock while the device's server answers; a late reply ends the connection.
 MESSAGE_TIMEOUT_MS = 30_000
 BOOT_SECONDS = 240.0
-POWER_OFF_SECONDS = 60.0
+POWER_OFF_SECONDS = 120.0
 # Boots faster under TCG than `max`, and is the kind of CPU that a Gen9 GPU sits beside.
 # The features taken away are those that TCG lacks and would warn of.
 # Without the hypervisor bit i915 copies from the aperture 16 bytes at a time, not single bytes

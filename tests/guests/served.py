@@ -21,8 +21,8 @@ from tests.guests.lifetime import die_with_parent
 from tests.guests.setup_error import SetupError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-_READY_SECONDS = 30.0
-_STOP_SECONDS = 10.0
+_READY_SECONDS = 60.0
+_STOP_SECONDS = 30.0
 _COUNTER = re.compile(r"\b([a-z_]+)=([0-9]+)\b")
 
 
@@ -192,7 +192,7 @@ class ServedGpu(Served):
         """Where it is served."""
         return self.sockets[0]
 
-    def counters(self, seconds: float = 5.0) -> dict[str, int]:
+    def counters(self, seconds: float = 30.0) -> dict[str, int]:
         """The counters printed when the last client left; waits at most `seconds` for the line."""
         line = self._served(lambda _: True, seconds)
         return {} if line is None else parse_counters(line)
@@ -209,7 +209,7 @@ class ServedVgpus(Served):
         options = ["--vgpus", str(self.count), "--socket-dir", str(directory)]
         return options, [directory / f"vgpu{number}" for number in range(self.count)]
 
-    def summary(self, number: int, seconds: float = 5.0) -> VgpuSummary | None:
+    def summary(self, number: int, seconds: float = 30.0) -> VgpuSummary | None:
         """What vGPU `number` did for its last client; waits at most `seconds` for it to leave."""
         name = f"vgpu{number}"
         line = self._served(lambda line: parse_name(line) == name, seconds)

@@ -85,7 +85,7 @@ def take_over(guest: Guest, path: str) -> Client:
 def carry(made: Rig, path: Path) -> None:
     """Park vGPU 0 and save its state."""
     vgpu = made.vgpu(0)
-    vgpu.park()
+    vgpu.park(PATIENCE_S)
     state = vgpu.save()
     assert encode(decode(state)) == state
     path.write_bytes(state)
@@ -153,7 +153,7 @@ def test_a_bad_state_is_refused_and_changes_nothing(
         vgpu = made.vgpu(0)
         Worker(guest, 3).round()
         guest.driver.wait_idle()
-        vgpu.park()
+        vgpu.park(PATIENCE_S)
         good = vgpu.save()
         vgpu.unpark()
         state = decode(good)
@@ -175,7 +175,7 @@ def test_parked_and_unparked(tmp_path: Path, mode: Mode) -> None:
         driver, worker = guest.driver, Worker(guest, 3)
         worker.round()
         driver.wait_idle()
-        made.vgpu(0).park()
+        made.vgpu(0).park(PATIENCE_S)
         request = driver.run(driver.create_context("rcs0"))
         beside.goes_on()
         assert not driver.done(request)
@@ -207,7 +207,7 @@ def test_dirty_pages_are_those_that_changed(tmp_path: Path, mode: Mode) -> None:
             complete = all(driver.engine_read(e, 0x3A0) & 7 == 1 for e in ENGINES)
             if complete and all(driver.done(request) for request, _ in lists):
                 break
-        vgpu.park()
+        vgpu.park(PATIENCE_S)
         after = guest.content()
         dirty = vgpu.take_dirty()
         vgpu.stop_recording()

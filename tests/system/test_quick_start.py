@@ -61,7 +61,7 @@ def test_the_quick_start_word_for_word(terminal: Terminal) -> None:
     for line in start:
         printed[line] = terminal.type("first", line, 300.0)
         if line.endswith("&"):
-            terminal.wait_for("first", r"ready /.*control\.sock$", 30.0)
+            terminal.wait_for("first", r"ready /.*control\.sock$", 120.0)
     shown = terminal.screen("first")
     assert re.search(r"^V9_4 +ballooned +64 MiB +448 MiB +32 +4 +4$", shown, re.M), shown
     assert re.search(r"^socket +/.*web\.sock$", shown, re.M), shown
@@ -83,7 +83,7 @@ def test_the_quick_start_word_for_word(terminal: Terminal) -> None:
     assert re.search(r"^vgpud_sched_weight\{.*\} 400", shown, re.M)
 
     terminal.press("first", "vgpuctl top", enter=True)
-    terminal.wait_for("first", r"web +V9_4|web .*gpu0", 30.0)
+    terminal.wait_for("first", r"web +V9_4|web .*gpu0", 120.0)
     terminal.press("first", "q")
 
     terminal.wait_for("second", r"^<status \d+>\n(?:.*\n)*?.*<status \d+>", GUEST_SECONDS)
