@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 def choose(gpus: Mapping[str, HostedGpu], definition: Definition, kind: VgpuType) -> HostedGpu:
     """The GPU it is defined for, or the one with most room; the only one says what it lacks.
 
+    One that did not come up is tried again when no other has room.
+
     Raises ApiError when that one is not there, or none has room.
     """
     if definition.gpu:
@@ -25,7 +27,7 @@ def choose(gpus: Mapping[str, HostedGpu], definition: Definition, kind: VgpuType
             text = f"gpu: there is no {definition.gpu!r} any more: {', '.join(gpus)}"
             raise ApiError(ErrorCode.INVALID, text, field="gpu")
         return gpus[definition.gpu]
-    best = max(gpus.values(), key=lambda gpu: gpu.room(kind), default=None)
+    best = max(gpus.values(), key=lambda gpu: _suitability(gpu, kind), default=None)
     if best is None:
         raise ApiError(ErrorCode.NO_CAPACITY, "there is no GPU", field="gpu")
     if best.room(kind) or len(gpus) == 1:
@@ -37,6 +39,11 @@ def choose(gpus: Mapping[str, HostedGpu], definition: Definition, kind: VgpuType
         field="type",
         hint="stop one of them, or take a smaller type: see `vgpuctl types`",
     )
+
+
+def _suitability(gpu: HostedGpu, kind: VgpuType) -> tuple[bool, bool, int]:
+    room = gpu.room(kind)
+    return room > 0, not gpu.failure, room
 
 
 @dataclass

@@ -195,6 +195,13 @@ def test_the_choice_of_a_gpu() -> None:
     assert choose(gpus, definition(gpu="b"), kind).name == "b"
     gpus["a"].present = False
     assert choose(gpus, definition(), kind).name == "b"
+    gpus["a"].present = True
+    gpus["a"].failure = "no memory"
+    gpus["b"].capacity.take("x", kind)
+    assert choose(gpus, definition(), kind).name == "b"  # though there is more room on the other
+    gpus["b"].present = False
+    assert choose(gpus, definition(), kind).name == "a"  # which is tried again
+    gpus["a"].present, gpus["b"].present = False, True
     with pytest.raises(ApiError, match="gpu: there is no 'c' any more: a, b"):
         choose(gpus, definition(gpu="c"), kind)
     with pytest.raises(ApiError, match="there is no GPU"):
