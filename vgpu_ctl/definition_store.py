@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -31,10 +31,14 @@ class DefinitionStore:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
 
-    def load(self) -> list[Definition]:
-        """All definitions, by name. Raises ApiError FAILED when the directory cannot be read."""
+    def load(self, first: Collection[str] = ()) -> list[Definition]:
+        """All definitions, by name. Raises ApiError FAILED when the directory cannot be read.
+
+        Of several with one name, as copied files have it, one of the UUIDs ``first`` counts.
+        """
         with self._failures("read"):
             paths = sorted(self.directory.iterdir()) if self.directory.is_dir() else []
+        paths.sort(key=lambda path: path.stem not in first)
         found: dict[str, Definition] = {}
         for path in paths:
             if path.suffix == _SCRATCH:  # a write that was cut off: it never counted
@@ -46,13 +50,20 @@ class DefinitionStore:
                 definition = self._read(path)
                 if definition.uuid != path.stem:
                     raise ValueError(f"it has UUID {definition.uuid}")
-                if any(other.name == definition.name for other in found.values()):
-                    raise ValueError(f"another file defines {definition.name}")
             except (OSError, ValueError, ApiError) as error:
-                self._set_aside(path, error)
+                self._set_aside(path, f"is no definition of a vGPU: {error}")
+                continue
+            if any(other.name == definition.name for other in found.values()):
+                self._set_aside(path, f"is a second definition of {definition.name}")
             else:
                 found[definition.uuid] = definition
         return sorted(found.values(), key=lambda definition: definition.name)
+
+    def uuids(self) -> set[str]:
+        """Of whom there is a file, whatever is in it. Raises ApiError as `load`."""
+        with self._failures("read"):
+            paths = list(self.directory.iterdir()) if self.directory.is_dir() else []
+        return {path.stem for path in paths if path.suffix == _SUFFIX}
 
     def has(self, uuid: str) -> bool:
         """Whether there is one of that UUID."""
@@ -105,14 +116,14 @@ class DefinitionStore:
             raise ValueError(f"more than {_LARGEST} bytes")
         return checked(msgspec.json.decode(data, type=Definition))
 
-    def _set_aside(self, path: Path, error: Exception) -> None:
+    def _set_aside(self, path: Path, why: str) -> None:
         aside = path.with_name(path.name + _DAMAGED)
         try:
             path.replace(aside)
             where = f"set aside as {aside}"
         except OSError as problem:
             where = f"left where it is ({problem.strerror})"
-        _LOG.error("%s is no definition of a vGPU: %s; %s", path, error, where)
+        _LOG.error("%s %s; %s", path, why, where)
 
     def _path(self, uuid: str) -> Path:
         return self.directory / f"{uuid}{_SUFFIX}"

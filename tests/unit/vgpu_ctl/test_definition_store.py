@@ -57,13 +57,12 @@ def test_what_is_put_is_loaded(store: DefinitionStore) -> None:
         b'{"uuid":"U","name":"x","type":"t","weight":0}',
         b'{"uuid":"U","name":"x","type":"t","version":9}',
         b'{"uuid":"123e4567-e89b-42d3-a456-426614174000","name":"x","type":"t"}',
-        b'{"uuid":"U","name":"good","type":"t"}',
     ],
 )
 def test_a_damaged_file_is_set_aside(
     store: DefinitionStore, caplog: pytest.LogCaptureFixture, data: bytes
 ) -> None:
-    """The last two have another's UUID and another's name."""
+    """The last one has another's UUID."""
     good = Definition(uuid="0" + new_uuid()[1:], name="good", type="V9_4")
     store.put(good)
     bad = store.directory / f"f{new_uuid()[1:]}.json"
@@ -115,3 +114,17 @@ def test_a_full_disk(store: DefinitionStore) -> None:
         store.put(msgspec.structs.replace(old, weight=9))
     assert "nothing was changed" in error.value.hint
     assert store.load() == [old]
+
+
+def test_of_two_with_one_name_that_in_use_counts(
+    store: DefinitionStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    web = definition("web")
+    store.put(web)
+    for copy in ("00000000-0000-4000-8000-000000000000", "ffffffff-ffff-4fff-8fff-ffffffffffff"):
+        data = msgspec.json.encode(msgspec.structs.replace(web, uuid=copy))
+        (store.directory / f"{copy}.json").write_bytes(data)
+    assert store.uuids() >= {web.uuid}
+    assert store.load(first={web.uuid}) == [web]
+    assert caplog.text.count("is a second definition of web; set aside as") == 2
+    assert len(list(store.directory.glob("*.damaged"))) == 2
