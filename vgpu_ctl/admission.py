@@ -27,17 +27,27 @@ def check_beside(definition: Definition, others: Iterable[Definition]) -> None:
 
 
 def check_known(
-    definition: Definition, types: Mapping[str, VgpuType], gpus: Collection[str]
+    definition: Definition,
+    types: Mapping[str, VgpuType],
+    gpus: Collection[str],
+    fields: Collection[str] = ("type", "gpu"),
 ) -> None:
-    """Raises ApiError for a type or a GPU that is not there, or shares of a GPU of one's own."""
+    """Raises ApiError for a type or a GPU that is not there, or shares of a GPU of one's own.
+
+    ``fields`` are looked at: what a change leaves alone may have gone from the configuration since.
+    """
     kind = types.get(definition.type)
-    if kind is None:
+    if kind is None and "type" in fields:
         text = f"type: there is no {definition.type!r:.80}: {', '.join(types)}"
         raise ApiError(ErrorCode.INVALID, text, field="type")
-    if definition.gpu and definition.gpu not in gpus:
+    if "gpu" in fields and definition.gpu and definition.gpu not in gpus:
         text = f"gpu: there is no {definition.gpu!r:.80}: {', '.join(gpus) or 'none at all'}"
         raise ApiError(ErrorCode.INVALID, text, field="gpu")
-    if kind.kind is Kind.PASSTHROUGH and (definition.weight or definition.cap != 1):
+    if (
+        kind is not None
+        and kind.kind is Kind.PASSTHROUGH
+        and (definition.weight or definition.cap != 1)
+    ):
         field = "weight" if definition.weight else "cap"
         text = f"{field}: a vGPU of type {kind.name} shares its GPU with nobody"
         raise ApiError(ErrorCode.UNSUPPORTED, text, field=field)

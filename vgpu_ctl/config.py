@@ -417,6 +417,11 @@ def _cross_problems(
     config: Config, values: dict[str, Any], builtin_types: Collection[str]
 ) -> Iterator[tuple[Keys, str]]:
     yield from _metrics_problems(config.metrics)
+    if config.control.group:
+        try:
+            gid_of(config.control.group)
+        except ConfigError as error:
+            yield ("control", "group"), str(error)
     for name, kind in config.types.items():
         yield from _type_problems(("types", name), kind)
     known_types = [*builtin_types, *config.types]

@@ -16,7 +16,10 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from mediator import hotpath
 from vgpu_ctl import logs, systemd
@@ -58,7 +61,7 @@ class _Source:
     """What the exporter reads."""
 
     host: Host
-    info: DaemonInfo
+    build: Callable[[], DaemonInfo]
 
     def stats(self) -> Stats:
         return host_stats(self.host)
@@ -71,9 +74,6 @@ class _Source:
 
     def types(self) -> list[TypeInfo]:
         return self.host.type_infos()
-
-    def build(self) -> DaemonInfo:
-        return self.info
 
 
 def run(paths: Paths, *, verbose: bool, ready: Callable[[DaemonInfo], None]) -> None:
@@ -124,7 +124,7 @@ class _Daemon:
         stack.callback(self._host.shut_down)
         self._host.restore()
         if listeners:
-            exposition = Exposition(_Source(self._host, self.info))
+            exposition = Exposition(_Source(self._host, lambda: self.info))
             server = MetricsServer(exposition.text, listeners)
             server.start()
             stack.callback(server.stop)
@@ -167,11 +167,14 @@ class _Daemon:
             version=version("vgpu-mediator"),
             socket=controls[0].getsockname() if controls else str(self._paths.control),
             metrics=url,
-            config=str(self._paths.config) if self._paths.config.exists() else "",
+            config=self._config_path(),
             state_dir=str(self._paths.state),
             runtime_dir=str(self._paths.runtime),
             native_hotpath=hotpath.NATIVE,
         )
+
+    def _config_path(self) -> str:
+        return str(self._paths.config) if self._paths.config.exists() else ""
 
     def _metrics_listeners(
         self, passed: list[socket.socket], stack: ExitStack
@@ -193,13 +196,13 @@ class _Daemon:
         return listeners
 
     def _control(self, passed: list[socket.socket], stack: ExitStack) -> ControlServer:
-        service = Service(self._host, self._bus, self.info, self.reload)
+        service = Service(self._host, self._bus, lambda: self.info, self.reload)
         settings = self._config.control
         control = ControlServer(service, connections=settings.connections)
         stack.callback(control.stop)  # when something fails before it is started
         group = gid_of(settings.group) if settings.group else None
         if passed:
-            control.adopt(passed[0], self._adopted_group(group))
+            control.adopt(passed[0], _group_of(passed[0]) if group is None else group)
             return control
         path = self._paths.control
         try:
@@ -214,15 +217,6 @@ class _Daemon:
             reason = error.strerror or str(error)
             raise StartError(f"cannot listen on {path}: {reason}: {hint}") from error
         return control
-
-    def _adopted_group(self, configured: int | None) -> int | None:
-        """Whose a socket of systemd's is: as configured, or as it gave it away."""
-        if configured is not None:
-            return configured
-        try:
-            return self._paths.control.stat().st_gid
-        except OSError:
-            return None
 
     def _watch_hotplug(self, stack: ExitStack) -> None:
         watcher = HotplugWatcher(self._look_for_gpus, self._look_for_gpus)
@@ -270,10 +264,20 @@ class _Daemon:
             _configure_logs(config, verbose=self._verbose)
             problems = self._host.reload(config)
             self._config = config
+            self.info = msgspec.structs.replace(self.info, config=self._config_path())
             self._look_for_gpus()
         for problem in problems:
             _LOG.warning("configuration: %s", problem)
         _LOG.info("configuration read again")
+
+
+def _group_of(listener: socket.socket) -> int | None:
+    """The group that systemd gave a socket to; None where it has no path."""
+    path = listener.getsockname()
+    try:
+        return Path(path).stat().st_gid if isinstance(path, str) else None
+    except OSError:
+        return None
 
 
 def _configure_logs(config: Config, *, verbose: bool) -> None:

@@ -38,6 +38,13 @@ def make_passable(directory: Path) -> None:
         directory.chmod(0o755)
 
 
+def check_not_everybodys(directory: Path) -> None:
+    """Raises DirectoryError when anybody could replace what is in ``directory``; OSError."""
+    mode = directory.stat().st_mode
+    if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+        raise DirectoryError(f"{directory} can be written by everybody: chmod o-w {directory}")
+
+
 def _make(directory: Path, *, passable: bool) -> None:
     try:
         if passable:
@@ -54,9 +61,7 @@ def _make(directory: Path, *, passable: bool) -> None:
     if above.st_uid not in (0, os.geteuid()):
         text = f"{directory.parent} belongs to user {above.st_uid}, who could replace {directory}"
         raise DirectoryError(f"{text}: choose another with --runtime-dir or --state-dir")
-    if above.st_mode & stat.S_IWOTH and not above.st_mode & stat.S_ISVTX:
-        text = f"{directory.parent} can be written by everybody"
-        raise DirectoryError(f"{text}: chmod o-w {directory.parent}")
+    check_not_everybodys(directory.parent)
     if found.st_mode & stat.S_IWOTH:
         raise DirectoryError(f"{directory} can be written by everybody: chmod o-w {directory}")
     if not os.access(directory, os.W_OK | os.X_OK):

@@ -102,7 +102,7 @@ class Host:
             names = ", ".join(each.name for each in self.vgpus[:8]) or "none"
             raise ApiError(
                 ErrorCode.NOT_FOUND,
-                f"there is no vGPU {key!r}",
+                f"there is no vGPU {key!r:.80}",
                 field="vgpu",
                 hint=f"there are: {names}" + (", ..." if len(self._vgpus) > 8 else ""),
             )
@@ -116,7 +116,7 @@ class Host:
         What cannot be started is in its error state. Raises ApiError when nothing can be read.
         """
         with self._lock:
-            for definition in self._definitions.load():
+            for definition in self._definitions.load(first=self._records.uuids()):
                 self._vgpus[definition.uuid] = self._hosted(definition, persistent=True)
             for definition in self._records.load():
                 self._restore_active(definition)
@@ -151,7 +151,8 @@ class Host:
         """Go by another configuration. What cannot change under its vGPUs is told as texts."""
         with self._lock:
             old, self._config = self._config, config
-            self.types = offered_types(config.types)
+            kept, problems = self._types_in_use(offered_types(config.types))
+            self.types = kept
             for hosted in self.vgpus:
                 if hosted.active is None:
                     hosted.default_weight = self._default_weight(hosted.definition)
@@ -164,11 +165,15 @@ class Host:
         for name in found.gpus.keys() - before.keys():
             self.bus.publish(EventKind.GPU_ADDED, gpu=name)
         self.bus.publish(EventKind.RELOADED)
-        return found.problems + [
-            f"{field} changes when vgpud is started again"
-            for field in ("control", "metrics")
-            if getattr(old, field) != getattr(config, field)
-        ]
+        return (
+            found.problems
+            + problems
+            + [
+                f"{field} changes when vgpud is started again"
+                for field in ("control", "metrics")
+                if getattr(old, field) != getattr(config, field)
+            ]
+        )
 
     def see_pci_gpus(self, found: list[PciGpu], devices: Collection[str]) -> None:
         """What is on the PCI bus of this machine now: GPUs, and addresses of all ``devices``."""
@@ -272,7 +277,7 @@ class Host:
                 if (value := getattr(params, field)) is not None
             }
             definition = checked(msgspec.structs.replace(hosted.definition, **given))
-            self._check_new(definition, hosted)
+            self._check_new(definition, hosted, given.keys())
             check_changes(hosted, given.keys())
             self._write(hosted, definition)
             hosted.definition = definition
@@ -310,6 +315,21 @@ class Host:
 
     # -- parts ------------------------------------------------------------------------------------
 
+    def _types_in_use(
+        self, offered: Mapping[str, VgpuType]
+    ) -> tuple[dict[str, VgpuType], list[str]]:
+        """``offered``, and those that active vGPUs have beside them; that as texts, too."""
+        users: dict[str, list[str]] = {}
+        for hosted in self.vgpus:
+            if hosted.active is not None and hosted.active.kind.name not in offered:
+                users.setdefault(hosted.active.kind.name, []).append(hosted.name)
+        kept = {name: self.types[name] for name in users}
+        problems = [
+            f"type {name} is in use and cannot be removed: stop {', '.join(names)} first"
+            for name, names in users.items()
+        ]
+        return {**offered, **kept}, problems
+
     def _hosted(self, definition: Definition, *, persistent: bool) -> HostedVgpu:
         return HostedVgpu(definition, persistent, self._default_weight(definition))
 
@@ -335,19 +355,25 @@ class Host:
                 f"there are {len(self._vgpus)} vGPUs, as many as the configuration allows",
                 hint="undefine some, or raise limits.vgpus",
             )
-        self._check_new(definition, None)
+        self._check_new(definition, None, ("name", "type", "gpu"))
         hosted = self._hosted(definition, persistent=persistent)
         if persistent:
             self._definitions.put(definition)
         self._vgpus[definition.uuid] = hosted
         return hosted
 
-    def _check_new(self, definition: Definition, known: HostedVgpu | None) -> None:
-        """Raises ApiError unless ``definition`` can stand beside all vGPUs but ``known``."""
+    def _check_new(
+        self, definition: Definition, known: HostedVgpu | None, fields: Collection[str]
+    ) -> None:
+        """Raises ApiError unless ``definition`` can stand beside all vGPUs but ``known``.
+
+        Those ``fields`` are new.
+        """
         others = [each.definition for each in self._vgpus.values() if each is not known]
         check_beside(definition, others)
-        check_known(definition, self.types, self._gpus)
-        socket_path(self._config.sockets, self._paths, definition.name)
+        check_known(definition, self.types, self._gpus, fields)
+        if "name" in fields:
+            socket_path(self._config.sockets, self._paths, definition.name)
 
     def _write(self, hosted: HostedVgpu, definition: Definition) -> None:
         """Keep another definition of a vGPU, in both places or in neither."""
@@ -412,9 +438,11 @@ class Host:
 
     def _end(self, hosted: HostedVgpu) -> None:
         """Leave the active state, or that of an error; the disk knows already."""
+        before, gpu = hosted.state, hosted.definition.gpu
         hosted.error = ""
         if hosted.active is not None:
             gpu = self._deactivate(hosted)
+        if before is not VgpuState.DEFINED:
             self.bus.publish(EventKind.STOPPED, vgpu=hosted.name, uuid=hosted.uuid, gpu=gpu)
 
     def _deactivate(self, hosted: HostedVgpu) -> str:

@@ -7,6 +7,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from vgpu_ctl.api.change_log import LOGGER
+
 BURST = 500
 """Records below ERROR let through at once."""
 PER_SECOND = 20.0
@@ -16,7 +18,7 @@ class LogLimit(logging.Filter):
     """Lets ``burst`` records through, then ``per_second``; says how many it left out.
 
     Guests and clients cause INFO and WARNING records (hangs, unknown registers, refusals) as fast
-    as they like; ERROR and above are ours and always pass.
+    as they like; ERROR and above are ours and always pass, and so does what an operator changes.
     """
 
     def __init__(
@@ -36,7 +38,7 @@ class LogLimit(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether ``record`` may be written."""
-        if record.levelno >= logging.ERROR:
+        if record.levelno >= logging.ERROR or record.name == LOGGER:
             return True
         with self._lock:
             now = self._clock()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from vgpu_ctl.api.messages import ApiError, ErrorCode
 from vgpu_ctl.config import SocketsConfig, gid_of, uid_of
 from vgpu_ctl.config_file import ConfigError
-from vgpu_ctl.directories import make_passable
+from vgpu_ctl.directories import DirectoryError, check_not_everybodys, make_passable
 from vgpu_ctl.migration_guard import put_guard
 
 if TYPE_CHECKING:
@@ -58,8 +58,12 @@ def listen(server: Server, path: Path) -> None:
     """Have ``server`` create its socket, and what belongs around it. Raises ApiError."""
     try:
         make_passable(path.parent)
+        for directory in (path.parent, path.parent.parent):
+            check_not_everybodys(directory)
         put_guard(path.parent)
         server.listen()
+    except DirectoryError as error:
+        raise ApiError(ErrorCode.FAILED, f"cannot listen on {path}: {error}") from error
     except OSError as error:
         hint = _HINTS.get(error.errno or 0, f"look at {path.parent}")
         text = f"cannot listen on {path}: {error.strerror}"

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import grp
-import os
 import socket
 import stat
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -25,6 +22,7 @@ from tests.integration.control_rig import (
     stats_of,
     wait_until,
 )
+from tests.integration.other_user import as_user, needs_root, passable
 from tests.integration.vgpu_rig import connect
 from vgpu_ctl.api.messages import MAX_REQUEST, ErrorCode, Reply
 from vgpu_ctl.api.objects import Event, EventKind
@@ -32,7 +30,6 @@ from vgpu_ctl.client import ApiError, DaemonUnreachable
 
 CLIENTS = 8
 CONFIG = f"{NO_METRICS}[control]\nconnections = {CLIENTS}\n"
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="other users need root")
 
 
 @pytest.fixture(scope="module")
@@ -317,34 +314,13 @@ def lines_of(connection: socket.socket) -> Iterator[bytes]:
         yield from lines
 
 
-@pytest.fixture
-def for_all(tmp_path: Path) -> Iterator[Path]:
-    """A directory below which everybody may pass."""
-    for above in (tmp_path, *tmp_path.parents[:3]):
-        above.chmod(above.stat().st_mode | 0o011)
-    return tmp_path
-
-
-def as_user(*options: str, socket_path: Path) -> str:
-    """What vgpud answers another user, or why not even that."""
-    script = (
-        "import sys\nfrom pathlib import Path\n"
-        "from vgpu_ctl.client import Client, ApiError, DaemonUnreachable\n"
-        "try:\n    print(Client.connect(Path(sys.argv[1])).vgpus())\n"
-        "except (ApiError, DaemonUnreachable) as error:\n    print(error)\n"
-    )
-    command = ["setpriv", *options, sys.executable, "-c", script, str(socket_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return done.stdout.strip()
-
-
 @needs_root
-def test_who_may_use_the_socket(for_all: Path) -> None:
+def test_who_may_use_the_socket(tmp_path: Path) -> None:
     group = grp.getgrnam("games").gr_gid
     config = (
         f'{NO_METRICS}[control]\ngroup = "games"\n[sockets]\nowner = "65534"\ngroup = "games"\n'
     )
-    with running(for_all, config + 'mode = "0660"\n') as rig:
+    with running(passable(tmp_path), config + 'mode = "0660"\n') as rig:
         found = rig.socket.stat()
         assert (stat.S_IMODE(found.st_mode), found.st_gid) == (0o660, group)
         with rig.client() as client:

@@ -9,7 +9,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from tests.integration.control_rig import (
     running,
     wait_until,
 )
+from tests.integration.socket_activation import giving_control
 from tests.integration.test_mediated_vgpud import spin
 from tests.integration.vgpu_rig import connect
 from vgpu_ctl.api.objects import VgpuState
@@ -401,12 +401,7 @@ def test_as_a_service(tmp_path: Path) -> None:
         listener.bind(str(activated))
         listener.listen()
         rig.environment = {"NOTIFY_SOCKET": str(manager.path), "WATCHDOG_USEC": "400000"}
-        script = (
-            "import os, sys\nos.dup2(int(sys.argv[1]), 3)\n"
-            "os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='1', "
-            "LISTEN_FDNAMES='control')\nos.execv(sys.argv[2], sys.argv[2:])"
-        )
-        rig.prefix = (sys.executable, "-c", script, str(listener.fileno()))
+        rig.prefix = giving_control(listener)
         rig.start(pass_fds=(listener.fileno(),))
         assert manager.next("READY=1")[1] == "STATUS=0 of 0 vGPUs active on 1 GPUs"
         assert not rig.socket.exists()

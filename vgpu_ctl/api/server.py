@@ -258,7 +258,7 @@ class _Conversation:
             request = _parsed(line)
             self._identity = request.id
             self._check(request)
-            result = self._service.call(request.method, request.params)
+            result = self._service.call(request.method, request.params, self.peer)
         except ApiError as error:
             self._send(Reply(id=self._identity, error=error.reply()))
             return error.code is not ErrorCode.PROTOCOL
@@ -280,10 +280,6 @@ class _Conversation:
                 f"user {self.peer.uid} may not use this vgpud",
                 hint="become root, or join the group of the control socket",
             )
-        method = METHODS.get(request.method)
-        if method is not None and method.writes:
-            text = "%s by user %d, process %d"
-            _LOG.info(text, request.method, self.peer.uid, self.peer.pid)
 
     def _stream(self, results: Generator[Any, None, None]) -> bool:
         """Send results as they come; False when the client has left."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mediator.vgpu.trace import Record, Trace
+from vgpu_ctl.api.change_log import log_change
 from vgpu_ctl.api.messages import API_VERSION, ApiError, ErrorCode
 from vgpu_ctl.api.methods import (
     METHODS,
@@ -41,6 +42,7 @@ from vgpu_ctl.api.objects import (
 from vgpu_ctl.stats import host_stats
 
 if TYPE_CHECKING:
+    from mmio_trap.vfio_user.transport import Peer
     from vgpu_ctl.event_bus import EventBus
     from vgpu_ctl.host import Host
 
@@ -55,9 +57,15 @@ class Service:
     """Carries methods out. One object for all connections; any thread."""
 
     def __init__(
-        self, host: Host, bus: EventBus, daemon: DaemonInfo, reload: Callable[[], None]
+        self,
+        host: Host,
+        bus: EventBus,
+        daemon: Callable[[], DaemonInfo],
+        reload: Callable[[], None],
     ) -> None:
-        """``reload`` has the configuration read again; raises ApiError."""
+        """``daemon`` says which it is; ``reload`` has its configuration read again, or raises
+        ApiError.
+        """
         self._host = host
         self._bus = bus
         self._daemon = daemon
@@ -85,25 +93,34 @@ class Service:
         }
         assert self._methods.keys() == METHODS.keys(), "each method is carried out"
 
-    def call(self, method: str, params: bytes | msgspec.Raw) -> Any:
+    def call(self, method: str, params: bytes | msgspec.Raw, peer: Peer) -> Any:
         """The result of ``method``, a generator where it streams. Raises ApiError.
 
-        A generator that yields None has nothing to say at the moment. It has begun: to close it
-        ends what it holds.
+        That ``peer`` asked for a change is logged. A generator that yields None has nothing to say
+        at the moment. It has begun: to close it ends what it holds.
         """
         known = METHODS.get(method)
         if known is None:
             raise ApiError(ErrorCode.PROTOCOL, f"there is no method {method!r:.80}", field="method")
-        result = self._methods[method](_decoded(params, known.params))
-        if known.streams:
-            next(result)
+        decoded: Params | None = None
+        try:
+            decoded = _decoded(params, known.params)
+            result = self._methods[method](decoded)
+            if known.streams:
+                next(result)
+        except ApiError as error:
+            if known.writes:
+                log_change(method, decoded, peer, error=error)
+            raise
+        if known.writes:
+            log_change(method, decoded, peer, result=result)
         return result
 
     # -- methods ----------------------------------------------------------------------------------
 
     def version(self, _params: NoParams) -> DaemonInfo:
         """Which vgpud this is."""
-        return self._daemon
+        return self._daemon()
 
     def gpus(self, _params: NoParams) -> list[GpuInfo]:
         """The GPUs."""

@@ -56,7 +56,7 @@ def test_all_settings() -> None:
         log_level = "debug"
         log_format = "json"
         [control]
-        group = "vgpud"
+        group = "games"
         connections = 1024
         [sockets]
         owner = "libvirt-qemu"
