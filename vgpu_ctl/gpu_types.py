@@ -16,6 +16,22 @@ def offered_types(configured: Mapping[str, TypeConfig]) -> dict[str, VgpuType]:
     return {**TYPES, **{name: _type(name, config) for name, config in configured.items()}}
 
 
+def with_used_types(
+    offered: Mapping[str, VgpuType], used: Mapping[str, VgpuType]
+) -> tuple[dict[str, VgpuType], list[str]]:
+    """``offered``, and what active vGPUs are of beside it (``used``, by vGPU), which is told, too.
+
+    The texts are for people.
+    """
+    kept = {kind.name: kind for kind in used.values() if kind.name not in offered}
+    users = {name: [vgpu for vgpu, kind in used.items() if kind.name == name] for name in kept}
+    problems = [
+        f"type {name} is in use and cannot be removed: stop {', '.join(vgpus)} first"
+        for name, vgpus in users.items()
+    ]
+    return {**offered, **kept}, problems
+
+
 def _type(name: str, config: TypeConfig) -> VgpuType:
     kind = Kind(config.kind)
     like = PASSTHROUGH if kind is Kind.PASSTHROUGH else PRIVATE

@@ -26,21 +26,19 @@ from vgpu_ctl.definition_store import DefinitionStore, put_in
 from vgpu_ctl.descriptions import gpu_info, pci_gpu_info, type_info
 from vgpu_ctl.event_bus import EventBus
 from vgpu_ctl.gpu_choice import choose, reconfigured
-from vgpu_ctl.gpu_types import offered_types
+from vgpu_ctl.gpu_types import offered_types, with_used_types
 from vgpu_ctl.guest_events import GuestEvents
 from vgpu_ctl.hosted_gpu import HostedGpu
 from vgpu_ctl.hosted_vgpu import Active, HostedVgpu, client_of, domain_of
+from vgpu_ctl.operator_reset import reset_by_operator
 from vgpu_ctl.paths import Paths
 from vgpu_ctl.vgpu_socket import listen, socket_owner, socket_path
 
 if TYPE_CHECKING:
-    from mediator.vgpu.vgpu import Vgpu
     from mediator.vgpu.vgpu_type import VgpuType
     from vgpu_ctl.uevents import PciGpu
 
 _LOG = logging.getLogger(__name__)
-
-_RESETS = ("engines", "function")
 
 
 class Host:
@@ -151,8 +149,8 @@ class Host:
         """Go by another configuration. What cannot change under its vGPUs is told as texts."""
         with self._lock:
             old, self._config = self._config, config
-            kept, problems = self._types_in_use(offered_types(config.types))
-            self.types = kept
+            used = {each.name: each.active.kind for each in self.vgpus if each.active is not None}
+            self.types, problems = with_used_types(offered_types(config.types), used)
             for hosted in self.vgpus:
                 if hosted.active is None:
                     hosted.default_weight = self._default_weight(hosted.definition)
@@ -291,44 +289,12 @@ class Host:
 
     def reset(self, key: str, level: str) -> VgpuInfo:
         """Have the engines lose what they do, or reset the whole function."""
-        if level not in _RESETS:
-            allowed = " or ".join(_RESETS)
-            text = f"level: {level!r} is not allowed: {allowed}"
-            raise ApiError(ErrorCode.INVALID, text, field="level")
         hosted = self.find(key)
-        active = hosted.active
-        if active is None:
-            raise ApiError(ErrorCode.BUSY, f"{hosted.name} is not active", field="vgpu")
-        vgpu = active.vgpu
-        if vgpu is None:
-            raise ApiError(
-                ErrorCode.UNSUPPORTED,
-                f"{hosted.name} has a GPU of its own: only its guest can reset it",
-                field="vgpu",
-            )
-        if level == "engines":
-            vgpu.lose_work("reset by the operator")
-        else:
-            _reset_function(vgpu)
+        reset_by_operator(hosted, level)
         self._publish(EventKind.RESET, hosted, what=level, by="operator")
         return hosted.info()
 
     # -- parts ------------------------------------------------------------------------------------
-
-    def _types_in_use(
-        self, offered: Mapping[str, VgpuType]
-    ) -> tuple[dict[str, VgpuType], list[str]]:
-        """``offered``, and those that active vGPUs have beside them; that as texts, too."""
-        users: dict[str, list[str]] = {}
-        for hosted in self.vgpus:
-            if hosted.active is not None and hosted.active.kind.name not in offered:
-                users.setdefault(hosted.active.kind.name, []).append(hosted.name)
-        kept = {name: self.types[name] for name in users}
-        problems = [
-            f"type {name} is in use and cannot be removed: stop {', '.join(names)} first"
-            for name, names in users.items()
-        ]
-        return {**offered, **kept}, problems
 
     def _hosted(self, definition: Definition, *, persistent: bool) -> HostedVgpu:
         return HostedVgpu(definition, persistent, self._default_weight(definition))
@@ -513,14 +479,3 @@ class Host:
                 except ApiError as error:
                     _LOG.error("not taken back: %s", error.message)
             raise
-
-
-def _reset_function(vgpu: Vgpu) -> None:
-    """A function-level reset that is not taken for the guest's."""
-    observer = vgpu.observer
-    assert isinstance(observer, GuestEvents), "`Host` has made it"
-    observer.by_operator = "function"
-    try:
-        vgpu.reset()
-    finally:
-        observer.by_operator = ""
