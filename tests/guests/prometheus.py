@@ -28,6 +28,8 @@ from tests.guests.private_program import private_command
 _READY_SECONDS = 60.0
 _STOP_SECONDS = 15.0
 _ANSWER_SECONDS = 30.0
+_ATTEMPTS = 5
+"""To find a port that nobody takes before Prometheus does."""
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """Past any proxy of the environment: Prometheus is on this machine."""
 
@@ -106,11 +108,18 @@ class Prometheus:
         self._address = ""
 
     def __enter__(self) -> Self:
-        with contextlib.ExitStack() as stack:
-            directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="prometheus-")))
-            self._start(directory, stack)
-            self._wait_until_ready()
-            self._stack = stack.pop_all()
+        for attempt in range(_ATTEMPTS):
+            with contextlib.ExitStack() as stack:
+                made = stack.enter_context(tempfile.TemporaryDirectory(prefix="prometheus-"))
+                self._start(Path(made), stack)
+                try:
+                    self._wait_until_ready()
+                except PrometheusError as error:
+                    if "address already in use" not in str(error) or attempt == _ATTEMPTS - 1:
+                        raise
+                else:
+                    self._stack = stack.pop_all()
+                    break
         return self
 
     def __exit__(

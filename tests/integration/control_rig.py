@@ -19,10 +19,12 @@ from vgpu_ctl.api.objects import VgpuStats
 from vgpu_ctl.client import Client
 
 T = TypeVar("T")
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 VGPUD = Path(sys.executable).with_name("vgpud")
 NO_METRICS = "[metrics]\nlisten = []\n"
 METRICS = '[metrics]\nlisten = ["127.0.0.1:0"]\n'
+PATIENT_GPU = "[[gpu]]\nwatchdog_ms = 10000\n"
+"""A GPU on which a machine that stands still for a second hangs nobody."""
 
 
 @dataclass

@@ -18,7 +18,7 @@ from tests.guests.images import Images
 from tests.guests.libvirt_copy import find_libvirt
 from tests.guests.libvirtd import Libvirtd, can_run
 from tests.guests.store import cache_root
-from tests.integration.control_rig import ControlRig, running
+from tests.integration.control_rig import NO_METRICS, PATIENT_GPU, ControlRig, running
 
 _SECONDS = 120.0
 
@@ -71,7 +71,7 @@ def libvirt_rig(images: Images) -> Iterator[LibvirtRig]:
         for name in ("v", "l"):
             (root / name).mkdir()
         libvirtd = Libvirtd(find_libvirt(cache_root()), images.qemu, root / "l")
-        with running(root / "v") as vgpud:
+        with running(root / "v", NO_METRICS + PATIENT_GPU) as vgpud:
             rig = LibvirtRig(vgpud, libvirtd, images)
             rig.must("install-hooks", "--yes", "--directory", str(libvirtd.etc / "hooks"))
             with libvirtd:

@@ -19,6 +19,7 @@ import pytest
 from tests.bench.busy_driver import Busy
 from tests.integration.control_rig import (
     NO_METRICS,
+    PATIENT_GPU,
     ControlRig,
     running,
     settled,
@@ -38,8 +39,6 @@ NOISE = 24 << 20
 CALLS = 2000
 """Of the busy drivers in one request: it takes longer than a slice."""
 TYPES = ("V9_16", "V9_4", "private", "passthrough")
-PATIENT = f"{NO_METRICS}[[gpu]]\nwatchdog_ms = 10000\n"
-"""What the machine does is not taken for a hang."""
 TWO_GPUS = (
     f'{NO_METRICS}[[gpu]]\nname = "left"\n[[gpu]]\nname = "right"\naddress_space = "direct"\n'
 )
@@ -145,7 +144,7 @@ def test_a_weight_changes_under_load(tmp_path: Path) -> None:
 
     Two seconds in which the machine stands still for one are no measure: once more.
     """
-    with running(tmp_path, PATIENT) as rig, rig.client() as client:
+    with running(tmp_path, NO_METRICS + PATIENT_GPU) as rig, rig.client() as client:
         paths = [client.create(name=name, type="V9_4", weight=4).socket for name in "ab"]
         with Busy(paths[0], "rcs0", CALLS) as a, Busy(paths[1], "rcs0", CALLS) as b:
             assert any(changes_at_once(client, a, b) for _ in range(5))

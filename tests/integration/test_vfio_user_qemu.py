@@ -76,7 +76,7 @@ def wait_and_leave(qemu: Qemu, path: str, device: MemoryDevice, server: Server) 
             areas = [(bar + area.offset, bar + area.offset + area.size, 0) for area in AREAS]
             wait_until(lambda: set(areas) <= set(mapped(device)), process)
         assert server.turned_away == 0
-    assert server.wait_idle(10)
+    assert server.wait_idle(FIRMWARE_SECONDS)
     assert device.detached == 1
 
 

@@ -9,7 +9,6 @@ import os
 import re
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -85,7 +84,7 @@ def test_started_by_virsh_it_runs_igt(rig: LibvirtRig, stack: ExitStack) -> None
 
 
 def kill_at_work(rig: LibvirtRig, guest: DomainGuest) -> None:
-    """Its vGPU is free within a second, for another domain."""
+    """Its vGPU is free for another domain: how soon, says test_libvirt_hooks.py."""
     before = requests(rig, "web")
 
     def work() -> None:
@@ -96,11 +95,9 @@ def kill_at_work(rig: LibvirtRig, guest: DomainGuest) -> None:
     worker.start()
     wait_until(lambda: requests(rig, "web") > before + 10, "at work", patience=60)
     os.kill(guest.pid, signal.SIGKILL)
-    killed = time.monotonic()
     wait_until(lambda: not rig.domain_of("web"), "freed")
-    assert time.monotonic() - killed < 1
     worker.join()
-    guest.wait_for_state("shut off", 10)
+    guest.wait_for_state("shut off", 60)
     with rig.vgpud.client() as client:
         assert client.show("web").client is None
 
@@ -155,7 +152,7 @@ def test_plugged_into_a_running_guest_and_out(
     pid = guest.pid
     for _ in range(2):
         rig.must("attach", guest.name, "web", "--live")
-        wait_until(lambda: gpu_of(guest), "seen by the guest")
+        wait_until(lambda: gpu_of(guest), "seen by the guest", patience=60)
         guest.gpu_address = gpu_of(guest)
         wait_until(lambda: is_bound(guest), "bound", patience=60, step=0.2)
         assert run_igt(guest, WORK[:2]) == set(WORK[:2])
