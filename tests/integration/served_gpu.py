@@ -35,7 +35,7 @@ BATCH = 0x10_0000
 TARGET = 0x20_0000
 MASTER = 0x44200
 GDRST = 0x941C
-PATIENCE_S = 20.0
+PATIENCE_S = 40.0
 """What a test waits at most for something that takes milliseconds on an idle machine."""
 
 

@@ -29,7 +29,7 @@ from scheduler.policies.timeslice import Timeslice
 from tests.gpu_driver import GpuDriver, Ram
 
 RAM_SIZE = 16 << 20
-PATIENCE_S = 20.0
+PATIENCE_S = 40.0
 SLICE_NS = 4_000_000
 WATCHDOG_NS = 10_000_000_000
 """What does not give way for so long is taken as hung. Long: a machine that stands still for a
