@@ -9,10 +9,11 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, TypeVar
 
 from vgpu_ctl.api.objects import VgpuStats
@@ -176,9 +177,12 @@ def prepared(root: Path, config: str = NO_METRICS) -> Iterator[ControlRig]:
 
 
 @contextmanager
-def running(root: Path, config: str = NO_METRICS) -> Iterator[ControlRig]:
+def running(
+    root: Path, config: str = NO_METRICS, environment: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[ControlRig]:
     """A vgpud that is ready. What it says of a bug of its own fails the test."""
     with prepared(root, config) as made:
+        made.environment.update(environment)
         made.start()
         yield made
         assert "Traceback" not in made.said(), made.said()
