@@ -17,6 +17,8 @@ ADDRESS_SPACE ?=
 GGTT ?=
 QUICK_TESTS := unit property protocol fuzz integration style
 export PYTHONUNBUFFERED := 1
+# Hundreds of processes are started: none shall compile what another has compiled.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help venv check test demo guest igt bench guests clean
 
