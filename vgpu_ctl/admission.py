@@ -75,8 +75,8 @@ def check_unattached(hosted: HostedVgpu, *, force: bool) -> None:
     """Raises ApiError BUSY while a client is attached or awaited, unless it is to lose its GPU."""
     if hosted.active is None or force:
         return
-    client, claim = hosted.active.client, hosted.active.claim
-    if client is None and claim is not None and not claim.used:
+    client, claim = hosted.active.client, hosted.active.standing_claim
+    if client is None and claim is not None:
         raise ApiError(
             ErrorCode.BUSY,
             f"{hosted.name} is claimed by domain {claim.domain!r}, which is about to start",

@@ -1,7 +1,8 @@
 """Which libvirt domain a vGPU is for: claimed before its QEMU starts, free when that has gone.
 
 A claim ends by `release`, with the QEMU that used it, with the vGPU, with vgpud (no QEMU outlives
-that with a GPU), or when no QEMU has come for it within `LAPSE_S`: whoever claimed it has died.
+that with a GPU), or when no QEMU has come for it within `LAPSE_S`: whoever claimed it has died. A
+claim that has lapsed holds nothing from then on, and `end_lapsed` clears what it left.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from vgpu_ctl.api.messages import ApiError, ErrorCode
 from vgpu_ctl.api.objects import EventKind, VgpuInfo
+from vgpu_ctl.claim import Claim
 from vgpu_ctl.definition import is_uuid
-from vgpu_ctl.hosted_vgpu import Claim
 
 if TYPE_CHECKING:
     from vgpu_ctl.host import Host
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-LAPSE_S = 120.0
-"""From the claim to the connection of its QEMU: what a busy host may take to start one."""
 _LEAVE_S = 1.0
 _TURN_S = 0.01
 _LONGEST_NAME = 1024
@@ -56,7 +55,9 @@ class Claims:
                 self._host.start(hosted.uuid)
                 started = True
             assert hosted.active is not None, "it was, or has been started"
-            hosted.active.claim = Claim(domain, domain_uuid.lower(), self._clock(), started)
+            hosted.active.claim = Claim(
+                domain, domain_uuid.lower(), self._clock(), self._clock, started
+            )
         self._tell(EventKind.CLAIMED, hosted, domain)
         return hosted.info()
 
@@ -66,36 +67,62 @@ class Claims:
         An empty ``domain_uuid`` is anybody's. Raises ApiError BUSY for the claim of another domain.
         """
         hosted = self._host.find(key)
+        with self._lock:
+            self._claim_of(hosted, domain_uuid)
         self._let_client_leave(hosted)
         with self._lock:
-            active = hosted.active
-            claim = None if active is None else active.claim
-            if active is None or claim is None:
-                return hosted.info()
-            if domain_uuid and claim.uuid != domain_uuid.lower():
-                raise _taken(hosted, f"domain {claim.domain!r} has claimed it")
-            active.claim = None
-            if claim.started and active.client is None:
-                self._host.stop(hosted.uuid, force=False)
-        self._tell(EventKind.RELEASED, hosted, claim.domain)
+            claim = self._claim_of(hosted, domain_uuid)
+            if claim is not None:
+                self._end(hosted)
+        if claim is not None:
+            self._tell(EventKind.RELEASED, hosted, claim.domain)
         return hosted.info()
+
+    def end_lapsed(self) -> None:
+        """Give back what nobody has come for, as `release` does; to be called now and then."""
+        for hosted in self._host.vgpus:
+            if _has_lapsed(hosted):
+                self._end_lapsed(hosted)
+
+    def _end_lapsed(self, hosted: HostedVgpu) -> None:
+        with self._lock:
+            claim = hosted.active.claim if hosted.active is not None else None
+            if claim is None or not _has_lapsed(hosted):  # its QEMU has just come
+                return
+            try:
+                self._end(hosted)
+            except ApiError as error:
+                _LOG.error("%s stays active: %s", hosted.name, error.message)
+        _LOG.warning("no QEMU of domain %s has come for %s", claim.domain, hosted.name)
+        self._tell(EventKind.RELEASED, hosted, claim.domain)
+
+    def _end(self, hosted: HostedVgpu) -> None:
+        """End its claim, and stop it if the claim had started it. Raises ApiError."""
+        active = hosted.active
+        assert active is not None, "it has a claim"
+        claim, active.claim = active.claim, None
+        if claim is not None and claim.started and active.client is None:
+            self._host.stop(hosted.uuid, force=False)
+
+    def _claim_of(self, hosted: HostedVgpu, domain_uuid: str) -> Claim | None:
+        """The claim that is to be released. Raises ApiError BUSY when it is another domain's."""
+        claim = None if hosted.active is None else hosted.active.claim
+        if claim is not None and domain_uuid and claim.uuid != domain_uuid.lower():
+            raise _taken(hosted, f"domain {claim.domain!r} has claimed it")
+        return claim
 
     def _check_free(
         self, hosted: HostedVgpu, active: Active, domain: str, domain_uuid: str
     ) -> None:
-        claim = active.claim
-        mine = claim is not None and claim.uuid == domain_uuid.lower()
-        if claim is not None and not claim.used and mine:
-            return
-        if claim is not None and not mine and not self._lapsed(active, claim):
+        claim = active.standing_claim
+        if claim is not None:
+            if claim.uuid == domain_uuid.lower():
+                return
             raise _taken(hosted, f"domain {claim.domain!r} has claimed it")
         if active.client is not None and active.domain != domain:
             who = f"domain {active.domain!r}" if active.domain else "a program"
             text = f"{who} uses it: {active.client.command or 'process'} {active.client.pid}"
             raise _taken(hosted, text)
-
-    def _lapsed(self, active: Active, claim: Claim) -> bool:
-        return active.client is None and (claim.used or self._clock() - claim.since > LAPSE_S)
 
     def _let_client_leave(self, hosted: HostedVgpu) -> None:
         """A QEMU that has just ended may still seem to be there."""
@@ -110,6 +137,11 @@ class Claims:
         _LOG.info("%s %s by domain %s", hosted.name, kind.value, domain)
         gpu = "" if hosted.active is None else hosted.active.gpu.name
         self._host.bus.publish(kind, vgpu=hosted.name, uuid=hosted.uuid, gpu=gpu, domain=domain)
+
+
+def _has_lapsed(hosted: HostedVgpu) -> bool:
+    active = hosted.active
+    return active is not None and active.claim_has_lapsed
 
 
 def _check(domain: str, domain_uuid: str) -> None:

@@ -19,23 +19,10 @@ if TYPE_CHECKING:
     from mediator.vgpu.vgpu_type import VgpuType
     from mmio_trap.vfio_user.server import Server
     from mmio_trap.vfio_user.transport import Peer
+    from vgpu_ctl.claim import Claim
     from vgpu_ctl.hosted_gpu import Device, HostedGpu
 
 _LONGEST_COMMAND_LINE = 1 << 20
-
-
-@dataclass
-class Claim:
-    """A libvirt domain that a vGPU is kept for; see `vgpu_ctl/claims.py`."""
-
-    domain: str
-    uuid: str
-    since: float
-    """By the clock of `Claims`."""
-    started: bool
-    """The claim has started the vGPU, and its end stops it."""
-    used: bool = False
-    """A client was there for it, and has left."""
 
 
 @dataclass
@@ -52,13 +39,25 @@ class Active:
     domain: str = ""
     """Of the client, as its QEMU says."""
     claim: Claim | None = None
+    """The last one; whether it holds, `standing_claim` says."""
+
+    @property
+    def standing_claim(self) -> Claim | None:
+        """The claim whose QEMU is there, or may still come."""
+        claim = self.claim
+        return None if claim is None or claim.used or self.claim_has_lapsed else claim
+
+    @property
+    def claim_has_lapsed(self) -> bool:
+        """It was made, and nobody has come for it in time."""
+        claim = self.claim
+        return claim is not None and not claim.used and self.client is None and claim.overdue
 
     @property
     def holder(self) -> str:
         """The domain that has it, or is going to."""
-        if self.domain or self.claim is None or self.claim.used:
-            return self.domain
-        return self.claim.domain
+        claim = self.standing_claim
+        return self.domain if self.domain or claim is None else claim.domain
 
     @property
     def vgpu(self) -> Vgpu | None:

@@ -14,7 +14,7 @@ import pytest
 from vgpu_ctl.api.messages import ApiError, ErrorCode
 from vgpu_ctl.api.methods import DefineParams
 from vgpu_ctl.api.objects import EventKind, VgpuState
-from vgpu_ctl.claims import LAPSE_S
+from vgpu_ctl.claim import LAPSE_S
 from vgpu_ctl.config import Config, GpuConfig
 from vgpu_ctl.event_bus import EventBus
 from vgpu_ctl.host import Host
@@ -146,6 +146,47 @@ def test_nobody_comes(host: Host) -> None:
     refused(host, "two", TWO)
     clock.now += 2
     assert host.claims.claim("web", "two", TWO).domain == "two"
+
+
+def test_a_claim_that_has_lapsed_holds_nothing(host: Host) -> None:
+    host.claims._clock.now += 5  # type: ignore[attr-defined]
+    host.claims.claim("web", "one", ONE)
+    host.claims._clock.now += LAPSE_S + 1  # type: ignore[attr-defined]
+    assert host.find("web").info().domain == ""
+    assert host.stop("web", force=False).state is VgpuState.DEFINED
+
+
+@pytest.mark.parametrize("started", [False, True])
+def test_what_lapsed_is_given_back(started: bool, host: Host) -> None:
+    """As `release` does; whoever claimed it has died. One whose QEMU is there does not lapse."""
+    if started:
+        host.start("web")
+    host.claims.claim("web", "one", ONE)
+    listener = host.bus.listen([EventKind.RELEASED])
+    host.claims.end_lapsed()
+    assert host.find("web").info().domain == "one"
+    with qemu(host, "one"):
+        host.claims._clock.now += LAPSE_S + 1  # type: ignore[attr-defined]
+        host.claims.end_lapsed()
+        assert host.find("web").info().domain == "one"
+    host.claims.claim("web", "one", ONE)
+    host.claims._clock.now += LAPSE_S + 1  # type: ignore[attr-defined]
+    host.claims.end_lapsed()
+    assert host.find("web").state is (VgpuState.ACTIVE if started else VgpuState.DEFINED)
+    host.claims.end_lapsed()
+    assert [event.data["domain"] for event in listener.take(0)] == ["one"]
+
+
+def test_the_release_of_another_does_not_wait(host: Host) -> None:
+    """A refused domain's hook: the claim's owner is compared before its QEMU may leave."""
+    clock = host.claims._clock
+    assert isinstance(clock, Time)
+    host.claims.claim("web", "one", ONE)
+    with qemu(host, "one"):
+        before = clock.now
+        with pytest.raises(ApiError, match="domain 'one' has claimed it"):
+            host.claims.release("web", TWO)
+        assert clock.now - before < 0.5
 
 
 @pytest.mark.parametrize(
