@@ -32,7 +32,7 @@ from vgpu_ctl.hosted_gpu import HostedGpu
 from vgpu_ctl.hosted_vgpu import Active, HostedVgpu, client_of, domain_of
 from vgpu_ctl.operator_reset import reset_by_operator
 from vgpu_ctl.paths import Paths
-from vgpu_ctl.vgpu_socket import listen, socket_owner, socket_path
+from vgpu_ctl.vgpu_socket import check_length, listen, socket_owner, socket_path
 
 if TYPE_CHECKING:
     from mediator.vgpu.vgpu_type import VgpuType
@@ -153,7 +153,7 @@ class Host:
             self.types, problems = with_used_types(offered_types(config.types), used)
             for hosted in self.vgpus:
                 if hosted.active is None:
-                    hosted.default_weight = self._default_weight(hosted.definition)
+                    self._configure(hosted)
             before, found = self._gpus, reconfigured(self._gpus, config.gpus)
             self._gpus = found.gpus
             for gpu in found.dropped:
@@ -279,7 +279,7 @@ class Host:
             check_changes(hosted, given.keys())
             self._write(hosted, definition)
             hosted.definition = definition
-            hosted.default_weight = self._default_weight(definition)
+            self._configure(hosted)
             if hosted.active is not None and hosted.active.vgpu is not None:
                 vgpu = hosted.active.vgpu
                 vgpu.dispatcher.set_share(vgpu, hosted.weight, definition.cap)
@@ -297,11 +297,15 @@ class Host:
     # -- parts ------------------------------------------------------------------------------------
 
     def _hosted(self, definition: Definition, *, persistent: bool) -> HostedVgpu:
-        return HostedVgpu(definition, persistent, self._default_weight(definition))
+        hosted = HostedVgpu(definition, persistent)
+        self._configure(hosted)
+        return hosted
 
-    def _default_weight(self, definition: Definition) -> int:
-        kind = self.types.get(definition.type)
-        return 1 if kind is None else kind.weight
+    def _configure(self, hosted: HostedVgpu) -> None:
+        """What the configuration says of a vGPU that is not active."""
+        kind = self.types.get(hosted.definition.type)
+        hosted.default_weight = 1 if kind is None else kind.weight
+        hosted.place = socket_path(self._config.sockets, self._paths, hosted.name)
 
     def _define(self, params: DefineParams, *, persistent: bool) -> HostedVgpu:
         definition = checked(
@@ -339,7 +343,7 @@ class Host:
         check_beside(definition, others)
         check_known(definition, self.types, self._gpus, fields)
         if "name" in fields:
-            socket_path(self._config.sockets, self._paths, definition.name)
+            check_length(socket_path(self._config.sockets, self._paths, definition.name))
 
     def _write(self, hosted: HostedVgpu, definition: Definition) -> None:
         """Keep another definition of a vGPU, in both places or in neither."""
@@ -373,7 +377,6 @@ class Host:
             text = f"type: there is no {definition.type!r} any more: {', '.join(self.types)}"
             raise ApiError(ErrorCode.INVALID, text, field="type")
         gpu = choose(self._gpus, definition, kind)
-        hosted.default_weight = kind.weight
         with self._shortages(hosted), self._undoing() as undo:
             observer = GuestEvents(self.bus, hosted.name, hosted.uuid, gpu.name)
             device = gpu.open(hosted.name, kind, hosted.weight, definition.cap, observer)
@@ -381,7 +384,8 @@ class Host:
             if not self._records.has(hosted.uuid):  # else it is to be started again
                 undo.append(lambda: self._records.remove(hosted.uuid))
             self._records.put(definition)
-            path = socket_path(self._config.sockets, self._paths, definition.name)
+            path = hosted.place
+            check_length(path)
             server = Server(
                 device,
                 str(path),
@@ -420,6 +424,7 @@ class Host:
         active.server.close()
         active.gpu.close(hosted.name)
         hosted.active = None
+        self._configure(hosted)
         _LOG.info("%s has ended", hosted.name, extra={"vgpu": hosted.name})
         return active.gpu.name
 

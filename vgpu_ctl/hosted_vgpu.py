@@ -71,8 +71,10 @@ class HostedVgpu:
 
     definition: Definition
     persistent: bool
-    default_weight: int
+    default_weight: int = 1
     """Of its type."""
+    place: Path = Path()
+    """Where its socket is going to be, as far as the configuration says now."""
     active: Active | None = None
     error: str = ""
     """Why it is not active although it should be."""
@@ -103,6 +105,7 @@ class HostedVgpu:
     def info(self) -> VgpuInfo:
         """As the API shows it."""
         definition, active = self.definition, self.active
+        place = self.place if active is None else active.socket
         return VgpuInfo(
             uuid=definition.uuid,
             name=definition.name,
@@ -113,10 +116,11 @@ class HostedVgpu:
             weight=self.weight,
             cap=definition.cap,
             gpu=definition.gpu if active is None else active.gpu.name,
-            socket="" if active is None else str(active.socket),
+            socket="" if active is None else str(place),
+            place=str(place),
             client=None if active is None else active.client,
             domain="" if active is None else active.holder,
-            guard="" if active is None else str(guard_path(active.socket)),
+            guard=str(guard_path(place)),
             error=self.error,
         )
 

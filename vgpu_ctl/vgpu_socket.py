@@ -27,9 +27,13 @@ _HINTS = {
 
 
 def socket_path(sockets: SocketsConfig, paths: Paths, name: str) -> Path:
-    """The socket of the vGPU ``name``. Raises ApiError INVALID when the path is too long."""
+    """Where the socket of the vGPU ``name`` is while that is active."""
     directory = Path(sockets.directory) if sockets.directory else paths.runtime / "vgpus"
-    path = directory / f"{name}.sock"
+    return directory / f"{name}.sock"
+
+
+def check_length(path: Path) -> None:
+    """Raises ApiError INVALID when no socket can have that path."""
     length = len(os.fsencode(path))
     if length > LONGEST_PATH:
         raise ApiError(
@@ -38,7 +42,6 @@ def socket_path(sockets: SocketsConfig, paths: Paths, name: str) -> Path:
             field="name",
             hint="take a shorter name, or a shorter sockets.directory",
         )
-    return path
 
 
 def socket_owner(sockets: SocketsConfig) -> tuple[int, int] | None:

@@ -54,11 +54,13 @@ class VgpuInfo(Object, frozen=True, kw_only=True):
     """The GPU it is on; while it is not active the one it was defined for, empty: any."""
     socket: str = ""
     """Path of its vfio-user socket; empty while there is none."""
+    place: str = ""
+    """Where that is whenever the vGPU is active: the path for a machine that is started later."""
     client: ClientInfo | None = None
     domain: str = ""
     """The libvirt domain that has it or has claimed it, as far as known."""
     guard: str = ""
-    """A file that keeps a QEMU which has it open from being saved or moved; empty as `socket`."""
+    """A file beside `place` that keeps a QEMU which has it open from being saved or moved."""
     error: str = ""
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from mediator.vgpu.vgpu_type import TYPES
@@ -112,6 +113,22 @@ def test_an_own_weight_beats_the_types(host: Host, paths: Paths) -> None:
     assert active is not None
     assert active.vgpu is not None
     assert active.vgpu.weight == host.find("x").weight == 7
+
+
+def test_where_the_socket_is_going_to_be(host: Host, tmp_path: Path) -> None:
+    """A domain's definition has its path, also while the vGPU is not active."""
+    inactive = host.define(DefineParams(name="web", type="V9_4"))
+    assert (inactive.socket, Path(inactive.place).name) == ("", "web.sock")
+    assert Path(inactive.guard).parent == Path(inactive.place).parent
+    active = host.start("web")
+    assert active.socket == active.place == inactive.place
+    moved = str(tmp_path / "moved")
+    host.reload(msgspec.structs.replace(CONFIG, sockets=SocketsConfig(directory=moved)))
+    assert host.find("web").info().place == active.socket
+    host.stop("web", force=False)
+    assert host.find("web").info().place == f"{moved}/web.sock"
+    assert host.modify(ModifyParams(vgpu="web", name="w2")).place == f"{moved}/w2.sock"
+    assert host.start("w2").socket == f"{moved}/w2.sock"
 
 
 def test_a_reloaded_type_has_its_new_weight(host: Host) -> None:
