@@ -1,13 +1,13 @@
-"""A vGPU in the definition of a domain that libvirt keeps."""
+"""A vGPU in the definition of a domain that libvirt keeps, and who else has it."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from qemu_hooks import domain_checks, domain_xml
 from qemu_hooks.domain_facts import DomainVgpu
 from qemu_hooks.domain_problem import DomainProblem
-from qemu_hooks.domain_reading import named_vgpus
+from qemu_hooks.domain_reading import named_vgpus, vfio_devices
 from qemu_hooks.domain_xml import Edited
 from qemu_hooks.libvirt_connection import Connection
 
@@ -27,9 +27,11 @@ def attach(
     return edited
 
 
-def detach(connection: Connection, domain: Any, name: str, *, write: bool) -> Edited:
-    """Have it start without. Raises DomainProblem."""
-    edited = domain_xml.remove(connection.persistent_xml(domain), name)
+def detach(
+    connection: Connection, domain: Any, name: str, socket: str = "", *, write: bool
+) -> Edited:
+    """Have it start without. ``socket``: see `domain_xml.remove`. Raises DomainProblem."""
+    edited = domain_xml.remove(connection.persistent_xml(domain), name, socket)
     if write and edited.changes:
         connection.define(edited.xml)
     return edited
@@ -50,32 +52,61 @@ def refuse_unfit(connection: Connection, domain: Any, *, live: bool) -> None:
 
 
 def refuse_second(connection: Connection, domain: Any, vgpu: DomainVgpu) -> None:
-    """Raises DomainProblem when another domain's definition has the vGPU."""
+    """Raises DomainProblem when another domain has the vGPU, in its definition or as it runs."""
     own = domain.UUIDString()
     for other in connection.domains():
-        if other.UUIDString() == own or not _names(connection, other, vgpu):
+        if other.UUIDString() == own:
             continue
-        raise DomainProblem(
-            f"domain {other.name()!r} has {vgpu.name} already, and a vGPU is for one",
-            hint=f"`vgpuctl detach {other.name()} {vgpu.name}` first, or create another vGPU",
-        )
+        where = _where(connection, other, vgpu)
+        if where is not None:
+            raise DomainProblem(
+                f"domain {other.name()!r} has {vgpu.name} already{where.words}, and a vGPU is for "
+                "one",
+                hint=f"{where.way_out.format(other.name(), vgpu.name)} first, or create another "
+                "vGPU",
+            )
 
 
-def _names(connection: Connection, domain: Any, vgpu: DomainVgpu) -> bool:
+class _Where(NamedTuple):
+    """How another domain has a vGPU, and how it gets rid of it."""
+
+    words: str
+    way_out: str
+
+
+_DEFINED = _Where("", "`vgpuctl detach {} {}`")
+_RUNNING = _Where(" while it runs", "`vgpuctl detach {} {} --live`")
+_BY_HAND = _Where(", by hand", "`virsh edit {}`")
+
+
+def _where(connection: Connection, domain: Any, vgpu: DomainVgpu) -> _Where | None:
+    """As it runs the metadata alone is asked: arguments stay there when a vGPU is plugged out."""
     try:
         with connection.errors():
-            xml = domain.XMLDesc(connection.binding.VIR_DOMAIN_XML_INACTIVE)
-        found = named_vgpus(domain_xml.parsed(xml))
+            persistent, active = domain.isPersistent(), domain.isActive()
+            flags = connection.binding.VIR_DOMAIN_XML_INACTIVE
+            kept = domain_xml.parsed(domain.XMLDesc(flags)) if persistent else None
+            live = domain_xml.parsed(domain.XMLDesc(0)) if active else None
     except DomainProblem:  # gone meanwhile
-        return False
-    return any(each.uuid == vgpu.uuid for each in found)
+        return None
+    if kept is not None and _names(kept, vgpu):
+        return _DEFINED
+    if live is not None and _names(live, vgpu):
+        return _RUNNING
+    by_hand = [] if kept is None else vfio_devices(kept)
+    return _BY_HAND if vgpu.socket in [device.socket for device in by_hand] else None
+
+
+def _names(domain: Any, vgpu: DomainVgpu) -> bool:
+    return any(each.uuid == vgpu.uuid for each in named_vgpus(domain))
 
 
 def _define(connection: Connection, before: str, edited: Edited, vgpu: DomainVgpu) -> None:
     """libvirt leaves out what it does not know, without a word: then the change is taken back."""
     domain = connection.define(edited.xml)
-    kept = domain_xml.vgpus_in(connection.persistent_xml(domain))
-    if vgpu not in kept:
+    kept = domain_xml.parsed(connection.persistent_xml(domain))
+    sockets = [device.socket for device in vfio_devices(kept)]
+    if not _names(kept, vgpu) or vgpu.socket not in sockets:
         connection.define(before)
         raise DomainProblem(
             "libvirt has not kept <qemu:commandline> or <metadata>",

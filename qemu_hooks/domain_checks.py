@@ -10,8 +10,8 @@ from typing import Any
 
 from lxml import etree
 
+from qemu_hooks.commandline import json_object, options
 from qemu_hooks.domain_problem import DomainProblem
-from qemu_hooks.domain_reading import json_object, options
 from qemu_hooks.pci_places import Q35, board_of
 
 _TYPES = ("kvm", "qemu")
@@ -99,6 +99,8 @@ def unshared(domain: Any) -> str:
         return "its memory is no memfd"
     if any(cell.get("memAccess") == "private" for cell in domain.iterfind("cpu/numa/cell")):
         return "a NUMA cell has private memory"
+    if any(module.get("access") == "private" for module in domain.iterfind("devices/memory")):
+        return "a memory module is private"
     return ""
 
 

@@ -19,14 +19,16 @@ COMMANDLINE_TAG = f"{{{QEMU_NAMESPACE}}}commandline"
 ARGUMENT_TAG = f"{{{QEMU_NAMESPACE}}}arg"
 
 DRIVER = "vfio-user-pci"
+PORT_DRIVER = "pcie-root-port"
 GUARD_NODE = "vgpu-cannot-be-saved-or-moved"
 """Name of a block node whose format QEMU does not migrate: it shows in QEMU's refusal.
 
 31 characters are the most that QEMU allows.
 """
-_DEVICE_PREFIX = "vgpud-"
+_DEVICE_PREFIX = "vgpud-gpu-"
 _PORT_PREFIX = "vgpud-port-"
 _SPARE_PREFIX = "vgpud-spare-"
+"""A vGPU may have any name: no prefix is the beginning of another."""
 ROOM = 512 << 20
 """Bytes of 64-bit prefetchable memory behind a port of a vGPU.
 
@@ -47,6 +49,11 @@ class DomainVgpu(NamedTuple):
 def device_id(name: str) -> str:
     """The id in QEMU of the device for the vGPU ``name``."""
     return f"{_DEVICE_PREFIX}{name}"
+
+
+def is_device_id(identity: str) -> bool:
+    """Whether it is the id that we give to the device of some vGPU."""
+    return identity.startswith(_DEVICE_PREFIX)
 
 
 def spare_port_id(number: int) -> str:

@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 import msgspec
 
 from qemu_hooks import domain_checks
-from qemu_hooks.cli.domain_options import explained
+from qemu_hooks.cli.domain_options import explained, place_of
+from qemu_hooks.commandline import options
 from qemu_hooks.domain_facts import GUARD_NODE
 from qemu_hooks.domain_problem import DomainProblem
-from qemu_hooks.domain_reading import named_vgpus, options, other_sockets
+from qemu_hooks.domain_reading import device_of, named_vgpus, other_devices, vfio_devices
 from qemu_hooks.domain_xml import parsed
 from qemu_hooks.hook_script import FOLDER, NAME, is_ours
 from qemu_hooks.libvirt_connection import Connection, connected
@@ -74,23 +75,30 @@ def can_have_one(subject: DomainSubject) -> Outcome:
 
 def names_its_vgpus(subject: DomainSubject) -> Outcome:
     """And vgpud knows them, at the same sockets."""
-    named = named_vgpus(subject.root)
-    by_hand = other_sockets(subject.root)
+    there = vfio_devices(subject.root)
+    known = {vgpu.uuid: vgpu for vgpu in subject.vgpus or []}
+    named = [
+        vgpu._replace(socket=place_of(known[vgpu.uuid])) if vgpu.uuid in known else vgpu
+        for vgpu in named_vgpus(subject.root)
+    ]
+    by_hand = [device.socket or "one without a socket" for device in other_devices(there, named)]
     if not named and not by_hand:
         return skip("it has none")
     if by_hand:
         text = f"devices by hand, which no metadata names: {', '.join(by_hand)}"
-        return warn(text, "`vgpuctl xml NAME` prints the metadata that belongs to it")
+        return warn(text, f"`vgpuctl attach {subject.name} NAME` takes that of a vGPU as it is")
     if subject.vgpus is None:
         return warn(", ".join(vgpu.name for vgpu in named) + ": no vgpud to ask", "start vgpud")
-    known = {vgpu.uuid: vgpu for vgpu in subject.vgpus}
     for vgpu in named:
         attach = f"`vgpuctl attach {subject.name} {vgpu.name}`"
         if vgpu.uuid not in known:
             return fail(f"{vgpu.name} is no more", f"create it, then {attach}; or detach it")
-        served = known[vgpu.uuid].socket
-        if served and served != vgpu.socket:
-            return fail(f"{vgpu.name} is served at {served}, not at {vgpu.socket}", attach)
+        device = device_of(there, vgpu.name, vgpu.socket)
+        if device is None:
+            return fail(f"{vgpu.name} is in the metadata, and has no device", attach)
+        if device.socket != vgpu.socket:
+            text = f"{vgpu.name} is served at {vgpu.socket}, not at {device.socket}"
+            return fail(text, attach)
     return ok(", ".join(vgpu.name for vgpu in named))
 
 
@@ -116,7 +124,7 @@ def is_not_saved_or_moved(subject: DomainSubject) -> Outcome:
             "its next start restores a managed save, in which is no state of a GPU",
             f"`virsh managedsave-remove {subject.name}`",
         )
-    if not named_vgpus(subject.root) and not other_sockets(subject.root):
+    if not named_vgpus(subject.root) and not vfio_devices(subject.root):
         return skip("it has no vGPU")
     nodes = [option.object.get("node-name") for option in options(subject.root)]
     if GUARD_NODE not in nodes:

@@ -1,6 +1,6 @@
 """A vGPU in the XML of a libvirt domain: add it, remove it. Pure; XML text in, XML text out.
 
-What is not ours stays as it is: elements of other namespaces, comments, arguments of others. Both
+What is not ours stays as it is: elements of other namespaces, comments, arguments of others. All
 functions may be called again and change nothing then.
 """
 
@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from lxml import etree
 
 from qemu_hooks import domain_checks
+from qemu_hooks.commandline import Option, devices, json_object, options
 from qemu_hooks.domain_facts import (
     ARGUMENT_TAG,
     COMMANDLINE_TAG,
@@ -31,15 +32,26 @@ from qemu_hooks.domain_facts import (
 )
 from qemu_hooks.domain_problem import DomainProblem
 from qemu_hooks.domain_reading import (
-    Option,
-    devices,
+    VfioDevice,
+    device_of,
     named_vgpus,
-    options,
-    socket_of,
-    vgpu_devices,
+    own_ports,
+    port_of,
+    vfio_devices,
 )
-from qemu_hooks.pci_places import board_of, free_slot, port_arguments
+from qemu_hooks.pci_places import (
+    I440FX,
+    Q35,
+    Board,
+    board_of,
+    free_slot,
+    is_free,
+    port_arguments,
+    slot_of,
+)
 from vgpu_ctl.cli.qemu_command import device_arguments
+
+_ROOT_BUSES = (Q35.root_bus, I440FX.root_bus)
 
 
 class Edited(NamedTuple):
@@ -72,7 +84,8 @@ def add(xml: str, vgpu: DomainVgpu, guard: str, reach: int = 0) -> Edited:
     """
     domain = parsed(xml)
     domain_checks.refuse(domain)
-    changes = _add_device(domain, vgpu)
+    changes, slot = _drop_former(domain, vgpu)
+    changes += _add_device(domain, vgpu, slot)
     if guard:
         changes += _add_guard(domain, guard)
     changes += domain_checks.share_memory(domain)
@@ -80,22 +93,22 @@ def add(xml: str, vgpu: DomainVgpu, guard: str, reach: int = 0) -> Edited:
     return Edited(_text(domain), changes, domain_checks.warnings(domain, reach))
 
 
-def remove(xml: str, name: str) -> Edited:
-    """A domain without the vGPU ``name``; shared memory stays. Raises DomainProblem."""
+def remove(xml: str, name: str, socket: str = "") -> Edited:
+    """A domain without the vGPU ``name``; shared memory stays.
+
+    ``socket`` is where vgpud has it, if that is known: a device whose id is its owner's is found by
+    it. Raises DomainProblem.
+    """
     domain = parsed(xml)
-    changes = []
-    for option in list(devices(domain)):
-        if option.object.get("id") in (device_id(name), port_id(name)):
-            _drop(option)
-            changes.append(f"{option.object.get('driver')} is gone")
-    for element in domain.findall(f"metadata/{VGPUS_TAG}/{VGPU_TAG}"):
-        if element.get("name") == name:
-            _drop_element(element)
-            changes.append("metadata does not name it")
-    if not named_vgpus(domain):
+    changes = _take_out(domain, name, socket)
+    warnings = []
+    left = vfio_devices(domain)
+    if left and changes:
+        warnings.append(f"{_names(left)} stays: a device of another vGPU, or of something else")
+    elif not left and not named_vgpus(domain):
         changes += _drop_guard(domain)
     _drop_empty(domain)
-    return Edited(_text(domain), changes, [])
+    return Edited(_text(domain), changes, warnings)
 
 
 def prepare(xml: str, ports: int) -> Edited:
@@ -108,8 +121,8 @@ def prepare(xml: str, ports: int) -> Edited:
     board = board_of(domain)
     wanted = [spare_port_id(number) for number in range(ports)] if board.has_ports else []
     changes, there = [], set()
-    for option in list(devices(domain)):
-        identity = str(option.object.get("id", ""))
+    for option in own_ports(domain):
+        identity = str(option.object["id"])
         if identity in wanted:
             there.add(identity)
         elif is_spare_port_id(identity):
@@ -129,40 +142,91 @@ def prepare(xml: str, ports: int) -> Edited:
 # -- adding ---------------------------------------------------------------------------------------
 
 
-def _add_device(domain: Any, vgpu: DomainVgpu) -> list[str]:
-    identity = device_id(vgpu.name)
-    there = vgpu_devices(domain)
-    known = there.get(identity)
-    for other, option in there.items():
-        if other != identity and socket_of(option) == vgpu.socket:
-            raise DomainProblem(
-                f"a device {other} in <qemu:commandline> uses the socket of {vgpu.name} already",
-                hint="remove it: `virsh edit`, or leave it as it is and do not attach",
-            )
-    if known is not None:
-        return _repair_device(known, vgpu)
+def _drop_former(domain: Any, vgpu: DomainVgpu) -> tuple[list[str], int]:
+    """Take out what the vGPU had under another name; the slot that it was in, 0 for none."""
+    changes, slot = [], 0
+    for former in named_vgpus(domain):
+        if former.uuid and former.uuid == vgpu.uuid and former.name != vgpu.name:
+            device = device_of(vfio_devices(domain), former.name)
+            place = port_of(domain, former.name) or (device and device.option)
+            slot = max(slot_of(place), 0) if place else slot
+            _take_out(domain, former.name)
+            changes.append(f"{former.name} is {vgpu.name} now")
+    return changes, slot
+
+
+def _add_device(domain: Any, vgpu: DomainVgpu, slot: int) -> list[str]:
+    """Have the device. One that its owner made or moved stays as it is, but for its socket."""
     board = board_of(domain)
-    slot = free_slot(domain, board)
+    there = vfio_devices(domain)
+    device = device_of(there, vgpu.name, vgpu.socket)
+    for other in there:
+        if other != device and other.socket == vgpu.socket:
+            raise DomainProblem(
+                f"a device {other.identity} in <qemu:commandline> uses the socket of {vgpu.name} "
+                "already",
+                hint="a vGPU has one device: remove that one with `virsh edit`",
+            )
+    if device is not None:
+        return _repair_socket(device, vgpu) + _repair_place(domain, board, device, vgpu.name)
+    identity = device_id(vgpu.name)
+    slot = free_slot(domain, board, wish=slot)
     if not board.has_ports:
-        _append(
-            domain,
-            device_arguments(vgpu.socket, identity=identity, bus=board.root_bus, addr=f"{slot:#x}"),
-        )
+        place = {"bus": board.root_bus, "addr": f"{slot:#x}"}
+        _append(domain, device_arguments(vgpu.socket, identity=identity, **place))
         return [f"device {identity} in slot {slot:#x} of {board.root_bus}"]
     port = port_id(vgpu.name)
+    there_already = port_of(domain, vgpu.name)
+    if there_already is not None:  # without a device
+        _drop(there_already)
     _append(domain, ["-device", _json(port_arguments(port, board, slot))])
     _append(domain, device_arguments(vgpu.socket, identity=identity, bus=port, addr="0x0"))
     return [f"device {identity} in root port {port}, slot {slot:#x} of {board.root_bus}"]
 
 
-def _repair_device(option: Option, vgpu: DomainVgpu) -> list[str]:
-    """Its socket may have moved."""
-    if socket_of(option) == vgpu.socket:
+def _repair_socket(device: VfioDevice, vgpu: DomainVgpu) -> list[str]:
+    """It may have moved."""
+    if device.socket == vgpu.socket:
         return []
-    device = option.object
-    device["socket"] = {"type": "unix", "path": vgpu.socket}
-    option.elements[1].set("value", _json(device))
-    return [f"device {device_id(vgpu.name)} has socket {vgpu.socket}"]
+    _change(device.option, socket={"type": "unix", "path": vgpu.socket})
+    return [f"device {device.identity} has socket {vgpu.socket}"]
+
+
+def _repair_place(domain: Any, board: Board, device: VfioDevice, name: str) -> list[str]:
+    """The port may be gone, its slot another's by now, the machine of another kind."""
+    port, home = port_of(domain, name), port_id(name) if board.has_ports else board.root_bus
+    placed = port if board.has_ports else device.option
+    if device.bus == home:
+        if placed is not None and _is_in_place(domain, board, placed):
+            return []
+    elif device.bus == board.root_bus or device.bus not in (port_id(name), *_ROOT_BUSES):
+        return []  # where its owner wants it
+    slot = free_slot(domain, board, but=placed)
+    if not board.has_ports:
+        if port is not None:
+            _drop(port)
+        _change(device.option, bus=home, addr=f"{slot:#x}")
+        return [f"device {device.identity} in slot {slot:#x} of {home}"]
+    wanted = port_arguments(home, board, slot)
+    if port is None:
+        for word in ("-device", _json(wanted)):
+            device.option.elements[0].addprevious(etree.Element(ARGUMENT_TAG, value=word))
+    else:
+        _change(port, **{key: wanted[key] for key in ("bus", "addr", "chassis")})
+    _change(device.option, bus=home, addr="0x0")
+    return [f"root port {home} in slot {slot:#x} of {board.root_bus}"]
+
+
+def _is_in_place(domain: Any, board: Board, placed: Option) -> bool:
+    """Whether it is on the root bus, where nobody else is."""
+    on_root = placed.object.get("bus") == board.root_bus
+    return on_root and is_free(domain, board, slot_of(placed), but=placed)
+
+
+def _change(option: Option, **properties: object) -> None:
+    """Give a device, which is a JSON object, other properties."""
+    element = option.elements[1]
+    element.set("value", _json(json_object(element.get("value", "")) | properties))
 
 
 def _add_guard(domain: Any, path: str) -> list[str]:
@@ -203,6 +267,37 @@ def _append(domain: Any, words: Iterable[str]) -> None:
 
 
 # -- removing -------------------------------------------------------------------------------------
+
+
+def _take_out(domain: Any, name: str, socket: str = "") -> list[str]:
+    """Its device, the port that was made for it, its metadata. Raises DomainProblem."""
+    changes = []
+    device = device_of(vfio_devices(domain), name, socket)
+    port = port_of(domain, name)
+    others = [
+        str(option.properties.get("id") or option.properties.get("driver", option.value))
+        for option in devices(domain)
+        if option.properties.get("bus") == port_id(name)
+        and (device is None or option != device.option)
+    ]
+    if port is not None and others:
+        raise DomainProblem(
+            f"{others[0]} is in the root port of {name} too",
+            hint="move it to another bus first: `virsh edit`",
+        )
+    for option in (device and device.option, port):
+        if option:
+            _drop(option)
+            changes.append(f"{option.object['driver']} is gone")
+    for element in domain.findall(f"metadata/{VGPUS_TAG}/{VGPU_TAG}"):
+        if element.get("name") == name:
+            _drop_element(element)
+            changes.append("metadata does not name it")
+    return changes
+
+
+def _names(found: Iterable[VfioDevice]) -> str:
+    return ", ".join(device.identity or device.socket or "a device" for device in found)
 
 
 def _is_guard(option: Option) -> bool:

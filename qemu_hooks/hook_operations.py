@@ -8,14 +8,23 @@ from __future__ import annotations
 import sys
 import syslog
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from xml.etree import ElementTree
 
 from qemu_hooks.domain_facts import DomainVgpu
-from qemu_hooks.domain_reading import named_vgpus, other_sockets
+from qemu_hooks.domain_reading import (
+    VfioDevice,
+    device_of,
+    named_vgpus,
+    other_devices,
+    vfio_devices,
+)
 from vgpu_ctl.client import ApiError, Client, DaemonUnreachable, ErrorCode
+
+if TYPE_CHECKING:
+    from vgpu_ctl.api.objects import VgpuInfo
 
 _IDENT = "vgpu-libvirt-hook"
 _START_S = 20.0
@@ -34,8 +43,8 @@ class Domain(NamedTuple):
     uuid: str
     named: list[DomainVgpu]
     """vGPUs that the metadata names."""
-    others: list[str]
-    """Sockets of devices made by hand, maybe vGPUs."""
+    devices: list[VfioDevice]
+    """Of these vGPUs, or made by hand for a vGPU, or for something else."""
 
 
 Operation = Callable[[Domain], None]
@@ -47,7 +56,7 @@ def carry_out(name: str, operation: str, xml: bytes) -> int:
     if act is None:
         return 0
     if operation == "reconnect":
-        _reconnect(act, name, xml)
+        _never_fail(act, name, xml)
         return 0
     try:
         act(read_domain(name, xml))
@@ -64,38 +73,34 @@ def read_domain(name: str, xml: bytes) -> Domain:
     """A domain; one without vGPUs where the XML is none, which is for libvirt to complain of."""
     try:
         root: Any = ElementTree.fromstring(xml)  # noqa: S314 - libvirt's, and expat bounds entities
-    except ElementTree.ParseError:
+    except (ElementTree.ParseError, ValueError, LookupError):  # the latter two: its encoding
         _log(syslog.LOG_WARNING, f"domain {name}: no XML on standard input")
         return Domain(name, "", [], [])
     uuid = (root.findtext("uuid") or "").strip()
-    return Domain((root.findtext("name") or name), uuid, named_vgpus(root), other_sockets(root))
+    return Domain((root.findtext("name") or name), uuid, named_vgpus(root), vfio_devices(root))
 
 
 def _prepare(domain: Domain) -> None:
     """Claim all vGPUs or none. Raises Refusal, ApiError, DaemonUnreachable."""
-    if not domain.named and not domain.others:
+    wanted = _wanted(domain)
+    if not wanted:
         return
-    try:
-        vgpud = Client.connect(timeout=_START_S)
-    except DaemonUnreachable:
-        if domain.named:
-            raise
-        return  # devices of another server, as far as anybody knows
     claimed: list[str] = []
-    with vgpud:
+    with Client.connect(timeout=_START_S) as vgpud:
         try:
-            for vgpu in _wanted(vgpud, domain):
-                _claim(vgpud, domain, vgpu)
-                claimed.append(vgpu.uuid)
+            for vgpu in wanted:
+                given = _claim(vgpud, domain, vgpu)
+                claimed.append(given.uuid)
+                _check_socket(domain, given)
         except (Refusal, ApiError, DaemonUnreachable):
             _release_all(vgpud, domain, claimed)
             raise
     _log(syslog.LOG_INFO, f"domain {domain.name}: claimed {len(claimed)} vGPUs")
 
 
-def _claim(vgpud: Client, domain: Domain, vgpu: DomainVgpu) -> None:
+def _claim(vgpud: Client, domain: Domain, vgpu: DomainVgpu) -> VgpuInfo:
     try:
-        given = vgpud.claim(vgpu.uuid or vgpu.name, domain.name, domain.uuid)
+        return vgpud.claim(_key(vgpu), domain.name, domain.uuid)
     except ApiError as error:
         if error.code is not ErrorCode.NOT_FOUND:
             raise
@@ -103,42 +108,89 @@ def _claim(vgpud: Client, domain: Domain, vgpu: DomainVgpu) -> None:
             f"its vGPU {vgpu.name} ({vgpu.uuid}) is no more: `vgpuctl attach {domain.name} "
             f"{vgpu.name}` takes a new one of that name, `vgpuctl detach` goes without"
         ) from error
-    if given.socket != vgpu.socket:
-        _release_all(vgpud, domain, [given.uuid])
-        raise Refusal(
-            f"{given.name} is served at {given.socket}, and the domain has "
-            f"{vgpu.socket or 'no device for it'}: run `vgpuctl attach {domain.name} {given.name}`"
-        )
 
 
-def _wanted(vgpud: Client, domain: Domain) -> list[DomainVgpu]:
-    """The vGPUs to claim: those of the metadata, and those whose socket a device by hand has."""
-    by_socket = {vgpu.socket: vgpu for vgpu in vgpud.vgpus() if vgpu.socket}
-    found = [by_socket[socket] for socket in domain.others if socket in by_socket]
-    return domain.named + [DomainVgpu(vgpu.name, vgpu.uuid, vgpu.socket) for vgpu in found]
+def _check_socket(domain: Domain, vgpu: VgpuInfo) -> None:
+    """Raises Refusal unless a device of the domain is going to connect to the vGPU."""
+    if vgpu.socket in [device.socket for device in domain.devices]:
+        return
+    device = device_of(domain.devices, vgpu.name)
+    there = "no device for it" if device is None else device.socket or "a device without one"
+    raise Refusal(
+        f"{vgpu.name} is served at {vgpu.socket}, and the domain has {there}: run `vgpuctl attach "
+        f"{domain.name} {vgpu.name}`"
+    )
+
+
+def _wanted(domain: Domain) -> list[DomainVgpu]:
+    """The vGPUs to claim: those of the metadata, and those whose socket a device by hand has.
+
+    Where the metadata names none, a vgpud that does not answer is of no interest: the devices are
+    another server's, as far as anybody knows. Raises ApiError, DaemonUnreachable.
+    """
+    sockets = [device.socket for device in other_devices(domain.devices, domain.named)]
+    if not sockets:
+        return domain.named
+    try:
+        with Client.connect(timeout=_ANSWER_S) as vgpud:
+            known = vgpud.vgpus()
+    except (ApiError, DaemonUnreachable):
+        if domain.named:
+            raise
+        return []
+    keys = [_key(vgpu) for vgpu in domain.named]
+    return domain.named + [
+        DomainVgpu(vgpu.name, vgpu.uuid, vgpu.socket)
+        for vgpu in known
+        if vgpu.socket in sockets and not {vgpu.uuid, vgpu.name}.intersection(keys)
+    ]
+
+
+def _key(vgpu: DomainVgpu) -> str:
+    """What vgpud knows it by."""
+    return vgpu.uuid or vgpu.name
 
 
 def _release(domain: Domain) -> None:
     """Give all back. A vgpud that is not there has none of them any more."""
-    if not domain.named and not domain.others:
-        return
     try:
-        with Client.connect(timeout=_ANSWER_S) as vgpud:
-            wanted = _wanted(vgpud, domain)
-            _release_all(vgpud, domain, [vgpu.uuid or vgpu.name for vgpu in wanted])
+        wanted = _wanted(domain)
+        if wanted:
+            with Client.connect(timeout=_ANSWER_S) as vgpud:
+                _release_all(vgpud, domain, map(_key, wanted))
     except (ApiError, DaemonUnreachable) as error:
         _log(syslog.LOG_WARNING, f"domain {domain.name}: not released: {error}")
 
 
-def _release_all(vgpud: Client, domain: Domain, keys: list[str]) -> None:
+def _release_all(vgpud: Client, domain: Domain, keys: Iterable[str]) -> None:
     for key in keys:
         with suppress(ApiError):  # undefined meanwhile, or another's
             vgpud.release(key, domain.uuid)
 
 
+def _reconnect(domain: Domain) -> None:
+    """Claim again what a domain that runs has, each for itself; nothing is given back.
+
+    A vGPU that was plugged in is in the metadata alone. One that nobody uses is left alone: QEMU
+    does not come back to it. Raises ApiError, DaemonUnreachable.
+    """
+    wanted = _wanted(domain)
+    if not wanted:
+        return
+    with Client.connect(timeout=_ANSWER_S) as vgpud:
+        for vgpu in wanted:
+            try:
+                if vgpud.show(_key(vgpu)).client is not None:
+                    vgpud.claim(_key(vgpu), domain.name, domain.uuid)
+                else:
+                    _log(syslog.LOG_WARNING, f"domain {domain.name}: does not use {vgpu.name}")
+            except ApiError as error:
+                _log(syslog.LOG_WARNING, f"domain {domain.name}: {vgpu.name}: {error}")
+
+
 def _refuse_state(domain: Domain) -> None:
     """A state that was saved or is sent here has no state of a GPU in it."""
-    if domain.named or domain.others:
+    if domain.named or _wanted(domain):
         raise Refusal(
             "a domain with a vGPU cannot be restored or migrated: the state of its GPU was not "
             "saved, and its driver would wait for ever. Remove a saved state with `virsh "
@@ -146,7 +198,7 @@ def _refuse_state(domain: Domain) -> None:
         )
 
 
-def _reconnect(act: Operation, name: str, xml: bytes) -> None:
+def _never_fail(act: Operation, name: str, xml: bytes) -> None:
     """Whatever happens: a failure would have libvirt kill the domain."""
     try:
         act(read_domain(name, xml))
@@ -164,7 +216,7 @@ def _log(priority: int, text: str) -> None:
 _OPERATIONS: Mapping[str, Operation] = {
     "prepare": _prepare,
     "start": _prepare,
-    "reconnect": _prepare,
+    "reconnect": _reconnect,
     "release": _release,
     "migrate": _refuse_state,
     "restore": _refuse_state,

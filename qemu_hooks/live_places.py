@@ -6,9 +6,8 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from qemu_hooks.domain_facts import is_port_id
 from qemu_hooks.domain_problem import DomainProblem
-from qemu_hooks.domain_reading import devices
+from qemu_hooks.domain_reading import own_ports
 from qemu_hooks.pci_places import board_of
 
 _LAST_SLOT = 0x1F
@@ -51,12 +50,8 @@ def free_place(
 
 def _ports(domain: Any) -> list[str]:
     """Ids of root ports, the best first."""
-    return [*_own_ports(domain), *sorted(_libvirts_ports(domain), key=_order, reverse=True)]
-
-
-def _own_ports(domain: Any) -> Iterable[str]:
-    found = (str(option.object.get("id", "")) for option in devices(domain))
-    return filter(is_port_id, found)
+    own = [str(option.object["id"]) for option in own_ports(domain)]
+    return [*own, *sorted(_libvirts_ports(domain), key=_order, reverse=True)]
 
 
 def _libvirts_ports(domain: Any) -> Iterable[str]:

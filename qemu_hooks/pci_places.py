@@ -2,20 +2,30 @@
 
 On q35 each vGPU that the XML names has a root port of its own, made in ``<qemu:commandline>`` too:
 in a port of libvirt's own that seems free, libvirt might put its next device. Slots are taken from
-the top, since libvirt fills from the bottom.
+the upper end of what libvirt uses last: it fills from the bottom, and has some devices that it
+wants at fixed places near the top.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from qemu_hooks.domain_facts import REGISTERS_ROOM, ROOM
+from qemu_hooks.commandline import Option, devices
+from qemu_hooks.domain_facts import PORT_DRIVER, REGISTERS_ROOM, ROOM
 from qemu_hooks.domain_problem import DomainProblem
-from qemu_hooks.domain_reading import devices
 
-_HIGHEST_SLOT = 0x1E
+_ORDER: tuple[int, ...] = (*range(0x19, 0, -1), 0x1C, 0x1B, 0x1A, 0x1D, 0x1E)
+"""Slots, the best first.
+
+On q35 libvirt puts USB (1d, 1a), sound (1b) and the bridge to plain PCI (1e) where the chipset has
+them, if they are added without an address: qemuDomainValidateDevicePCISlotsQ35 of libvirt's
+src/qemu/qemu_domain_address.c.
+"""
+FIRST_CHOICE = _ORDER[0]
+_SLOTS = 0x20
+_SLOT_SHIFT = 3
+"""Of a slot in a devfn."""
 _FIRST_CHASSIS = 128
 """libvirt numbers its ports' chassis from 1."""
 _SLOT = re.compile(r"(0x)?([0-9A-Fa-f]+)(\.[0-7])?")
@@ -51,13 +61,29 @@ def board_of(domain: Any) -> Board:
     )
 
 
-def free_slot(domain: Any, board: Board) -> int:
-    """The highest slot of the root bus that nobody has. Raises DomainProblem when all are taken."""
-    taken = _taken(domain, board)
-    for slot in range(_HIGHEST_SLOT, 0, -1):
-        if slot not in taken:
+def free_slot(domain: Any, board: Board, *, wish: int = 0, but: Option | None = None) -> int:
+    """A slot of the root bus that nobody has but maybe ``but``: ``wish`` if it is free.
+
+    Raises DomainProblem when all are taken.
+    """
+    for slot in (wish, *_ORDER):
+        if is_free(domain, board, slot, but=but):
             return slot
     raise DomainProblem(f"no slot of {board.root_bus} is free", hint="remove a device")
+
+
+def is_free(domain: Any, board: Board, slot: int, *, but: Option | None = None) -> bool:
+    """Whether it is a slot of the root bus that nobody has but maybe ``but``."""
+    return 0 < slot < _SLOTS and slot not in _taken(domain, board, but)
+
+
+def slot_of(option: Option) -> int:
+    """The slot that a device asks for, by a devfn or by ``slot.function``; -1: none."""
+    address = option.properties.get("addr")
+    if isinstance(address, int):
+        return int(address) >> _SLOT_SHIFT
+    match = _SLOT.fullmatch(str(address))
+    return int(match[2], 16) if match else -1
 
 
 def port_arguments(identity: str, board: Board, slot: int) -> dict[str, object]:
@@ -67,7 +93,7 @@ def port_arguments(identity: str, board: Board, slot: int) -> dict[str, object]:
     in later: behind other ports are 2 MiB, and guests do not move what is around them.
     """
     return {
-        "driver": "pcie-root-port",
+        "driver": PORT_DRIVER,
         "id": identity,
         "bus": board.root_bus,
         "addr": f"{slot:#x}",
@@ -77,17 +103,15 @@ def port_arguments(identity: str, board: Board, slot: int) -> dict[str, object]:
     }
 
 
-def _taken(domain: Any, board: Board) -> set[int]:
+def _taken(domain: Any, board: Board, but: Option | None) -> set[int]:
     """Slots of the root bus: of the board, of libvirt's devices, of devices in arguments."""
     taken = set(board.fixed_slots)
     for address in domain.iterfind("devices/*/address[@type='pci']"):
         if _number(address.get("bus", "0")) == 0 and _number(address.get("domain", "0")) == 0:
             taken.add(_number(address.get("slot", "0")))
     for option in devices(domain):
-        properties: Mapping[str, object] = option.object or _plain_properties(option.value)
-        if properties.get("bus", board.root_bus) == board.root_bus:
-            match = _SLOT.fullmatch(str(properties.get("addr", "")))
-            taken.update({int(match[2], 16)} if match else ())
+        if option != but and option.properties.get("bus", board.root_bus) == board.root_bus:
+            taken.add(slot_of(option))
     return taken
 
 
@@ -97,8 +121,3 @@ def _number(text: str) -> int:
         return int(text, 0)
     except ValueError:
         return -1
-
-
-def _plain_properties(value: str) -> dict[str, str]:
-    """``driver,key=value,...``; a comma in a value, which is doubled, is of no interest here."""
-    return dict(part.split("=", 1) for part in value.split(",") if "=" in part)

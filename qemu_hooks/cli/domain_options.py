@@ -68,7 +68,12 @@ def served(vgpud: Client, name: str) -> VgpuInfo:
 
 def as_device(vgpu: VgpuInfo) -> DomainVgpu:
     """As a domain's XML names it."""
-    return DomainVgpu(vgpu.name, vgpu.uuid, vgpu.socket)
+    return DomainVgpu(vgpu.name, vgpu.uuid, place_of(vgpu))
+
+
+def place_of(vgpu: VgpuInfo) -> str:
+    """Where its socket is, or is going to be once it is active."""
+    return vgpu.socket or vgpu.place
 
 
 def reach_of(vgpud: Client, vgpu: VgpuInfo) -> int:

@@ -8,13 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
 
+from qemu_hooks.commandline import devices
 from qemu_hooks.domain_facts import DomainVgpu
-from qemu_hooks.domain_reading import devices
 from qemu_hooks.domain_xml import add, parsed, remove, vgpus_in
 from tests.unit.qemu_hooks.samples import GUARD, at, commandline, domain
 
 _TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=12)
-_NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,12}", fullmatch=True)
+_NAMES = st.builds(
+    str.__add__,
+    st.sampled_from(["", "port-", "spare-", "gpu-"]),
+    st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,12}", fullmatch=True) | st.sampled_from("a01"),
+)
 _SHARED = "<memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking>"
 
 

@@ -20,7 +20,7 @@ def vgpud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeVgpud
     """`web` and `db` are defined, and served where the samples say once they are started."""
     monkeypatch.setenv("VGPUD_SOCKET", str(tmp_path / "s"))
     with FakeVgpud(tmp_path / "s") as running:
+        running.directory = str(Path(WEB.socket).parent)
         for number, vgpu in enumerate((WEB, DB)):
             running.add(samples.vgpu(vgpu.name, number + 1, uuid=vgpu.uuid))
-        running.directory = str(Path(WEB.socket).parent)
         yield running

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from qemu_hooks.attach import attach, detach
+from qemu_hooks.attach import attach, detach, refuse_second
 from qemu_hooks.domain_problem import DomainDenied, DomainMissing, DomainProblem
-from qemu_hooks.domain_xml import add, vgpus_in
+from qemu_hooks.domain_reading import vfio_devices
+from qemu_hooks.domain_xml import add, parsed, vgpus_in
 from qemu_hooks.libvirt_connection import connected
 from tests.unit.qemu_hooks.fake_libvirt import Binding, FakeDomain, FakeLibvirt, connection
 from tests.unit.qemu_hooks.fake_libvirt import LibvirtError as Error
-from tests.unit.qemu_hooks.samples import GUARD, WEB, domain
+from tests.unit.qemu_hooks.samples import DB, GUARD, WEB, commandline, domain
+
+DEVICE = '{"driver":"vfio-user-pci","id":"x","socket":{"type":"unix","path":"%s"}}'
 
 
 def test_there_and_back() -> None:
@@ -38,6 +41,36 @@ def test_another_domain_has_it() -> None:
     with pytest.raises(DomainProblem, match="has web already"):
         attach(libvirt, guest, WEB, GUARD, 0, write=True)
     assert libvirt.handle.defined == []
+
+
+def test_another_domain_runs_with_it() -> None:
+    """Plugged in: its definition knows nothing of that."""
+    guest, other = FakeDomain(domain()), FakeDomain(domain(), live=add(domain(), WEB, GUARD).xml)
+    libvirt = connection(FakeLibvirt(guest, other))
+    with pytest.raises(DomainProblem, match="has web already while it runs") as caught:
+        refuse_second(libvirt, guest, WEB)
+    assert "`vgpuctl detach guest web --live`" in caught.value.hint
+
+
+def test_another_domain_has_it_by_hand() -> None:
+    device = DEVICE % WEB.socket
+    guest, other = FakeDomain(domain()), FakeDomain(domain(commandline("-device", device)))
+    libvirt = connection(FakeLibvirt(guest, other))
+    with pytest.raises(DomainProblem, match="has web already, by hand") as caught:
+        refuse_second(libvirt, guest, WEB)
+    assert "`virsh edit guest`" in caught.value.hint
+    refuse_second(libvirt, guest, DB)
+    other.xml, other.live = domain(), other.xml  # plugged out: arguments stay as long as it runs
+    refuse_second(libvirt, guest, WEB)
+
+
+def test_a_device_of_its_owner_is_kept() -> None:
+    device = DEVICE % WEB.socket
+    guest = FakeDomain(domain(commandline("-device", device)))
+    libvirt = connection(FakeLibvirt(guest))
+    assert "metadata names it" in attach(libvirt, guest, WEB, GUARD, 0, write=True).changes
+    assert detach(libvirt, guest, "web", WEB.socket, write=True).changes
+    assert vfio_devices(parsed(guest.xml)) == []
 
 
 def test_a_transient_domain() -> None:

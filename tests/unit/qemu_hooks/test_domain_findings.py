@@ -20,6 +20,8 @@ from vgpu_ctl.cli.subject import Subject
 
 WITH = add(domain(), WEB, GUARD).xml
 BY_HAND = domain(commandline("-device", '{"driver":"vfio-user-pci","socket":{"path":"/x"}}'))
+NO_DEVICE = WITH.replace("vfio-user-pci", "edu")
+OWN_ID = WITH.replace("vgpud-gpu-web", "mine").replace("vgpud-port-web", "pci.5")
 SERVED = samples.vgpu("web", uuid=WEB.uuid, active=True, socket=WEB.socket)
 
 
@@ -43,8 +45,11 @@ def test_machine() -> None:
     ("xml", "vgpus", "status", "text"),
     [
         (WITH, [SERVED], Status.OK, "web"),
-        (WITH, [samples.vgpu("web", uuid=WEB.uuid)], Status.OK, "web"),
+        (WITH, [samples.vgpu("web", uuid=WEB.uuid, place=WEB.socket)], Status.OK, "web"),
         (WITH, None, Status.WARN, "no vgpud"),
+        (NO_DEVICE, [SERVED], Status.FAIL, "has no device"),
+        (NO_DEVICE, [samples.vgpu("web", uuid=WEB.uuid, place="/x")], Status.FAIL, "has no device"),
+        (OWN_ID, [SERVED], Status.OK, "web"),
         (WITH, [], Status.FAIL, "web is no more"),
         (add(domain(), WEB._replace(socket="/y"), GUARD).xml, [SERVED], Status.FAIL, "not at /y"),
         (BY_HAND, [], Status.WARN, "/x"),
@@ -62,6 +67,11 @@ def test_memory() -> None:
     assert said(findings.shares_memory(subject(domain())))[0] is Status.WARN
     unshared = WITH.replace("shared", "private")
     assert said(findings.shares_memory(subject(unshared)))[0] is Status.FAIL
+    module = WITH.replace("</devices>", "<memory model='dimm' access='private'/></devices>")
+    assert said(findings.shares_memory(subject(module))) == (
+        Status.FAIL,
+        "a memory module is private",
+    )
 
 
 def test_unusual() -> None:

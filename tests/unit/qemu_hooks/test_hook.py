@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -21,6 +22,8 @@ BOTH = add(add(domain(), WEB, GUARD).xml, DB, GUARD).xml.encode()
 ONE = add(domain(), WEB, GUARD).xml.encode()
 UUID = "6695eb01-f6a4-8304-79aa-97f2502e193f"
 PROGRAM = Path(sys.executable).with_name("vgpu-libvirt-hook")
+DEVICE = '{"driver":"vfio-user-pci","id":"x","socket":{"type":"unix","path":"%s"}}'
+FOREIGN = domain(commandline("-device", DEVICE % "/foreign")).encode()
 ALL = ("prepare", "start", "started", "stopped", "release", "reconnect", "restore", "migrate")
 
 
@@ -105,6 +108,94 @@ def test_a_socket_that_moved(vgpud: FakeVgpud, capsys: pytest.CaptureFixture[str
     assert vgpud.find("web").domain == ""
 
 
+def test_a_device_with_an_id_of_its_own(vgpud: FakeVgpud) -> None:
+    """The metadata names the vGPU, and a device has its socket."""
+    xml = ONE.replace(b"vgpud-gpu-web", b"mine").replace(b"vgpud-port-web", b"pci.5")
+    assert call("prepare", xml) == 0
+    assert vgpud.find("web").domain == "guest"
+    assert [method for method, _ in vgpud.calls].count("claim") == 1
+    assert call("release", xml) == 0
+    assert vgpud.find("web").domain == ""
+
+
+def test_metadata_without_a_device(vgpud: FakeVgpud, capsys: pytest.CaptureFixture[str]) -> None:
+    xml = ONE.replace(b"vfio-user-pci", b"edu")
+    assert call("prepare", xml) == 1
+    assert "no device for it: run `vgpuctl attach guest web`" in capsys.readouterr().err
+    assert vgpud.find("web").domain == ""
+
+
+def test_what_is_taken_back_has_no_uuid(vgpud: FakeVgpud) -> None:
+    """Metadata by hand may name a vGPU by its name alone."""
+    vgpud.change("db", None, domain="other")
+    assert call("prepare", BOTH.replace(WEB.uuid.encode(), b"")) == 1
+    assert vgpud.find("web").domain == ""
+
+
+@pytest.fixture
+def plugged(vgpud: FakeVgpud) -> bytes:
+    """A running domain as libvirt has it: `web` is in its definition, `db` was plugged in."""
+    for name in ("web", "db"):
+        vgpud.change(name, None, state=VgpuState.ACTIVE, socket=f"/run/vgpud/vgpus/{name}.sock")
+        vgpud.client(name)
+    more = f'<vgpud:vgpu name="db" uuid="{DB.uuid}"/></vgpud:vgpus>'
+    return ONE.replace(b"</vgpud:vgpus>", more.encode())
+
+
+def changes(vgpud: FakeVgpud) -> list[str]:
+    return [f"{method} {vgpud.find(params.vgpu).name}" for method, params in vgpud.calls]
+
+
+def test_reconnect_claims_what_was_plugged_in(vgpud: FakeVgpud, plugged: bytes) -> None:
+    assert call("reconnect", plugged) == 0
+    assert [vgpud.find(name).domain for name in ("web", "db")] == ["guest", "guest"]
+    assert changes(vgpud) == ["claim web", "claim db"]
+
+
+def test_reconnect_gives_nothing_back(vgpud: FakeVgpud, plugged: bytes) -> None:
+    """Whatever became of one vGPU, the others are kept."""
+    del vgpud.vgpus[WEB.uuid]
+    assert call("reconnect", plugged) == 0
+    assert changes(vgpud) == ["claim db"]
+    vgpud.change("db", None, domain="other")
+    assert call("reconnect", plugged) == 0
+    assert changes(vgpud) == ["claim db", "claim db"]
+    assert vgpud.find("db").domain == "other"
+
+
+def test_reconnect_claims_nothing_that_is_not_used(vgpud: FakeVgpud, plugged: bytes) -> None:
+    """Its vgpud was restarted: QEMU does not come back to it."""
+    vgpud.change("web", None, client=None)
+    assert call("reconnect", plugged) == 0
+    assert changes(vgpud) == ["claim db"]
+
+
+def test_a_vgpud_that_hangs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Devices of another server are no business of ours."""
+    monkeypatch.setenv("VGPUD_SOCKET", str(tmp_path / "s"))
+    monkeypatch.setattr(hook_operations, "_ANSWER_S", 0.2)
+    monkeypatch.setattr(hook_operations, "_START_S", 0.2)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "s"))
+        listener.listen(8)
+        for operation in ALL:
+            assert call(operation, FOREIGN) == 0
+        assert call("reconnect") == 0
+        assert call("release") == 0
+        assert call("prepare") == 1
+    assert "guest: vgpud" in capsys.readouterr().err.replace("domain ", "")
+
+
+@pytest.mark.parametrize("operation", ["restore", "migrate"])
+def test_the_state_of_devices_by_hand(operation: str, vgpud: FakeVgpud) -> None:
+    """It is refused if one of them is a vGPU."""
+    assert call(operation, FOREIGN) == 0
+    vgpud.change("web", None, state=VgpuState.ACTIVE, socket=WEB.socket)
+    assert call(operation, FOREIGN.replace(b"/foreign", WEB.socket.encode())) == 1
+
+
 @pytest.mark.parametrize("operation", ["restore", "migrate"])
 def test_a_saved_state_is_refused(
     operation: str, vgpud: FakeVgpud, capsys: pytest.CaptureFixture[str]
@@ -160,6 +251,8 @@ def test_reconnect_never_fails(monkeypatch: pytest.MonkeyPatch) -> None:
         b"<domain>vfio-user-pci",
         b"<x a='urn:vgpud:domain:1'/>",
         ONE[: len(ONE) // 2],
+        b"<?xml version='1.0' encoding='foo'?>" + ONE,
+        b"<?xml version='1.0' encoding='shift_jis'?>" + ONE,
     ],
 )
 def test_garbage(operation: str, garbage: bytes, vgpud: FakeVgpud) -> None:

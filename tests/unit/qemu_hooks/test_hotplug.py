@@ -59,8 +59,8 @@ def names(guest: FakeDomain) -> list[str]:
 
 
 def test_in_and_out(guest: FakeDomain, client: Client, vgpud: FakeVgpud) -> None:
-    assert plugged(guest, client) == ["device vgpud-web in pci.10, slot 0x0"]
-    device = guest.devices["vgpud-web"]
+    assert plugged(guest, client) == ["device vgpud-gpu-web in pci.10, slot 0x0"]
+    device = guest.devices["vgpud-gpu-web"]
     assert (device["bus"], device["addr"], device["socket"]["path"]) == (
         "pci.10",
         "0x0",
@@ -70,11 +70,11 @@ def test_in_and_out(guest: FakeDomain, client: Client, vgpud: FakeVgpud) -> None
     assert list(guest.nodes) == [GUARD_NODE]
     assert vgpud.find("web").domain == "guest"
     assert plugged(guest, client) == []
-    assert plugged(guest, client, DB) == ["device vgpud-db in pci.9, slot 0x0"]
-    assert unplugged(guest) == ["device vgpud-web is gone"]
+    assert plugged(guest, client, DB) == ["device vgpud-gpu-db in pci.9, slot 0x0"]
+    assert unplugged(guest) == ["device vgpud-gpu-web is gone"]
     assert names(guest) == ["db"]
     assert list(guest.nodes) == [GUARD_NODE]
-    assert unplugged(guest, "db") == ["device vgpud-db is gone", "QEMU may save and move it"]
+    assert unplugged(guest, "db") == ["device vgpud-gpu-db is gone", "QEMU may save and move it"]
     assert (names(guest), guest.nodes, guest.listeners) == ([], {}, {})
 
 
@@ -82,13 +82,13 @@ def test_a_port_of_our_own_comes_first(guest: FakeDomain, client: Client) -> Non
     own = '{"driver":"pcie-root-port","id":"vgpud-port-old"}'
     guest.live = domain(SHARED + commandline("-device", own), port(9))
     guest.ports = ["pci.9", "vgpud-port-old"]
-    assert plugged(guest, client) == ["device vgpud-web in vgpud-port-old, slot 0x0"]
+    assert plugged(guest, client) == ["device vgpud-gpu-web in vgpud-port-old, slot 0x0"]
 
 
 def test_on_i440fx(guest: FakeDomain, client: Client) -> None:
     guest.live = domain(SHARED, machine="pc")
     guest.slots = [0, 1, 2, 0x1F]
-    assert plugged(guest, client) == ["device vgpud-web in pci.0, slot 0x1e"]
+    assert plugged(guest, client) == ["device vgpud-gpu-web in pci.0, slot 0x1e"]
 
 
 def test_memory_that_is_not_shared(guest: FakeDomain, client: Client) -> None:

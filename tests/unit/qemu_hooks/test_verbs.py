@@ -8,7 +8,8 @@ import sys
 import pytest
 from lxml import etree
 
-from qemu_hooks.domain_reading import named_vgpus, options
+from qemu_hooks.commandline import options
+from qemu_hooks.domain_reading import named_vgpus
 from qemu_hooks.domain_xml import parsed
 from tests.unit.qemu_hooks.samples import QEMU, WEB
 from tests.unit.vgpu_ctl.cli.conftest import Vgpuctl

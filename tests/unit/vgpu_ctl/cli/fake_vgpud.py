@@ -58,7 +58,11 @@ class FakeHost:
 
     def add(self, vgpu: VgpuInfo) -> None:
         """Have a vGPU, without an event."""
-        self.vgpus[vgpu.uuid] = vgpu
+        self.vgpus[vgpu.uuid] = msgspec.structs.replace(
+            vgpu,
+            place=vgpu.socket or f"{self.directory}/{vgpu.name}.sock",
+            guard=f"{self.directory}/no-migration.vhd",
+        )
 
     def change(self, name: str, kind: EventKind | None, /, **fields: Any) -> VgpuInfo:
         """Change a vGPU and tell of it."""
@@ -157,7 +161,7 @@ class FakeHost:
             state=VgpuState.ACTIVE,
             gpu=vgpu.gpu or "gpu0",
             socket=place,
-            guard=f"{self.directory}/no-migration.vhd",
+            place=place,
         )
 
     def _stop(self, given: methods.StopParams) -> VgpuInfo:
