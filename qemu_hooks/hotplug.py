@@ -26,7 +26,7 @@ from qemu_hooks.domain_facts import (
     guard_argument,
 )
 from qemu_hooks.domain_problem import DomainProblem, DomainTimeout
-from qemu_hooks.domain_reading import named_vgpus
+from qemu_hooks.domain_reading import device_of, named_vgpus, vfio_devices
 from qemu_hooks.domain_xml import parsed
 from qemu_hooks.libvirt_connection import Connection
 from qemu_hooks.live_places import Place, free_place
@@ -52,7 +52,7 @@ def plug(
             hint=domain_checks.HOW_TO_SHARE,
         )
     monitor = Monitor(connection, domain)
-    if device_id(vgpu.name) in monitor.devices():
+    if _identity(live, monitor, vgpu.name, vgpu.socket):
         return []
     place = free_place(live, monitor.port_is_free, monitor.buses())
     before = named_vgpus(live)
@@ -74,30 +74,45 @@ def unplug(
     release: Callable[[], object],
     show: Callable[[float], None],
     timeout_s: float = TIMEOUT_S,
+    *,
+    socket: str = "",
 ) -> list[str]:
     """Plug the vGPU ``name`` out; what was done. ``show`` is told how long it takes.
 
+    ``socket`` is where vgpud has it, if that is known: see `domain_xml.remove`.
     Raises DomainTimeout when the guest does not let go in time, DomainProblem.
     """
     live = parsed(connection.live_xml(domain))
     monitor = Monitor(connection, domain)
-    identity = device_id(name)
-    if identity not in monitor.devices():
-        if name not in [vgpu.name for vgpu in named_vgpus(live)]:
-            raise DomainProblem(f"domain {domain.name()!r} runs without {name}")
-        done = []
-    else:
+    identity = _identity(live, monitor, name, socket)
+    done = []
+    if identity:
         with monitor.device_events() as events:
             _delete(monitor, identity)
             _wait_until_gone(monitor, identity, events, show, timeout_s)
-        done = [f"device {identity} is gone"]
-    rest = _without(named_vgpus(live), name)
-    _set_metadata(connection, domain, rest)
-    if not rest and monitor.has_guard():
+        done.append(f"device {identity} is gone")
+        live = parsed(connection.live_xml(domain))  # others may have come meanwhile
+    elif name not in [vgpu.name for vgpu in named_vgpus(live)]:
+        raise DomainProblem(f"domain {domain.name()!r} runs without {name}")
+    _set_metadata(connection, domain, _without(named_vgpus(live), name))
+    if not monitor.vfio_user_devices() and monitor.has_guard():
         monitor.execute("blockdev-del", **{"node-name": GUARD_NODE})
         done.append("QEMU may save and move it")
     release()
     return done
+
+
+def _identity(live: Any, monitor: Monitor, name: str, socket: str) -> str:
+    """The id of its device in the machine; empty: it has none.
+
+    The live XML has the devices that the machine was started with, also those that have gone.
+    """
+    known = device_of(vfio_devices(live), name, socket)
+    there = monitor.vfio_user_devices()
+    for identity in (device_id(name), "" if known is None else known.identity):
+        if identity in there:
+            return identity
+    return ""
 
 
 def _device(vgpu: DomainVgpu, place: Place) -> dict[str, Any]:

@@ -7,18 +7,21 @@ tainted by the first.
 
 from __future__ import annotations
 
+import itertools
 import json
 import queue
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from qemu_hooks.domain_facts import GUARD_NODE, ROOM
+from qemu_hooks.domain_facts import DRIVER, GUARD_NODE, ROOM
 from qemu_hooks.domain_problem import DomainProblem
 from qemu_hooks.libvirt_connection import Connection
 
 _PERIPHERAL = "/machine/peripheral"
 """Where devices with an id are (QOM path)."""
+_ANONYMOUS = "/machine/peripheral-anon"
+"""And those without."""
 _NO_ROOM = (1 << 64) - 1
 """What a root port has where nobody asked for any."""
 _DEVICE_EVENTS = ("DEVICE_DELETED", "DEVICE_UNPLUG_GUEST_ERROR")
@@ -54,6 +57,15 @@ class Monitor:
     def devices(self) -> set[str]:
         """The ids of all devices that have one."""
         return {str(found["name"]) for found in self.execute("qom-list", path=_PERIPHERAL)}
+
+    def vfio_user_devices(self) -> set[str]:
+        """The devices of vfio-user servers: their ids, or for those without one their QOM names."""
+        found = (self.execute("qom-list", path=path) for path in (_PERIPHERAL, _ANONYMOUS))
+        return {
+            str(each["name"])
+            for each in itertools.chain.from_iterable(found)
+            if each.get("type") == f"child<{DRIVER}>"
+        }
 
     def port_is_free(self, port: str) -> bool:
         """Whether there is a root port with that id, room for a vGPU, and nothing in it."""

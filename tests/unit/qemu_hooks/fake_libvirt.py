@@ -52,6 +52,7 @@ class FakeDomain:
         self.xml = xml
         self.live = live
         self.persistent = True
+        self.saved = False
         self.uuid = str(uuid4())
         self.metadata: list[str | None] = []
         self.devices: dict[str, dict[str, Any]] = {}
@@ -71,6 +72,9 @@ class FakeDomain:
 
     def UUIDString(self) -> str:  # noqa: N802 - libvirt's name
         return self.uuid
+
+    def hasManagedSaveImage(self) -> bool:  # noqa: N802
+        return self.saved
 
     def isPersistent(self) -> bool:  # noqa: N802
         return self.persistent
@@ -117,7 +121,12 @@ class FakeDomain:
                 inside = [d for d in self.devices.values() if d.get("bus") == port]
                 return [{"name": "type"}, *({"name": f"child[{n}]"} for n in range(len(inside)))]
             case "qom-list":
-                return [{"name": name, "type": "child"} for name in self.devices]
+                anonymous = arguments["path"].endswith("-anon")
+                return [
+                    {"name": name, "type": f"child<{device.get('driver', 'edu')}>"}
+                    for name, device in self.devices.items()
+                    if name.startswith("device[") == anonymous
+                ]
             case "query-pci":
                 return [{"bus": 0, "devices": [{"slot": slot} for slot in self.slots]}]
             case "query-named-block-nodes":

@@ -201,6 +201,44 @@ def test_one_that_went_by_itself(guest: FakeDomain) -> None:
     assert names(guest) == []
 
 
+def test_one_that_comes_while_another_goes(guest: FakeDomain, client: Client) -> None:
+    """Its metadata stays, and the guard that it needs."""
+    plugged(guest, client)
+
+    def slowly(identity: str) -> None:
+        assert plugged(guest, client, DB)
+        guest.let_go(identity)
+
+    guest.on_delete = slowly
+    assert unplugged(guest) == ["device vgpud-gpu-web is gone"]
+    assert (names(guest), list(guest.nodes)) == (["db"], [GUARD_NODE])
+
+
+@pytest.mark.parametrize("name", ["x", "device[3]"])
+def test_the_guard_stays_with_a_device_that_is_not_named(
+    name: str, guest: FakeDomain, client: Client
+) -> None:
+    plugged(guest, client)
+    guest.devices[name] = {"driver": "vfio-user-pci", "id": name}
+    assert unplugged(guest) == ["device vgpud-gpu-web is gone"]
+    assert list(guest.nodes) == [GUARD_NODE]
+
+
+def test_a_device_with_an_id_of_its_own(guest: FakeDomain, client: Client) -> None:
+    """The domain was started with it: it is found by its socket, or in its port."""
+    started = add(domain(SHARED), WEB, GUARD).xml.replace("vgpud-gpu-web", "mine")
+    for live in (started, started.replace("vgpud-port-web", "pci.5")):
+        guest.live = live
+        guest.devices["mine"] = {"driver": "vfio-user-pci"}
+        assert plugged(guest, client) == []
+        done = unplug(
+            *(connection(FakeLibvirt(guest)), guest, "web", lambda: None, lambda _: None),
+            socket=WEB.socket,
+        )
+        assert done == ["device mine is gone"]
+        assert names(guest) == []
+
+
 def test_an_answer_that_is_none(guest: FakeDomain, client: Client) -> None:
     libvirt = connection(FakeLibvirt(guest))
 
