@@ -54,13 +54,13 @@ def _subject(libvirt: Connection, domain: str, host: Subject, hooks: Path) -> Do
     found = libvirt.domain(domain)
     with libvirt.errors():
         transient = not found.isPersistent()
-        saved = not transient and bool(found.hasManagedSaveImage())
     xml = libvirt.live_xml(found) if transient else libvirt.persistent_xml(found)
     try:
         with Client.connect(host.socket, _TIMEOUT_S) as vgpud:
             vgpus = vgpud.vgpus()
     except (ApiError, DaemonUnreachable):
         vgpus = None
+    saved = libvirt.has_managed_save(found)
     return DomainSubject(found.name(), parsed(xml), saved, vgpus, hooks, host)
 
 

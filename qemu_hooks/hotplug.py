@@ -42,7 +42,10 @@ _TICK_S = 0.2
 def plug(
     connection: Connection, domain: Any, vgpud: Client, vgpu: DomainVgpu, guard: str
 ) -> list[str]:
-    """Plug the vGPU in; what was done, nothing if it was there. Raises DomainProblem, ApiError."""
+    """Plug the vGPU in, started if it is not active; what was done, nothing if it was there.
+
+    Raises DomainProblem, ApiError.
+    """
     live = parsed(connection.live_xml(domain))
     domain_checks.refuse(live)
     problem = domain_checks.unshared(live)
@@ -57,8 +60,9 @@ def plug(
     place = free_place(live, monitor.port_is_free, monitor.buses())
     before = named_vgpus(live)
     with ExitStack() as undo:
-        vgpud.claim(vgpu.uuid, domain.name(), domain.UUIDString())
+        given = vgpud.claim(vgpu.uuid, domain.name(), domain.UUIDString())
         undo.callback(_quietly, vgpud.release, vgpu.uuid, domain.UUIDString())
+        vgpu = vgpu._replace(socket=given.socket)
         _set_metadata(connection, domain, [*_without(before, vgpu.name), vgpu])
         undo.callback(_quietly, _set_metadata, connection, domain, before)
         _add_guard(monitor, guard, undo)

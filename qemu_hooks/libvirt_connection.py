@@ -67,6 +67,11 @@ class Connection:
                 )
             return str(domain.XMLDesc(0))
 
+    def has_managed_save(self, domain: Any) -> bool:
+        """Whether its next start would restore a state that was saved."""
+        with self.errors():
+            return bool(domain.isPersistent() and domain.hasManagedSaveImage())
+
     def define(self, xml: str) -> Any:
         """Keep another definition of a domain."""
         with self.errors():

@@ -23,7 +23,7 @@ them, if they are added without an address: qemuDomainValidateDevicePCISlotsQ35 
 src/qemu/qemu_domain_address.c.
 """
 FIRST_CHOICE = _ORDER[0]
-_SLOTS = 0x20
+SLOTS = 0x20
 _SLOT_SHIFT = 3
 """Of a slot in a devfn."""
 _FIRST_CHASSIS = 128
@@ -74,7 +74,7 @@ def free_slot(domain: Any, board: Board, *, wish: int = 0, but: Option | None = 
 
 def is_free(domain: Any, board: Board, slot: int, *, but: Option | None = None) -> bool:
     """Whether it is a slot of the root bus that nobody has but maybe ``but``."""
-    return 0 < slot < _SLOTS and slot not in _taken(domain, board, but)
+    return 0 < slot < SLOTS and slot not in _taken(domain, board, but)
 
 
 def slot_of(option: Option) -> int:

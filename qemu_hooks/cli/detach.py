@@ -5,8 +5,10 @@ from __future__ import annotations
 import click
 
 from qemu_hooks.cli.domain_options import (
+    definition_last,
     domain_argument,
     explained,
+    place_of,
     say,
     uri_option,
     vgpu_argument,
@@ -34,9 +36,9 @@ def command(domain: str, name: str, live: bool, config: bool, timeout: float, ur
     """Take a vGPU from a libvirt domain.
 
     From its definition, or with --live from the domain as it runs, which waits until the guest has
-    let go. Memory stays shared. Needs no vgpud.
+    let go; with --config too its definition follows then. Memory stays shared. Needs no vgpud.
     """
-    name = _name_of(name)
+    name, socket = _known(name)
     with explained():
         from qemu_hooks import attach, hotplug
         from qemu_hooks.libvirt_connection import connected
@@ -44,8 +46,7 @@ def command(domain: str, name: str, live: bool, config: bool, timeout: float, ur
         with connected(uri) as libvirt:
             found = libvirt.domain(domain)
             if config or not live:
-                edited = attach.detach(libvirt, found, name, write=True)
-                say(domain, edited.changes or [f"its definition does not have {name}"])
+                attach.detach(libvirt, found, name, socket, write=False)
             if live:
                 uuid = found.UUIDString()
                 with Progress(f"waiting for the guest to let go of {name}", timeout) as progress:
@@ -56,17 +57,24 @@ def command(domain: str, name: str, live: bool, config: bool, timeout: float, ur
                         lambda: _release(name, uuid),
                         progress.show,
                         timeout,
+                        socket=socket,
                     )
                 say(domain, done)
+            if config or not live:
+                with definition_last(live=live):
+                    edited = attach.detach(libvirt, found, name, socket, write=True)
+                without = [f"its definition does not have {name}"]
+                say(domain, edited.changes or without, edited.warnings)
 
 
-def _name_of(key: str) -> str:
-    """The name of a vGPU that may be given by UUID; as it is where nobody knows."""
+def _known(key: str) -> tuple[str, str]:
+    """Name and socket of a vGPU that may be given by UUID; the key alone where nobody knows."""
     try:
         with connect() as vgpud:
-            return vgpud.show(key).name
+            vgpu = vgpud.show(key)
     except (ApiError, DaemonUnreachable):
-        return key
+        return key, ""
+    return vgpu.name, place_of(vgpu)
 
 
 def _release(name: str, uuid: str) -> None:

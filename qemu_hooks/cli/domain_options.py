@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import click
@@ -56,9 +56,20 @@ def explained() -> Iterator[None]:
         raise Failure(code, problem.message, hint=problem.hint) from problem
 
 
-def served(vgpud: Client, name: str) -> VgpuInfo:
+@contextmanager
+def definition_last(*, live: bool) -> Iterator[None]:
+    """The definition follows the domain as it runs; where it cannot, that stays as it is now."""
+    try:
+        yield
+    except DomainProblem as problem:
+        if not live:
+            raise
+        text = f"the domain as it runs was changed, its definition was not: {problem.message}"
+        raise type(problem)(text, hint=problem.hint) from problem
+
+
+def served(vgpud: Client, vgpu: VgpuInfo) -> VgpuInfo:
     """The vGPU, started if it is not active: only then it has a socket."""
-    vgpu = vgpud.show(name)
     if vgpu.state is VgpuState.ACTIVE:
         return vgpu
     started = vgpud.start(vgpu.uuid)
@@ -81,9 +92,9 @@ def reach_of(vgpud: Client, vgpu: VgpuInfo) -> int:
     return next((t.memory_limit_bytes for t in vgpud.types() if t.name == vgpu.type), 0)
 
 
-def say(domain: str, changes: list[str], warnings: list[str] | None = None) -> None:
+def say(domain: str, changes: Iterable[str] = (), warnings: Iterable[str] = ()) -> None:
     """What was done, on standard error."""
     for change in changes:
         click.echo(f"{domain}: {change}", err=True)
-    for warning in warnings or []:
+    for warning in warnings:
         click.echo(f"{click.style('warning:', fg='yellow')} {warning}", err=True)

@@ -15,11 +15,28 @@ from qemu_hooks.domain_facts import (
     guard_argument,
     port_id,
 )
-from qemu_hooks.pci_places import I440FX, Q35, port_arguments
+from qemu_hooks.pci_places import FIRST_CHOICE, I440FX, Q35, SLOTS, port_arguments
 from vgpu_ctl.cli.connection import connect
 from vgpu_ctl.cli.qemu_command import device_arguments
 
-_SLOT = 0x1E
+
+class Slot(click.ParamType[int]):
+    """A slot of a root bus, as 25 or 0x19."""
+
+    name = "SLOT"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        """The number."""
+        text = str(value)
+        try:
+            slot = int(text, 0)
+        except ValueError:
+            slot = 0
+        if not 0 < slot < SLOTS:
+            self.fail(f"{text!r}: 0x1 to {SLOTS - 1:#x} are allowed", param, ctx)
+        return slot
 
 
 @click.command("xml")
@@ -38,27 +55,36 @@ _SLOT = 0x1E
     show_default=True,
     help="Elements of a domain, or options of virt-install.",
 )
-def command(name: str, machine: str, form: str) -> None:
+@click.option(
+    "--slot",
+    type=Slot(),
+    default=f"{FIRST_CHOICE:#x}",
+    show_default=True,
+    help="Its slot on the root bus, 0x1 to 0x1f.",
+)
+def command(name: str, machine: str, form: str, slot: int) -> None:
     """Print what a domain's XML needs for a vGPU.
 
     For those who edit by hand, and for Terraform and the like. `vgpuctl attach` does the same, and
-    looks for a slot that is free: here it is always 0x1e.
+    looks for a slot that is free. For a second vGPU in the same domain take another --slot, put its
+    name into the same metadata, and leave the -blockdev out: that is in a domain once.
     """
-    with connect() as vgpud:
-        vgpu = served(vgpud, name)
     board = Q35 if machine == Q35.name else I440FX
-    identity = device_id(vgpu.name)
+    if slot in board.fixed_slots:
+        raise click.UsageError(f"--slot {slot:#x} is the board's own.")
+    with connect() as vgpud:
+        vgpu = served(vgpud, vgpud.show(name))
+    device, identity = as_device(vgpu), device_id(vgpu.name)
     words: list[str] = []
     if board.has_ports:
         port = port_id(vgpu.name)
-        words += ["-device", _json(port_arguments(port, board, _SLOT))]
-        words += device_arguments(vgpu.socket, identity=identity, bus=port, addr="0x0")
+        words += ["-device", _json(port_arguments(port, board, slot))]
+        words += device_arguments(device.socket, identity=identity, bus=port, addr="0x0")
     else:
         words += device_arguments(
-            vgpu.socket, identity=identity, bus=board.root_bus, addr=f"{_SLOT:#x}"
+            device.socket, identity=identity, bus=board.root_bus, addr=f"{slot:#x}"
         )
     words += ["-blockdev", _json(guard_argument(vgpu.guard))]
-    device = as_device(vgpu)
     if form == "xml":
         click.echo(_elements(device.name, device.uuid, words))
     else:
@@ -66,10 +92,13 @@ def command(name: str, machine: str, form: str) -> None:
 
 
 def _elements(name: str, uuid: str, words: list[str]) -> str:
-    arguments = "\n".join(f"  <qemu:arg value={quoteattr(word)}/>" for word in words)
+    lines = [f"  <qemu:arg value={quoteattr(word)}/>" for word in words]
+    lines.insert(words.index("-blockdev"), "  <!-- once in a domain, for all its vGPUs -->")
+    arguments = "\n".join(lines)
     return (
         f"<!-- in <domain xmlns:qemu='{QEMU_NAMESPACE}'> -->\n"
         "<metadata>\n"
+        "  <!-- one element for all vGPUs of a domain -->\n"
         f"  <vgpud:vgpus xmlns:vgpud='{OWN_NAMESPACE}'>\n"
         f"    <vgpud:vgpu name={quoteattr(name)} uuid={quoteattr(uuid)}/>\n"
         "  </vgpud:vgpus>\n"

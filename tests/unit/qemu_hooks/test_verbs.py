@@ -4,18 +4,127 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from lxml import etree
 
+from qemu_hooks import libvirt_connection
 from qemu_hooks.commandline import options
 from qemu_hooks.domain_reading import named_vgpus
-from qemu_hooks.domain_xml import parsed
-from tests.unit.qemu_hooks.samples import QEMU, WEB
+from qemu_hooks.domain_xml import parsed, vgpus_in
+from qemu_hooks.libvirt_connection import Connection
+from tests.unit.qemu_hooks.fake_libvirt import FakeDomain, FakeLibvirt, LibvirtError, connection
+from tests.unit.qemu_hooks.samples import QEMU, WEB, at, commandline, domain
 from tests.unit.vgpu_ctl.cli.conftest import Vgpuctl
 from tests.unit.vgpu_ctl.cli.fake_vgpud import FakeVgpud
+from vgpu_ctl.api.objects import VgpuState
 
+SHARED = "<memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking>"
+SPARE = commandline("-device", '{"driver":"pcie-root-port","id":"vgpud-spare-0"}')
 TEST = ("--connect", "test:///default")
+
+
+@pytest.fixture
+def guest(monkeypatch: pytest.MonkeyPatch) -> FakeDomain:
+    """The only domain of a libvirt; it runs, has shared memory and a free port."""
+    made = FakeDomain(domain(), live=domain(SHARED + SPARE))
+    made.ports = ["vgpud-spare-0"]
+
+    @contextmanager
+    def fake(_: str) -> Iterator[Connection]:
+        yield connection(FakeLibvirt(made))
+
+    monkeypatch.setattr(libvirt_connection, "connected", fake)
+    return made
+
+
+def test_live_first_and_then_the_definition(
+    vgpud: FakeVgpud, vgpuctl: Vgpuctl, guest: FakeDomain
+) -> None:
+    both = ("guest", "web", "--live", "--config")
+    outcome = vgpuctl("attach", *both)
+    assert outcome.status == 0
+    assert outcome.err.index("vgpud-spare-0") < outcome.err.index("metadata names it")
+    assert vgpus_in(guest.xml) == [WEB]
+    outcome = vgpuctl("detach", *both)
+    assert outcome.status == 0
+    assert vgpus_in(guest.xml) == []
+    assert guest.devices == {}
+
+
+def test_what_fails_live_leaves_the_definition(
+    vgpud: FakeVgpud, vgpuctl: Vgpuctl, guest: FakeDomain
+) -> None:
+    guest.failing["device_add"] = "no such luck"
+    assert vgpuctl("attach", "guest", "web", "--live", "--config").status == 1
+    assert guest.xml == domain()
+    guest.failing.clear()
+    assert vgpuctl("attach", "guest", "web", "--live", "--config").status == 0
+    guest.on_delete = lambda _: None
+    with_it = guest.xml
+    command = ("detach", "guest", "web", "--live", "--config", "--timeout", "0.3")
+    assert vgpuctl(*command).status == 124
+    assert guest.xml == with_it
+
+
+def test_a_definition_that_cannot_have_it_is_seen_first(
+    vgpud: FakeVgpud, vgpuctl: Vgpuctl, guest: FakeDomain
+) -> None:
+    guest.xml = domain(devices="".join(at(slot) for slot in range(32)))
+    assert vgpuctl("attach", "guest", "web", "--live", "--config").status == 1
+    assert guest.devices == {}
+
+
+def test_a_definition_that_does_not_follow(
+    vgpud: FakeVgpud, vgpuctl: Vgpuctl, guest: FakeDomain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The vGPU stays in the machine, and that is said."""
+
+    def fail(*_: object) -> None:
+        raise LibvirtError(1, "no such luck")
+
+    monkeypatch.setattr(FakeLibvirt, "defineXML", fail)
+    outcome = vgpuctl("attach", "guest", "web", "--live", "--config")
+    assert outcome.status == 1
+    assert "as it runs was changed, its definition was not: libvirt: no such luck" in outcome.err
+    assert "vgpud-gpu-web" in guest.devices
+
+
+def test_a_look_starts_nothing(vgpud: FakeVgpud, vgpuctl: Vgpuctl, guest: FakeDomain) -> None:
+    outcome = vgpuctl("attach", "guest", "web", "--dry-run")
+    assert vgpus_in(outcome.out) == [WEB]
+    assert vgpud.find("web").state is VgpuState.DEFINED
+    assert guest.xml == domain()
+
+
+@pytest.mark.parametrize("where", [(), ("--live",)])
+def test_what_is_refused_starts_nothing(
+    where: tuple[str, ...], vgpud: FakeVgpud, vgpuctl: Vgpuctl, guest: FakeDomain
+) -> None:
+    guest.xml = domain("<memoryBacking><source type='file'/></memoryBacking>")
+    guest.live = domain()
+    assert vgpuctl("attach", "guest", "web", *where).status == 1
+    assert vgpud.find("web").state is VgpuState.DEFINED
+
+
+def test_a_managed_save_is_told_of(vgpud: FakeVgpud, vgpuctl: Vgpuctl, guest: FakeDomain) -> None:
+    guest.saved, guest.live = True, None
+    assert "`virsh managedsave-remove guest`" in vgpuctl("attach", "guest", "web").err
+
+
+def test_two_snippets_in_one_domain(vgpud: FakeVgpud, vgpuctl: Vgpuctl) -> None:
+    """They differ in the slot; the guard is said to belong in once."""
+    first, second = vgpuctl("xml", "web").out, vgpuctl("xml", "db", "--slot", "0x18").out
+    ports = [
+        next(option.object for option in options(parsed(f"<domain {QEMU}>{out}</domain>")))
+        for out in (first, second)
+    ]
+    assert [port["addr"] for port in ports] == ["0x19", "0x18"]
+    assert "once in a domain" in first
+    for wrong in ("0", "0x20", "x", "0x1f"):
+        assert vgpuctl("xml", "web", "--slot", wrong).status == 2
 
 
 def test_xml_for_hands(vgpud: FakeVgpud, vgpuctl: Vgpuctl) -> None:
