@@ -168,6 +168,37 @@ def test_a_libvirtd_that_comes_back_finds_it(rig: LibvirtRig, web: str, domains:
     assert (guest.state(), rig.domain_of(web)) == ("paused", "one")
 
 
+def test_a_libvirtd_that_comes_back_finds_what_was_plugged_in(
+    rig: LibvirtRig, web: str, domains: ExitStack
+) -> None:
+    """And what the hook had started, which is stopped in the end."""
+    with rig.vgpud.client() as client:
+        client.define(name="db", type="V9_4")
+    domains.callback(rig.must, "destroy", "db", "--force")
+    guest = define(rig, domains, "one")
+    rig.must("attach", "one", "db")
+    rig.must("prepare", "one")
+    rig.must("stop", "db")
+    start(rig, guest)
+    rig.must("attach", "one", web, "--live")
+
+    def told(what: str) -> int:
+        return rig.vgpud.said().count(f"{what} by domain one")
+
+    claimed, released = told("claimed"), told("released")
+    rig.libvirtd.stop()
+    rig.libvirtd.start()
+    wait_until(lambda: told("claimed") == claimed + 2, "both found")
+    assert told("released") == released
+    assert (guest.state(), rig.domain_of(web), rig.domain_of("db")) == ("paused", "one", "one")
+    guest.kill()
+    with rig.vgpud.client() as client:
+        wait_until(
+            lambda: {vgpu.state for vgpu in client.vgpus()} == {VgpuState.DEFINED},
+            "stopped by the hook",
+        )
+
+
 def test_without_vgpud(rig: LibvirtRig, web: str, domains: ExitStack) -> None:
     plain, with_vgpu = define(rig, domains, "plain"), define(rig, domains, "one")
     rig.must("attach", "one", web)
@@ -208,6 +239,10 @@ def test_it_is_not_saved_or_moved(
     )
     assert GUARDED in said
     assert not (tmp_path / "saved").exists()
+    # `virsh dump` needs a helper at a fixed place: this is what it has QEMU do.
+    migrate = '{"execute":"migrate","arguments":{"uri":"exec:cat >/dev/null"}}'
+    assert GUARDED in virsh("qemu-monitor-command", "one", migrate, check=False)
+    assert guest.state() == "paused"
 
 
 def test_a_saved_state_is_not_restored(
@@ -229,7 +264,7 @@ def test_plugged_in_and_out(rig: LibvirtRig, web: str, domains: ExitStack) -> No
     guest = define(rig, domains, "one")
     rig.must("prepare", "one")
     start(rig, guest)
-    assert "device vgpud-web in vgpud-spare-0" in rig.must("attach", "one", web, "--live")
+    assert "device vgpud-gpu-web in vgpud-spare-0" in rig.must("attach", "one", web, "--live")
     assert "runs with web already" in rig.must("attach", "one", web, "--live")
     assert [vgpu.name for vgpu in vgpus_in(rig.libvirtd.virsh("dumpxml", "one"))] == [web]
     assert vgpus_in(rig.libvirtd.virsh("dumpxml", "one", "--inactive")) == []
@@ -250,7 +285,8 @@ def test_what_cannot_be_plugged(rig: LibvirtRig, web: str, domains: ExitStack) -
     assert "its memory is not shared" in refused.stderr
     assert "without --live" in refused.stderr
     with rig.vgpud.client() as client:
-        Path(client.show(web).socket).unlink()
+        assert client.show(web).state is VgpuState.DEFINED
+        Path(client.start(web).socket).unlink()
     before = rig.libvirtd.virsh("dumpxml", "two")
     failed = rig.vgpuctl("attach", "two", web, "--live")
     assert failed.returncode == 1
