@@ -35,6 +35,7 @@ from qemu_hooks.domain_reading import (
     VfioDevice,
     device_of,
     named_vgpus,
+    other_devices,
     own_ports,
     port_of,
     vfio_devices,
@@ -101,14 +102,16 @@ def remove(xml: str, name: str, socket: str = "") -> Edited:
     """
     domain = parsed(xml)
     changes = _take_out(domain, name, socket)
-    warnings = []
-    left = vfio_devices(domain)
-    if left and changes:
-        warnings.append(f"{_names(left)} stays: a device of another vGPU, or of something else")
-    elif not left and not named_vgpus(domain):
+    left, named = vfio_devices(domain), named_vgpus(domain)
+    if not left and not named:
         changes += _drop_guard(domain)
     _drop_empty(domain)
-    return Edited(_text(domain), changes, warnings)
+    unnamed = other_devices(left, named) if changes else []
+    return Edited(
+        _text(domain),
+        changes,
+        [f"{_named(device)} stays: no vGPU's, or made by hand" for device in unnamed],
+    )
 
 
 def prepare(xml: str, ports: int) -> Edited:
@@ -163,8 +166,7 @@ def _add_device(domain: Any, vgpu: DomainVgpu, slot: int) -> list[str]:
     for other in there:
         if other != device and other.socket == vgpu.socket:
             raise DomainProblem(
-                f"a device {other.identity} in <qemu:commandline> uses the socket of {vgpu.name} "
-                "already",
+                f"{_named(other)} in <qemu:commandline> uses the socket of {vgpu.name} already",
                 hint="a vGPU has one device: remove that one with `virsh edit`",
             )
     if device is not None:
@@ -189,7 +191,7 @@ def _repair_socket(device: VfioDevice, vgpu: DomainVgpu) -> list[str]:
     if device.socket == vgpu.socket:
         return []
     _change(device.option, socket={"type": "unix", "path": vgpu.socket})
-    return [f"device {device.identity} has socket {vgpu.socket}"]
+    return [f"{_named(device)} has socket {vgpu.socket}"]
 
 
 def _repair_place(domain: Any, board: Board, device: VfioDevice, name: str) -> list[str]:
@@ -206,7 +208,7 @@ def _repair_place(domain: Any, board: Board, device: VfioDevice, name: str) -> l
         if port is not None:
             _drop(port)
         _change(device.option, bus=home, addr=f"{slot:#x}")
-        return [f"device {device.identity} in slot {slot:#x} of {home}"]
+        return [f"{_named(device)} in slot {slot:#x} of {home}"]
     wanted = port_arguments(home, board, slot)
     if port is None:
         for word in ("-device", _json(wanted)):
@@ -218,9 +220,9 @@ def _repair_place(domain: Any, board: Board, device: VfioDevice, name: str) -> l
 
 
 def _is_in_place(domain: Any, board: Board, placed: Option) -> bool:
-    """Whether it is on the root bus, where nobody else is."""
-    on_root = placed.object.get("bus") == board.root_bus
-    return on_root and is_free(domain, board, slot_of(placed), but=placed)
+    """Whether it is on the root bus, where nobody else is, or where QEMU puts it."""
+    slot, on_root = slot_of(placed), placed.object.get("bus") == board.root_bus
+    return on_root and (slot < 0 or is_free(domain, board, slot, but=placed))
 
 
 def _change(option: Option, **properties: object) -> None:
@@ -296,8 +298,8 @@ def _take_out(domain: Any, name: str, socket: str = "") -> list[str]:
     return changes
 
 
-def _names(found: Iterable[VfioDevice]) -> str:
-    return ", ".join(device.identity or device.socket or "a device" for device in found)
+def _named(device: VfioDevice) -> str:
+    return f"device {device.identity}" if device.identity else f"the device at {device.socket}"
 
 
 def _is_guard(option: Option) -> bool:

@@ -10,7 +10,7 @@ from lxml import etree
 
 from qemu_hooks.commandline import devices
 from qemu_hooks.domain_facts import DomainVgpu
-from qemu_hooks.domain_xml import add, parsed, remove, vgpus_in
+from qemu_hooks.domain_xml import add, parsed, prepare, remove, vgpus_in
 from tests.unit.qemu_hooks.samples import GUARD, at, commandline, domain
 
 _TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=12)
@@ -69,14 +69,41 @@ def test_removing_all_takes_nothing_else(xml: str, names: list[str], backwards: 
 
 @settings(max_examples=50)
 @given(_DOMAINS, st.lists(_NAMES, min_size=1, max_size=3, unique=True))
-def test_no_two_devices_have_one_place(xml: str, names: list[str]) -> None:
+def test_no_two_devices_have_one_place_or_id(xml: str, names: list[str]) -> None:
     edited = xml
     for name in names:
-        edited = add(edited, _vgpu(name), GUARD).xml
+        edited = prepare(add(edited, _vgpu(name), GUARD).xml, 1).xml
     root = parsed(edited)
     ours = [option.object for option in devices(root) if option.object.get("id")]
+    assert len({device["id"] for device in ours}) == len(ours)
     places = [(device["bus"], device["addr"]) for device in ours]
     assert len(set(places)) == len(places)
     known = {int(address.get("slot"), 0) for address in root.iterfind("devices/*/address")}
     slots = {int(addr, 0) for bus, addr in places if bus in ("pcie.0", "pci.0")}
     assert not slots & known
+
+
+@settings(max_examples=50)
+@given(_DOMAINS, st.lists(_NAMES, min_size=2, max_size=4, unique=True))
+def test_a_new_name_is_all_that_changes(xml: str, names: list[str]) -> None:
+    """As if the vGPU had had it from the beginning."""
+    *others, before, after = names
+    made = xml
+    for name in (*others, before):
+        made = add(made, _vgpu(name), GUARD).xml
+    renamed = _vgpu(after)._replace(uuid=_vgpu(before).uuid)
+    edited = add(made, renamed, GUARD)
+    assert vgpus_in(edited.xml) == [*map(_vgpu, others), renamed]
+    assert edited.changes[0] == f"{before} is {after} now"
+    assert _places(edited.xml) == _places(made)
+    assert add(edited.xml, renamed, GUARD).changes == []
+
+
+def _places(xml: str) -> list[tuple[str, str, str]]:
+    """Of what is on a root bus."""
+    found = (option.object for option in devices(parsed(xml)) if option.object.get("id"))
+    return [
+        (each["driver"], each["bus"], each["addr"])
+        for each in found
+        if each["bus"] in ("pcie.0", "pci.0")
+    ]

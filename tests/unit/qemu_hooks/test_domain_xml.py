@@ -93,6 +93,7 @@ def test_two_of_them() -> None:
     assert len({port["chassis"] for port in ports}) == 2
     assert len(objects(both, "-blockdev")) == 1
     one = remove(both, "web")
+    assert one.warnings == []
     assert vgpus_in(one.xml) == [DB]
     assert objects(one.xml, "-blockdev")[0]["node-name"] == GUARD_NODE
     none = remove(one.xml, "db")
@@ -252,7 +253,7 @@ def test_a_device_made_by_hand_is_kept(metadata: str) -> None:
     unknown = remove(edited.xml, "web")  # no vgpud has said where its socket is
     assert [each["id"] for each in objects(unknown.xml)] == ["mine"]
     assert unknown.warnings == [
-        "mine stays: a device of another vGPU, or of something else",
+        "device mine stays: no vGPU's, or made by hand",
     ]
     assert len(objects(unknown.xml, "-blockdev")) == 1
 
@@ -372,6 +373,8 @@ def test_a_machine_of_another_kind() -> None:
 
 
 def test_where_its_owner_wants_it() -> None:
+    on_pci = domain(commandline(*own(bus="pci.0")), machine="pc")
+    assert [each.get("addr") for each in objects(added(on_pci))] == [None]
     for bus in ("pci.5", "pcie.0"):
         moved = changed(without(added(domain()), "vgpud-port-web"), "vgpud-gpu-web", bus=bus)
         assert add(moved, WEB, GUARD).changes == []
