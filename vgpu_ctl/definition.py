@@ -7,6 +7,8 @@ The model is mdevctl's: a definition stays until it is undefined, is started by 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 from uuid import UUID, uuid4
 
 import msgspec
@@ -57,6 +59,13 @@ def checked(definition: Definition) -> Definition:
     check_weight(definition.weight)
     check_cap(definition.cap)
     return msgspec.structs.replace(definition, uuid=definition.uuid.lower())
+
+
+def changed(definition: Definition, fields: Mapping[str, Any]) -> Definition:
+    """``definition`` with other ``fields``, not checked; a weight of "type": none of its own."""
+    if fields.get("weight") == "type":
+        fields = {**fields, "weight": None}
+    return msgspec.structs.replace(definition, **fields)
 
 
 def check_weight(weight: int | None) -> None:

@@ -12,8 +12,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from mmio_trap.vfio_user.server import Server
 from vgpu_ctl.admission import check_beside, check_changes, check_known, check_unattached
 from vgpu_ctl.api.messages import ApiError, ErrorCode
@@ -21,7 +19,7 @@ from vgpu_ctl.api.methods import DefineParams, ModifyParams
 from vgpu_ctl.api.objects import EventKind, GpuInfo, TypeInfo, VgpuInfo, VgpuState
 from vgpu_ctl.claims import Claims
 from vgpu_ctl.config import Config
-from vgpu_ctl.definition import Definition, checked, is_uuid, new_uuid
+from vgpu_ctl.definition import Definition, changed, checked, is_uuid, new_uuid
 from vgpu_ctl.definition_store import DefinitionStore, put_in
 from vgpu_ctl.descriptions import gpu_info, pci_gpu_info, type_info
 from vgpu_ctl.event_bus import EventBus
@@ -274,7 +272,7 @@ class Host:
                 for field in ("name", "type", "gpu", "weight", "cap", "autostart")
                 if (value := getattr(params, field)) is not None
             }
-            definition = checked(msgspec.structs.replace(hosted.definition, **given))
+            definition = checked(changed(hosted.definition, given))
             self._check_new(definition, hosted, given.keys())
             check_changes(hosted, given.keys())
             self._write(hosted, definition)

@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Iterable, Iterator
 from enum import Enum
 from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any, Literal, Union, get_args, get_origin
 
 import msgspec
 
@@ -294,6 +294,8 @@ def _type(kind: Any) -> str:
             return f"object, to {_type(get_args(kind)[1])}"
         case origin if origin in (Union, UnionType):
             return " or ".join(map(_type, get_args(kind)))
+        case origin if origin is Literal:
+            return " or ".join(f"`{msgspec.json.encode(each).decode()}`" for each in get_args(kind))
     if kind is EventKind:
         return "[kind](#events)"
     if kind is ErrorCode or kind is ErrorReply:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -43,9 +43,9 @@ class DefineParams(Params, frozen=True, kw_only=True):
     gpu: str = ""
     """Empty: the GPU with room."""
     weight: int | None = None
-    """1 to 1024."""
+    """1 to 1024; null: that of its type."""
     cap: float | None = None
-    """Above 0, at most 1."""
+    """0.01 to 1; null or 1: no limit."""
     autostart: bool = False
 
 
@@ -66,8 +66,10 @@ class StopParams(VgpuParams, frozen=True, kw_only=True):
 class ModifyParams(VgpuParams, frozen=True, kw_only=True):
     """What changes; None: stays. `weight`, `cap` and `autostart` also while it is active."""
 
-    weight: int | None = None
+    weight: int | Literal["type"] | None = None
+    """1 to 1024, or "type": that of its type again."""
     cap: float | None = None
+    """0.01 to 1; 1: no limit."""
     autostart: bool | None = None
     type: str | None = None
     gpu: str | None = None

@@ -50,8 +50,12 @@ class VgpuInfo(Object, frozen=True, kw_only=True):
     weight: int
     cap: float
     """The most it may have of its GPU's time; 1 is no limit."""
+    own_weight: int | None = None
+    """The weight that it was given; null: none, and `weight` is that of its type."""
     gpu: str = ""
     """The GPU it is on; while it is not active the one it was defined for, empty: any."""
+    wanted_gpu: str = ""
+    """The GPU it was defined for, wherever it is; empty: any."""
     socket: str = ""
     """Path of its vfio-user socket; empty while there is none."""
     place: str = ""
@@ -132,7 +136,7 @@ class EngineStats(Object, frozen=True, kw_only=True):
     preempted: int
     """Taken back by the guest's own driver in favour of others; it submits them again."""
     failed: dict[str, int]
-    """By reason: `refused`, `hang`, `reset`."""
+    """By reason: `refused`, `hang`, `reset`, `client-gone`."""
     busy_seconds: float
     wait: Histogram
     """From submission to the first time on the hardware."""

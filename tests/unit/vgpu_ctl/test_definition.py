@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vgpu_ctl.api.messages import ApiError, ErrorCode
-from vgpu_ctl.definition import Definition, checked, is_uuid, new_uuid
+from vgpu_ctl.definition import Definition, changed, checked, is_uuid, new_uuid
 
 UUID = "123e4567-e89b-42d3-a456-426614174000"
 
@@ -41,6 +41,12 @@ def test_what_is_refused_is_named(field: str, value: object) -> None:
         checked(definition(**{field: value}))
     assert (error.value.code, error.value.field) == (ErrorCode.INVALID, field)
     assert str(error.value).startswith(f"{field}: ")
+
+
+def test_changes() -> None:
+    heavy = changed(definition(), {"weight": 9, "gpu": "gpu1"})
+    assert heavy == definition(weight=9, gpu="gpu1")
+    assert changed(heavy, {"weight": "type"}) == definition(gpu="gpu1")
 
 
 @given(st.text(max_size=70))

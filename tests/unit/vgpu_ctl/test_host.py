@@ -64,6 +64,17 @@ def test_gpus_and_types_as_they_are_shown(host: Host) -> None:
     assert types["passthrough"].memory_limit_bytes == 0
 
 
+def test_what_a_vgpu_was_defined_for(host: Host) -> None:
+    """Is told beside what it has: of the one weight and GPU come, by the other they are kept."""
+    create(host, "any", "mine")
+    create(host, "pinned", "mine", gpu="a")
+    host.modify(ModifyParams(vgpu="pinned", weight=7))
+    found = [(each.gpu, each.wanted_gpu, each.weight, each.own_weight) for each in host.infos()]
+    assert found == [("a", "", 3, None), ("a", "a", 7, 7)]
+    back = host.modify(ModifyParams(vgpu="pinned", weight="type"))
+    assert (back.weight, back.own_weight) == (3, None)
+
+
 def test_a_foreign_gpu_is_shown_and_not_used(host: Host) -> None:
     listener = host.bus.listen()
     found = PciGpu("0000:00:03.0", 0x9A49, "i915", None, False)
