@@ -20,8 +20,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 import yaml
 
-from vgpu_ctl.api.objects import VgpuInfo, VgpuState
+from vgpu_ctl.api.objects import TypeInfo, VgpuInfo, VgpuState
 
+_ALONE = "passthrough"
+"""The kind of type of which one vGPU has all of a GPU."""
 _Name = Annotated[str, msgspec.Meta(min_length=1)]
 _Weight = Annotated[int, msgspec.Meta(ge=1)]
 _Cap = Annotated[float, msgspec.Meta(gt=0, le=1)]
@@ -67,21 +69,27 @@ def parse_declaration(text: str) -> Declaration:
     return wanted
 
 
-def declared(vgpus: Iterable[VgpuInfo]) -> Declaration:
-    """The file that describes these vGPUs."""
-    return Declaration(version="v1", vgpus=[_as_wanted(vgpu) for vgpu in vgpus])
+def declared(vgpus: Iterable[VgpuInfo], types: Iterable[TypeInfo]) -> Declaration:
+    """The file that describes these vGPUs, on a host that offers these ``types``.
+
+    One in its error state should be active; one that has a GPU of its own has no share of it.
+    """
+    alone = {kind.name for kind in types if kind.kind == _ALONE}
+    return Declaration(
+        version="v1", vgpus=[_as_wanted(vgpu, shares=vgpu.type not in alone) for vgpu in vgpus]
+    )
 
 
-def _as_wanted(vgpu: VgpuInfo) -> WantedVgpu:
+def _as_wanted(vgpu: VgpuInfo, *, shares: bool) -> WantedVgpu:
     return WantedVgpu(
         name=vgpu.name,
         type=vgpu.type,
         uuid=vgpu.uuid,
-        gpu=vgpu.gpu or None,
-        weight=vgpu.weight,
-        cap=vgpu.cap,
+        gpu=vgpu.wanted_gpu or None,
+        weight=vgpu.weight if shares else None,
+        cap=vgpu.cap if shares else None,
         autostart=vgpu.autostart,
-        active=vgpu.state is VgpuState.ACTIVE,
+        active=vgpu.state is not VgpuState.DEFINED,
     )
 
 

@@ -15,8 +15,9 @@ from vgpu_ctl.cli.output import emit_data
 def command(output: str) -> None:
     """Print this host's vGPUs as such a file.
 
-    `vgpuctl apply` takes it, here with nothing to do.
+    `vgpuctl apply` takes it, here with nothing to do but to start what is in its error state. GPUs
+    are in it that were asked for, not those that vgpud chose.
     """
     with connect() as vgpud:
-        vgpus = vgpud.vgpus()
-    emit_data(declared(vgpus), output)
+        vgpus, types = vgpud.vgpus(), vgpud.types()
+    emit_data(declared(vgpus, types), output)

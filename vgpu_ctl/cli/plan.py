@@ -62,11 +62,11 @@ def differences(
             continue
         changes = _changes(now, want)
         found += [
-            Difference(vgpu=want.name, field=field, now=getattr(now, field), wanted=value)
+            Difference(vgpu=want.name, field=field, now=_now(now, want, field), wanted=value)
             for field, value in changes.items()
         ]
-        if _is_active(now) != want.active:
-            state = VgpuState.ACTIVE if want.active else VgpuState.DEFINED
+        state = VgpuState.ACTIVE if want.active else VgpuState.DEFINED
+        if now.state is not state:
             found.append(
                 Difference(vgpu=want.name, field="state", now=now.state.value, wanted=state.value)
             )
@@ -111,7 +111,7 @@ def _new(want: WantedVgpu) -> list[Step]:
 def _changed(now: VgpuInfo, want: WantedVgpu) -> Iterator[Step]:
     changes = _changes(now, want)
     reason = ", ".join(
-        f"{field} {_plain(getattr(now, field))} -> {_plain(value)}"
+        f"{field} {_plain(_now(now, want, field))} -> {_plain(value)}"
         for field, value in changes.items()
     )
     down = not want.active or any(field not in _LIVE for field in changes)
@@ -124,7 +124,7 @@ def _changed(now: VgpuInfo, want: WantedVgpu) -> Iterator[Step]:
             reason=reason or "it is transient, and the file wants a definition",
             client=now.client,
         )
-        yield from _new(_filled(want, now))
+        yield from _new(filled(want, now))
         return
     if must_stop:
         yield Step(
@@ -134,20 +134,28 @@ def _changed(now: VgpuInfo, want: WantedVgpu) -> Iterator[Step]:
             reason=reason if want.active else "the file wants it defined only",
             client=now.client,
         )
+    if must_stop and want.gpu not in (None, now.wanted_gpu):
+        changes["gpu"] = want.gpu  # else it need not come back there
+        reason = reason or f"gpu {_plain(want.gpu)}"
     if "type" in changes and want.weight is not None:
         changes["weight"] = want.weight  # else it would become that of the new type
     if changes:
         yield Step(action="modify", name=want.name, vgpu=now.uuid, params=changes, reason=reason)
-    if want.active and (must_stop or not _is_active(now)):
+    if want.active and (must_stop or now.state is not VgpuState.ACTIVE):
         yield Step(action="start", name=want.name, vgpu=now.uuid)
 
 
-def _filled(want: WantedVgpu, now: VgpuInfo) -> WantedVgpu:
-    """What is wanted, and otherwise what was, for a vGPU that is made again."""
-    kept = {field: getattr(now, field) for field in _LIVE if getattr(want, field) is None}
-    if want.type != now.type and want.weight is None:
-        kept.pop("weight")
-    return msgspec.structs.replace(want, uuid=want.uuid or now.uuid, **kept)
+def filled(want: WantedVgpu, now: VgpuInfo) -> WantedVgpu:
+    """What is wanted, and otherwise what was defined."""
+    defined = {
+        "uuid": now.uuid,
+        "gpu": now.wanted_gpu or None,
+        "weight": now.own_weight,
+        "cap": now.cap,
+        "autostart": now.autostart,
+    }
+    kept = {field: value for field, value in defined.items() if getattr(want, field) is None}
+    return msgspec.structs.replace(want, **kept)
 
 
 def _changes(now: VgpuInfo, want: WantedVgpu) -> dict[str, Any]:
@@ -155,11 +163,16 @@ def _changes(now: VgpuInfo, want: WantedVgpu) -> dict[str, Any]:
     changes = {
         field: getattr(want, field)
         for field in _FIELDS
-        if getattr(want, field) not in (None, getattr(now, field))
+        if getattr(want, field) not in (None, _now(now, want, field))
     }
     if want.uuid is not None and want.uuid.lower() != now.uuid.lower():
         changes["uuid"] = want.uuid
     return changes
+
+
+def _now(now: VgpuInfo, want: WantedVgpu, field: str) -> Any:
+    """What a field of ``want`` is compared with: for a GPU where it is, for any what may be."""
+    return getattr(now, "wanted_gpu" if field == "gpu" and want.gpu == "" else field)
 
 
 def _pairs(
@@ -183,10 +196,6 @@ def _others(
     """What the file does not speak of."""
     meant = {now.uuid for _, now in pairs if now is not None}
     return [] if keep else [vgpu for vgpu in current if vgpu.uuid not in meant]
-
-
-def _is_active(vgpu: VgpuInfo) -> bool:
-    return vgpu.state is VgpuState.ACTIVE
 
 
 def _plain(value: str | float | bool | None) -> str:

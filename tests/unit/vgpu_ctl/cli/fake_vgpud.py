@@ -30,6 +30,7 @@ from vgpu_ctl.api.objects import (
     VgpuInfo,
     VgpuState,
 )
+from vgpu_ctl.definition import check_weight
 
 TURN_S = 0.02
 """How soon the end of the test, or of a client, is noticed."""
@@ -90,7 +91,7 @@ class FakeHost:
     def find(self, name: str) -> VgpuInfo:
         """By name or UUID. Raises ApiError."""
         for vgpu in self.vgpus.values():
-            if name in (vgpu.name, vgpu.uuid):
+            if vgpu.name == name or vgpu.uuid == name.lower():
                 return vgpu
         raise ApiError(ErrorCode.NOT_FOUND, f"there is no vGPU {name!r}", field="vgpu")
 
@@ -144,8 +145,10 @@ class FakeHost:
             persistent=persistent,
             autostart=given.autostart,
             weight=given.weight or kinds[given.type].weight,
+            own_weight=given.weight,
             cap=given.cap or 1.0,
             gpu=given.gpu,
+            wanted_gpu=given.gpu,
         )
         self.add(vgpu)
         return vgpu
@@ -159,7 +162,7 @@ class FakeHost:
             vgpu.uuid,
             EventKind.STARTED,
             state=VgpuState.ACTIVE,
-            gpu=vgpu.gpu or "gpu0",
+            gpu=vgpu.wanted_gpu or "gpu0",
             socket=place,
             place=place,
         )
@@ -169,7 +172,12 @@ class FakeHost:
         if vgpu.client is not None and not given.force:
             raise ApiError(ErrorCode.BUSY, _BUSY, hint="stop the machine, or use --force")
         stopped = self.change(
-            vgpu.uuid, EventKind.STOPPED, state=VgpuState.DEFINED, socket="", client=None
+            vgpu.uuid,
+            EventKind.STOPPED,
+            state=VgpuState.DEFINED,
+            gpu=vgpu.wanted_gpu,
+            socket="",
+            client=None,
         )
         if not vgpu.persistent:
             self._forget(vgpu)
@@ -194,13 +202,18 @@ class FakeHost:
     def _modify(self, given: methods.ModifyParams) -> VgpuInfo:
         changes = msgspec.structs.asdict(given)
         vgpu = self.find(changes.pop("vgpu"))
-        if changes["weight"] is not None and not 1 <= changes["weight"] <= 1024:
-            raise ApiError(
-                ErrorCode.INVALID,
-                f"weight {changes['weight']}: 1 to 1024 are allowed",
-                field="weight",
-            )
         fields = {field: value for field, value in changes.items() if value is not None}
+        if "gpu" in fields:
+            fields["wanted_gpu"] = fields["gpu"]
+        if "weight" in fields:
+            fields["own_weight"] = None if fields["weight"] == "type" else fields["weight"]
+            check_weight(fields["own_weight"])
+        own = fields.get("own_weight", vgpu.own_weight)
+        kinds = {kind.name: kind.weight for kind in self.types}
+        if own is not None:
+            fields["weight"] = own
+        elif "weight" in fields or "type" in fields:
+            fields["weight"] = kinds[fields.get("type", vgpu.type)]
         return self.change(vgpu.uuid, EventKind.MODIFIED, **fields)
 
     def _reset(self, given: methods.ResetParams) -> VgpuInfo:

@@ -90,7 +90,7 @@ def test_the_others_are_seen_to_after_a_failure(
     )
     status, out, err = vgpuctl("apply", file)
     assert status == 2
-    assert "error: modify web: weight 2000: 1 to 1024 are allowed" in err
+    assert "error: modify web: weight: 2000 is not allowed: 1 to 1024" in err
     assert [line.split(":")[0] for line in out.splitlines()] == [
         "stop web",
         "stop db",

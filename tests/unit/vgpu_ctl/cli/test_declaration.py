@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 
 from tests.unit.vgpu_ctl.cli import samples
+from vgpu_ctl.api.objects import VgpuState
 from vgpu_ctl.cli.declaration import (
     Declaration,
     DeclarationError,
@@ -44,9 +46,25 @@ def test_json() -> None:
 
 
 def test_what_is_written_is_read() -> None:
-    written = declared([samples.vgpu("web", active=True), samples.vgpu("ünï", 2, cap=0.25)])
+    vgpus = [samples.vgpu("web", active=True), samples.vgpu("ünï", 2, cap=0.25)]
+    written = declared(vgpus, samples.TYPES)
     assert parse_declaration(yaml_text(written)) == written
     assert parse_declaration(json_line(written)) == written
+
+
+def test_what_is_exported_can_be_asked_for() -> None:
+    """No weight of what shares with nobody, no GPU that vgpud chose, no end of what is broken."""
+    alone = msgspec.structs.replace(samples.type_named("whole"), kind="passthrough")
+    vgpus = [
+        samples.vgpu("all", 1, type="whole", weight=16),
+        samples.vgpu("free", 2, active=True),
+        samples.vgpu("bound", 3, active=True, wanted_gpu="gpu0"),
+        samples.vgpu("broken", 4, state=VgpuState.ERROR),
+    ]
+    found = {each.name: each for each in declared(vgpus, [*samples.TYPES, alone]).vgpus}
+    assert (found["all"].weight, found["all"].cap) == (None, None)
+    assert (found["free"].gpu, found["bound"].gpu) == (None, "gpu0")
+    assert [found[name].active for name in ("all", "free", "broken")] == [False, True, True]
 
 
 @pytest.mark.parametrize(

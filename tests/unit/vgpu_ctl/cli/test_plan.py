@@ -24,6 +24,13 @@ def told(current: list[VgpuInfo], *files: WantedVgpu, keep: bool = False) -> lis
     return [str(step) for step in plan(current, files, keep=keep)]
 
 
+def told_after(before: VgpuInfo, want: WantedVgpu) -> list[str]:
+    """The steps that are left once a host has gone through all of them."""
+    host = host_with([before])
+    carry_out(host, plan([before], [want], keep=False))
+    return told(list(host.vgpus.values()), want)
+
+
 def test_nothing_to_do() -> None:
     web = samples.vgpu("web", active=True)
     assert told([web], wanted()) == []
@@ -78,6 +85,9 @@ def test_state() -> None:
     broken = samples.vgpu("web", state=VgpuState.ERROR)
     assert told([broken], wanted()) == ["start web"]
     assert [step.action for step in plan([broken], [wanted(active=False)], keep=False)] == ["stop"]
+    for active in (True, False):  # whatever is wanted of it, it is not so
+        (found,) = differences([broken], [wanted(active=active)], keep=False)
+        assert (found.field, found.now) == ("state", "error")
     assert [step.action for step in plan([broken], [wanted(gpu="gpu1")], keep=False)] == [
         "stop",
         "modify",
@@ -99,14 +109,44 @@ def test_what_is_not_in_the_file() -> None:
 
 
 def test_a_transient_one_is_gone_when_it_stops() -> None:
-    web = samples.vgpu("web", active=True, persistent=False, weight=33)
+    web = samples.vgpu("web", active=True, persistent=False, weight=33, own_weight=33)
     assert told([web], wanted()) == []
     steps = plan([web], [wanted(gpu="gpu1")], keep=False)
     assert [step.action for step in steps] == ["destroy", "create"]
     assert steps[1].params["weight"] == 33
     assert steps[1].params["uuid"] == web.uuid
-    (_, again) = plan([web], [wanted(type="V9_1")], keep=False)
+    (_, again) = plan(
+        [samples.vgpu("web", active=True, persistent=False)], [wanted(type="V9_1")], keep=False
+    )
     assert "weight" not in again.params  # that of the new type
+
+
+def test_one_with_a_gpu_of_its_own_is_made_again_without_a_weight() -> None:
+    alone = samples.vgpu("web", active=True, persistent=False, type="passthrough", weight=16)
+    (_, again) = plan([alone], [wanted(type="passthrough", active=False)], keep=False)
+    assert "weight" not in again.params
+
+
+def test_any_gpu_is_the_one_where_it_is() -> None:
+    free = samples.vgpu("web", active=True)
+    assert told([free], wanted(gpu="")) == []
+    assert differences([free], [wanted(gpu="")], keep=False) == []
+    bound = samples.vgpu("web", active=True, wanted_gpu="gpu0")
+    assert told([bound], wanted(gpu="")) == [
+        "stop web: gpu gpu0 -> none",
+        "modify web: gpu gpu0 -> none",
+        "start web",
+    ]
+    assert told_after(bound, wanted(gpu="")) == []
+
+
+def test_a_gpu_is_kept_by_one_that_is_stopped_on_it() -> None:
+    free = samples.vgpu("web", active=True)
+    assert told([free], wanted(gpu="gpu0", active=False)) == [
+        "stop web: the file wants it defined only",
+        "modify web: gpu gpu0",
+    ]
+    assert told_after(free, wanted(gpu="gpu0", active=False)) == []
 
 
 def test_by_uuid() -> None:
@@ -153,7 +193,12 @@ NAMES = st.sampled_from(["a", "b", "c", "d"])
 HOSTS = st.lists(
     st.builds(
         lambda name, number, active, kept, weight: samples.vgpu(
-            name, number, active=active, persistent=kept or not active, weight=weight
+            name,
+            number,
+            active=active,
+            persistent=kept or not active,
+            weight=weight,
+            own_weight=weight,
         ),
         NAMES,
         st.integers(1, 4),
@@ -207,4 +252,14 @@ def test_after_its_plan_a_host_has_no_differences(
 
 @given(HOSTS)
 def test_what_is_exported_is_so(vgpus: list[VgpuInfo]) -> None:
-    assert plan(vgpus, declared(vgpus).vgpus, keep=False) == []
+    assert plan(vgpus, declared(vgpus, samples.TYPES).vgpus, keep=False) == []
+
+
+@given(HOSTS)
+def test_what_is_exported_can_be_made_again(vgpus: list[VgpuInfo]) -> None:
+    """On a host without any, and is then what it was."""
+    wanted_again = declared(vgpus, samples.TYPES).vgpus
+    host = host_with([])
+    carry_out(host, plan([], wanted_again, keep=False))
+    assert differences(vgpus, wanted_again, keep=False) == []
+    assert differences(list(host.vgpus.values()), wanted_again, keep=False) == []

@@ -113,7 +113,7 @@ def test_modify_refusals(two: FakeVgpud, vgpuctl: Vgpuctl) -> None:
     assert vgpuctl("modify", "web", "--weight", "0") == (
         2,
         "",
-        "error: weight 0: 1 to 1024 are allowed\n",
+        "error: weight: 0 is not allowed: 1 to 1024\n",
     )
     assert vgpuctl("modify", "web").err.startswith("error: Nothing to change.\n")
     assert vgpuctl("modify", "web", "--weight", "many").status == 2
