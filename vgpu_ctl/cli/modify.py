@@ -8,14 +8,27 @@ import click
 
 from vgpu_ctl.cli import candidates
 from vgpu_ctl.cli.connection import connect
-from vgpu_ctl.cli.options import cap_option, output_options, vgpu_argument, weight_option
+from vgpu_ctl.cli.options import cap_option, output_options, vgpu_argument
 from vgpu_ctl.cli.output import emit_one
 from vgpu_ctl.cli.vgpu_view import COLUMNS
 
 
+class _Weight(click.types.IntParamType):
+    """A whole number, or the word that stands for the weight of the vGPU's type."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """As click does, but for the word."""
+        return value if value == "type" else super().convert(value, param, ctx)
+
+
 @click.command("modify")
 @vgpu_argument
-@weight_option
+@click.option(
+    "--weight",
+    type=_Weight(),
+    metavar="N|type",
+    help="Share of contended GPU time against the others'; `type`: that of its type again.",
+)
 @cap_option
 @click.option(
     "--autostart/--manual", default=None, help="Whether it is started whenever vgpud starts."

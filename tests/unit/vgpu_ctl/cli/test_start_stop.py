@@ -109,6 +109,13 @@ def test_modify(two: FakeVgpud, vgpuctl: Vgpuctl) -> None:
     assert two.calls[-1][1] == ModifyParams(vgpu="db", autostart=False, gpu="", type="V9_1")
 
 
+def test_the_weight_of_its_type_again(two: FakeVgpud, vgpuctl: Vgpuctl) -> None:
+    vgpuctl("modify", "web", "--weight", "400")
+    assert two.find("web").own_weight == 400
+    assert "weight  4\n" in vgpuctl("modify", "web", "--weight", "type").out
+    assert two.calls[-1] == ("modify", ModifyParams(vgpu="web", weight="type"))
+
+
 def test_modify_refusals(two: FakeVgpud, vgpuctl: Vgpuctl) -> None:
     assert vgpuctl("modify", "web", "--weight", "0") == (
         2,
