@@ -109,6 +109,10 @@ def _parsed(text: str) -> Any:
             return json.loads(text, object_pairs_hook=_unique)
         except json.JSONDecodeError:
             pass  # YAML may begin like this, too
+        except DeclarationError:
+            raise
+        except ValueError as error:
+            raise DeclarationError("a number with too many digits") from error
         except RecursionError as error:
             raise DeclarationError("too many levels") from error
     return _from_yaml(text)
@@ -137,7 +141,17 @@ def _from_yaml(text: str) -> Any:
 
 
 class _UniqueKeys(yaml.SafeLoader):
-    """YAML's own, but that a key may not be there twice."""
+    """YAML's own, but that a key may not be there twice, and no value is a mistake of ours."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """As the base class does. Raises ConstructorError for what is not of its type, too."""
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, LookupError, AttributeError, OverflowError) as error:
+            kind = node.tag.rpartition(":")[2]
+            raise yaml.constructor.ConstructorError(
+                None, None, f"cannot be read as {kind}", node.start_mark
+            ) from error
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """As the base class does. Raises ConstructorError for a key that comes again."""
