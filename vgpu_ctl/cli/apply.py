@@ -7,7 +7,12 @@ from pathlib import Path
 import click
 
 from vgpu_ctl.cli.connection import connect
-from vgpu_ctl.cli.declaration_file import file_argument, keep_option, read_declaration
+from vgpu_ctl.cli.declaration_file import (
+    file_argument,
+    keep_option,
+    read_declaration,
+    refuse_impossible,
+)
 from vgpu_ctl.cli.exit_codes import ExitCode
 from vgpu_ctl.cli.failure import Failure, report
 from vgpu_ctl.cli.options import force_option
@@ -24,13 +29,15 @@ from vgpu_ctl.client import ApiError, Client
 def command(path: Path, dry_run: bool, force: bool, keep: bool) -> None:
     """Make this host match a file.
 
-    FILE is YAML or JSON, - standard input; `vgpuctl export` prints one. Each step is printed. A
-    step that fails is reported, and the other vGPUs are seen to. vGPUs that are not in FILE are
-    destroyed.
+    FILE is YAML or JSON, - standard input; `vgpuctl export` prints one. Nothing is done where vgpud
+    would refuse something of it, with status 2. Each step is printed. A step that fails is
+    reported, and the other vGPUs are seen to. vGPUs that are not in FILE are destroyed.
     """
     wanted = read_declaration(path)
     with connect() as vgpud:
-        steps = plan(vgpud.vgpus(), wanted.vgpus, keep=keep)
+        current = vgpud.vgpus()
+        refuse_impossible(path, wanted, vgpud, current, keep=keep)
+        steps = plan(current, wanted.vgpus, keep=keep)
         if not steps:
             click.echo("nothing to do", err=True)
         status = _carry_out(vgpud, steps, dry_run=dry_run, force=force)
@@ -39,17 +46,23 @@ def command(path: Path, dry_run: bool, force: bool, keep: bool) -> None:
 
 
 def _carry_out(vgpud: Client, steps: list[Step], *, dry_run: bool, force: bool) -> ExitCode:
-    """Do the steps; once one failed, none more of its vGPU. The first failure's status."""
+    """Do the steps; once one failed, none more of its vGPU. The first failure's status.
+
+    But what was stopped for a change that failed is started again.
+    """
     first = ExitCode.OK
     failed: set[str] = set()
+    stopped: set[str] = set()
     for step in steps:
-        if step.name in failed:
+        if step.name in failed and not (step.action == "start" and step.name in stopped):
             continue
         try:
             _refuse_attached(step, force=force)
             click.echo(f"would {step}" if dry_run else str(step))
             if not dry_run:
                 _do(vgpud, step)
+            if step.action == "stop":
+                stopped.add(step.name)
         except (ApiError, Failure) as error:
             failed.add(step.name)
             code = report(error, f"{step.action} {step.name}")

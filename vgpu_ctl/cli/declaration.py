@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import msgspec
 import yaml
@@ -24,22 +24,19 @@ from vgpu_ctl.api.objects import TypeInfo, VgpuInfo, VgpuState
 
 _ALONE = "passthrough"
 """The kind of type of which one vGPU has all of a GPU."""
-_Name = Annotated[str, msgspec.Meta(min_length=1)]
-_Weight = Annotated[int, msgspec.Meta(ge=1)]
-_Cap = Annotated[float, msgspec.Meta(gt=0, le=1)]
 
 
 class WantedVgpu(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
 ):
-    """One vGPU as it should be."""
+    """One vGPU as it should be; what may be is for `vgpu_ctl/cli/declaration_check.py` to say."""
 
-    name: _Name
-    type: _Name
+    name: str
+    type: str
     uuid: str | None = None
     gpu: str | None = None
-    weight: _Weight | None = None
-    cap: _Cap | None = None
+    weight: int | None = None
+    cap: float | None = None
     autostart: bool | None = None
     active: bool = True
 

@@ -1,15 +1,18 @@
-"""Reading the file that `apply` and `assert` are given."""
+"""The file that `apply` and `assert` are given: read, and held against the host."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
+from vgpu_ctl.api.objects import VgpuInfo
 from vgpu_ctl.cli.declaration import Declaration, DeclarationError, parse_declaration
 from vgpu_ctl.cli.exit_codes import ExitCode
-from vgpu_ctl.cli.failure import Failure
+from vgpu_ctl.cli.failure import Failure, report
+from vgpu_ctl.client import Client
 
 MAX_BYTES = 4 << 20
 _STDIN = Path("-")
@@ -23,7 +26,7 @@ keep_option = click.option("--keep", is_flag=True, help="Leave vGPUs that are no
 
 def read_declaration(path: Path) -> Declaration:
     """What the file says. Raises Failure that names the file and the place in it."""
-    name = "standard input" if path == _STDIN else str(path)
+    name = _title(path)
     try:
         raw = _read(path)
     except OSError as error:
@@ -36,6 +39,28 @@ def read_declaration(path: Path) -> Declaration:
         raise Failure(ExitCode.USAGE, f"{name}: byte {error.start}: not UTF-8") from error
     except DeclarationError as error:
         raise Failure(ExitCode.USAGE, f"{name}: {error}") from error
+
+
+def refuse_impossible(
+    path: Path,
+    wanted: Declaration,
+    vgpud: Client,
+    current: Sequence[VgpuInfo],
+    *,
+    keep: bool,
+) -> None:
+    """Report all of the file that this vgpud would refuse, and end the program if there is any."""
+    from vgpu_ctl.cli.declaration_check import problems  # knows of vgpud's own parts
+
+    found = problems(current, wanted.vgpus, vgpud.types(), vgpud.gpus(), keep=keep)
+    for problem in found:
+        report(Failure(ExitCode.USAGE, f"{_title(path)}: {problem}"))
+    if found:
+        raise click.exceptions.Exit(ExitCode.USAGE)
+
+
+def _title(path: Path) -> str:
+    return "standard input" if path == _STDIN else str(path)
 
 
 def _read(path: Path) -> bytes:

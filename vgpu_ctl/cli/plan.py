@@ -55,7 +55,7 @@ def differences(
 ) -> list[Difference]:
     """What is not as wanted; ``keep``: vGPUs may be there that are not in the file."""
     found: list[Difference] = []
-    pairs = _pairs(current, wanted)
+    pairs = matched(current, wanted)
     for want, now in pairs:
         if now is None:
             found.append(Difference(vgpu=want.name, field="", now=None, wanted=want.type))
@@ -72,7 +72,7 @@ def differences(
             )
     found += [
         Difference(vgpu=extra.name, field="", now=extra.type, wanted=None)
-        for extra in _others(current, pairs, keep=keep)
+        for extra in extras(current, pairs, keep=keep)
     ]
     return found
 
@@ -82,7 +82,7 @@ def plan(current: Sequence[VgpuInfo], wanted: Sequence[WantedVgpu], *, keep: boo
 
     vGPUs that are not in the file are destroyed, unless ``keep``.
     """
-    pairs = _pairs(current, wanted)
+    pairs = matched(current, wanted)
     steps = [
         Step(
             action="destroy",
@@ -91,7 +91,7 @@ def plan(current: Sequence[VgpuInfo], wanted: Sequence[WantedVgpu], *, keep: boo
             reason="it is not in the file",
             client=extra.client,
         )
-        for extra in _others(current, pairs, keep=keep)
+        for extra in extras(current, pairs, keep=keep)
     ]
     for want, now in pairs:
         steps += _new(want) if now is None else _changed(now, want)
@@ -175,7 +175,7 @@ def _now(now: VgpuInfo, want: WantedVgpu, field: str) -> Any:
     return getattr(now, "wanted_gpu" if field == "gpu" and want.gpu == "" else field)
 
 
-def _pairs(
+def matched(
     current: Sequence[VgpuInfo], wanted: Iterable[WantedVgpu]
 ) -> list[tuple[WantedVgpu, VgpuInfo | None]]:
     """What is wanted, each with the vGPU that it speaks of: by UUID, else by name."""
@@ -187,7 +187,7 @@ def _pairs(
     ]
 
 
-def _others(
+def extras(
     current: Iterable[VgpuInfo],
     pairs: Iterable[tuple[WantedVgpu, VgpuInfo | None]],
     *,

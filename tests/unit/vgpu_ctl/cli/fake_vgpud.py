@@ -50,6 +50,8 @@ class FakeHost:
         self.chunks: list[TraceChunk] = []
         self.calls: list[tuple[str, Any]] = []
         """Methods that change something, as they were called."""
+        self.refusals: dict[str, ApiError] = {}
+        """By method: what it ends with instead."""
         self.directory = "/run/vgpud"
         """Where sockets are."""
         self.subscriptions = 0
@@ -122,6 +124,8 @@ class FakeHost:
         with self._lock:
             if methods.METHODS[method].writes:
                 self.calls.append((method, params))
+            if method in self.refusals:
+                raise self.refusals[method]
             return handlers[method](params)
 
     def _create(self, given: methods.CreateParams) -> VgpuInfo:

@@ -12,6 +12,8 @@ from tests.unit.vgpu_ctl.cli import samples
 from tests.unit.vgpu_ctl.cli.conftest import Vgpuctl
 from tests.unit.vgpu_ctl.cli.fake_vgpud import FakeVgpud
 from tests.unit.vgpu_ctl.cli.test_vgpuctl import PROGRAM
+from vgpu_ctl.api.messages import ApiError, ErrorCode
+from vgpu_ctl.api.objects import VgpuState
 
 TEXT = """
 version: v1
@@ -81,21 +83,54 @@ def test_nobody_loses_its_gpu_without_force(vgpud: FakeVgpud, vgpuctl: Vgpuctl, 
 def test_the_others_are_seen_to_after_a_failure(
     vgpud: FakeVgpud, vgpuctl: Vgpuctl, file: str
 ) -> None:
-    """What fails is reported, and no further step of it is tried."""
+    """What fails is reported, and no further step of it is tried but to start it again."""
     vgpud.add(samples.vgpu("web", 1, active=True))
     vgpud.add(samples.vgpu("db", 2, active=True))
+    vgpud.add(samples.vgpu("spare", 3))
+    vgpud.refusals["modify"] = ApiError(ErrorCode.FAILED, "the disk is full")
     Path(file).write_text(
-        "{version: v1, vgpus: [{name: web, type: V9_4, gpu: gpu1, weight: 2000},"
+        "{version: v1, vgpus: [{name: web, type: V9_1}, {name: spare, type: V9_1},"
         " {name: db, type: V9_4, active: false}]}"
     )
     status, out, err = vgpuctl("apply", file)
-    assert status == 2
-    assert "error: modify web: weight: 2000 is not allowed: 1 to 1024" in err
+    assert status == 1
+    assert "error: modify web: the disk is full\nerror: modify spare: the disk is full\n" in err
     assert [line.split(":")[0] for line in out.splitlines()] == [
         "stop web",
         "stop db",
         "modify web",
+        "modify spare",
+        "start web",
     ]
+    assert vgpud.find("web").state is VgpuState.ACTIVE
+
+
+@pytest.mark.parametrize("arguments", [("apply",), ("apply", "--dry-run"), ("assert",)])
+def test_nothing_is_done_for_a_file_that_cannot_be(
+    arguments: tuple[str, ...], vgpud: FakeVgpud, vgpuctl: Vgpuctl, file: str
+) -> None:
+    vgpud.add(samples.vgpu("web", 1, active=True))
+    vgpud.add(samples.vgpu("spare", 2))
+    Path(file).write_text(
+        "{version: v1, vgpus: [{name: web, type: V9_44}, {name: sp are, type: V9_4, weight: 5000}]}"
+    )
+    status, out, err = vgpuctl(*arguments, file)
+    assert (status, out) == (2, "")
+    assert [line.partition(f"{file}: ")[2].partition(":")[0] for line in err.splitlines()] == [
+        "vgpus[0].type",
+        "vgpus[1].name",
+        "vgpus[1].weight",
+    ]
+    assert vgpud.calls == []
+
+
+def test_a_transient_one_is_not_lost_to_a_gpu_that_is_not_there(
+    vgpud: FakeVgpud, vgpuctl: Vgpuctl, file: str
+) -> None:
+    vgpud.add(samples.vgpu("tr", active=True, persistent=False))
+    Path(file).write_text("{version: v1, vgpus: [{name: tr, type: V9_4, gpu: gpu7}]}")
+    assert vgpuctl("apply", file).status == 2
+    assert vgpud.find("tr").state is VgpuState.ACTIVE
 
 
 def test_standard_input(vgpud: FakeVgpud) -> None:
