@@ -10,8 +10,11 @@ DaemonUnreachable when there is none, or it went away.
 
 from __future__ import annotations
 
+import math
+import os
 import select
 import socket
+import struct
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,12 +45,14 @@ from vgpu_ctl.api.objects import (
     TypeInfo,
     VgpuInfo,
 )
-from vgpu_ctl.paths import control_socket
+from vgpu_ctl.paths import found_socket, named_socket
 
 TIMEOUT_S = 30.0
 """What a reply may take: `stop` of a busy vGPU takes seconds at most."""
 _CHUNK = 1 << 16
 _CROWD_S = 0.02
+_PEER = struct.Struct("iII")
+"""`struct ucred`: process, user, group."""
 
 
 class DaemonUnreachable(Exception):
@@ -71,8 +76,12 @@ class Client:
 
     @classmethod
     def connect(cls, path: Path | None = None, timeout: float = TIMEOUT_S) -> Self:
-        """Connect to the control socket at ``path``, or the usual one."""
-        place = path or control_socket()
+        """Connect to the control socket at ``path``, that of VGPUD_SOCKET, or the usual one.
+
+        What nobody has named has to be served by this user or root: a stranger may have made it.
+        """
+        named = path or named_socket()
+        place = named or found_socket()
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         connection.settimeout(timeout)
         try:
@@ -80,6 +89,14 @@ class Client:
         except OSError as error:
             connection.close()
             raise _unreachable(place, error) from error
+        server = _uid_of_peer(connection)
+        if named is None and server not in (0, os.geteuid()):
+            connection.close()
+            raise DaemonUnreachable(
+                f"user {server} serves {place}: neither you nor root",
+                hint="name it with --socket or VGPUD_SOCKET if that user may have your vGPUs",
+                denied=True,
+            )
         return cls(connection, place)
 
     def __enter__(self) -> Self:
@@ -219,7 +236,7 @@ class Client:
 
     def _send(self, method: str, params: Params) -> int:
         identity, self._next_id = self._next_id, self._next_id + 1
-        raw = msgspec.Raw(msgspec.json.encode(params))
+        raw = msgspec.Raw(_encoded(params))
         line = encode_line(Request(api=API_VERSION, id=identity, method=method, params=raw))
         if len(line) > MAX_REQUEST:
             text = f"{method}: a request of {len(line)} bytes: {MAX_REQUEST} are allowed"
@@ -272,6 +289,28 @@ class Client:
             self._received += data
 
 
+def _encoded(params: Params) -> bytes:
+    """``params`` as JSON. Raises ApiError for what JSON has no way to say."""
+    for field in params.__struct_fields__:
+        value = getattr(params, field)
+        if isinstance(value, float) and not math.isfinite(value):
+            text = f"{field}: {value} is not allowed: a number"
+            raise ApiError(ErrorCode.INVALID, text, field=field)
+        if isinstance(value, str) and not _is_text(value):
+            text = f"{field}: {value!r:.100} is not allowed: text of UTF-8"
+            raise ApiError(ErrorCode.INVALID, text, field=field)
+    return msgspec.json.encode(params)
+
+
+def _is_text(value: str) -> bool:
+    """Whether UTF-8 can say it: bytes of a command line that are none are lone surrogates."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _connect(connection: socket.socket, path: Path, timeout: float) -> None:
     """Connect, also while others crowd in: the queue of those who wait may be full."""
     deadline = time.monotonic() + timeout
@@ -284,6 +323,13 @@ def _connect(connection: socket.socket, path: Path, timeout: float) -> None:
             time.sleep(_CROWD_S)
         else:
             return
+
+
+def _uid_of_peer(connection: socket.socket) -> int:
+    """The user that began to listen at the other end (unix(7)); with socket activation root."""
+    raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
+    _, uid, _ = _PEER.unpack(raw)
+    return cast("int", uid)
 
 
 def _unreachable(path: Path, error: OSError) -> DaemonUnreachable:

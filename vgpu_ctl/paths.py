@@ -60,14 +60,18 @@ def usual_paths(environment: Mapping[str, str] = os.environ, uid: int | None = N
     )
 
 
-def control_socket(environment: Mapping[str, str] = os.environ) -> Path:
-    """Where a client finds vgpud: VGPUD_SOCKET, this user's own, or the system's.
-
-    A user without a vgpud of its own means that of the machine.
-    """
+def named_socket(environment: Mapping[str, str] = os.environ) -> Path | None:
+    """The control socket that VGPUD_SOCKET names; None: it names none."""
     named = environment.get(SOCKET_VARIABLE)
-    if named:
-        return Path(named)
+    return Path(named) if named else None
+
+
+def found_socket(environment: Mapping[str, str] = os.environ) -> Path:
+    """Where a client looks for vgpud by itself: this user's own, or the system's.
+
+    A user without a vgpud of its own means that of the machine. What is there need not be a
+    friend's: `/tmp` is everybody's.
+    """
     own = usual_paths(environment).control
     machine = Path("/run") / NAME / SOCKET
     return machine if not own.exists() and machine.exists() else own

@@ -29,7 +29,7 @@ from vgpu_ctl.cli.qemu_checks import (
     qemu_is_new_enough,
 )
 from vgpu_ctl.cli.subject import Subject
-from vgpu_ctl.paths import control_socket
+from vgpu_ctl.paths import found_socket
 
 CHECKS: Mapping[str, Callable[[Subject], Outcome]] = {
     "qemu": qemu_is_found,
@@ -92,7 +92,8 @@ def command(qemu: str, domain: str | None, uri: str, output: str) -> None:
     With --domain: whether a libvirt domain is fit for its vGPUs, and what it must not be asked for.
     Ends with status 1 when a check failed; warnings alone are no failure.
     """
-    subject = Subject(socket=socket_path() or control_socket(), qemu=qemu)
+    named = socket_path()
+    subject = Subject(socket=named or found_socket(), named=named is not None, qemu=qemu)
     if domain is None:
         found = examine(subject)
     else:

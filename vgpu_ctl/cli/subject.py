@@ -12,7 +12,7 @@ from shutil import which
 
 from vgpu_ctl.api.objects import DaemonInfo, GpuInfo
 from vgpu_ctl.client import ApiError, Client, DaemonUnreachable
-from vgpu_ctl.paths import control_socket
+from vgpu_ctl.paths import found_socket
 
 _PROGRAM_TIMEOUT_S = 20.0
 _DAEMON_TIMEOUT_S = 5.0
@@ -22,7 +22,9 @@ _DAEMON_TIMEOUT_S = 5.0
 class Subject:
     """One machine. What takes time is looked at once."""
 
-    socket: Path = field(default_factory=control_socket)
+    socket: Path = field(default_factory=found_socket)
+    named: bool = True
+    """Somebody named the socket, and trusts whoever serves it."""
     qemu: str = "qemu-system-x86_64"
     """Name on the search path, or a path."""
     search_path: str = field(default_factory=lambda: os.environ.get("PATH", os.defpath))
@@ -41,15 +43,19 @@ class Subject:
     def daemon(self) -> DaemonInfo | DaemonUnreachable | ApiError:
         """The vgpud that answers, or why none does."""
         try:
-            with Client.connect(self.socket, _DAEMON_TIMEOUT_S) as vgpud:
+            with self.connect() as vgpud:
                 return vgpud.version()
         except (ApiError, DaemonUnreachable) as error:
             return error
 
     def gpus(self) -> list[GpuInfo]:
         """Its GPUs. Raises ApiError and DaemonUnreachable."""
-        with Client.connect(self.socket, _DAEMON_TIMEOUT_S) as vgpud:
+        with self.connect() as vgpud:
             return vgpud.gpus()
+
+    def connect(self) -> Client:
+        """A connection to its vgpud. Raises DaemonUnreachable."""
+        return Client.connect(self.socket if self.named else None, _DAEMON_TIMEOUT_S)
 
 
 def output_of(program: str, arguments: Sequence[str]) -> str:

@@ -33,7 +33,7 @@ _STDOUT = Path("-")
     "-o",
     "--output",
     "path",
-    type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
+    type=click.Path(path_type=Path, dir_okay=False, allow_dash=True, readable=False),
     required=True,
     metavar="FILE",
     help="Where the trace goes; - is standard output.",

@@ -75,7 +75,7 @@ vgpuctl.context_settings = {"help_option_names": ["-h", "--help"], "max_content_
 vgpuctl.params = [
     click.Option(
         ["--socket"],
-        type=click.Path(path_type=Path),
+        type=click.Path(path_type=Path, readable=False),  # `connect` says it better
         envvar=SOCKET_VARIABLE,
         show_envvar=True,
         metavar="PATH",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from vgpu_ctl.paths import Paths, control_socket, usual_paths
+from vgpu_ctl.paths import Paths, found_socket, named_socket, usual_paths
 
 
 def test_root_has_the_systems_directories() -> None:
@@ -47,8 +47,9 @@ def test_a_unit_decides() -> None:
 
 
 def test_a_client_finds_its_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert control_socket({"VGPUD_SOCKET": "/x/y"}) == Path("/x/y")
+    assert named_socket({"VGPUD_SOCKET": "/x/y"}) == Path("/x/y")
+    assert named_socket({"VGPUD_SOCKET": ""}) is None
     monkeypatch.setenv("RUNTIME_DIRECTORY", "")
     runtime = {"RUNTIME_DIRECTORY": str(tmp_path)}
     (tmp_path / "control.sock").touch()
-    assert control_socket(runtime) == tmp_path / "control.sock"
+    assert found_socket(runtime) == tmp_path / "control.sock"

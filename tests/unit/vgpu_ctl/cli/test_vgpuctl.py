@@ -148,6 +148,23 @@ def test_a_socket_that_may_not_be_used(capsys: pytest.CaptureFixture[str]) -> No
     assert capsys.readouterr().err == "error: no permission\nerror: no answer\n"
 
 
+def test_a_socket_that_cannot_be_read(
+    vgpud: FakeVgpud, vgpuctl: Vgpuctl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Is no wrong usage: whether it may be used, connecting to it says."""
+    monkeypatch.setattr(os, "access", lambda *_args, **_kwargs: False)
+    assert vgpuctl("list", "-o", "json") == (0, "[]\n", "")
+
+
+def test_words_that_are_no_text(vgpud: FakeVgpud, vgpuctl: Vgpuctl) -> None:
+    assert vgpuctl("show", "\udcff") == (
+        2,
+        "",
+        "error: vgpu: '\\udcff' is not allowed: text of UTF-8\n",
+    )
+    assert vgpuctl("create", "\udcff", "-t", "V9_4").status == 2
+
+
 def test_no_colour_in_a_pipe_and_none_with_no_color(
     vgpud: FakeVgpud, vgpuctl: Vgpuctl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
