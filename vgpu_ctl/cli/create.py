@@ -36,6 +36,11 @@ def command(
 
     Prints it once its socket is ready for a client.
     """
+    if transient and autostart:
+        raise click.UsageError(
+            "--transient and --autostart: what is not kept cannot be started again.",
+            click.get_current_context(),
+        )
     with connect() as vgpud:
         try:
             vgpu = vgpud.create(

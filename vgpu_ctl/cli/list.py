@@ -19,7 +19,10 @@ def command(active: bool, output: str, no_headers: bool) -> None:
         vgpus = vgpud.vgpus()
     if active:
         vgpus = [vgpu for vgpu in vgpus if vgpu.socket]
+        none = "no active vGPUs"
+    else:
+        none = "no vGPUs: `vgpuctl create NAME --type TYPE` makes one"
     if not vgpus and output == "table":
-        click.echo("no vGPUs: `vgpuctl create NAME --type TYPE` makes one", err=True)
+        click.echo(none, err=True)
         return
     emit(vgpus, COLUMNS, output, headers=not no_headers)

@@ -20,9 +20,7 @@ def test_create_prints_it(vgpud: FakeVgpud, vgpuctl: Vgpuctl) -> None:
 
 def test_everything_said(vgpud: FakeVgpud, vgpuctl: Vgpuctl) -> None:
     options = ["--uuid", samples.uuid(7), "--gpu", "gpu0", "--weight", "3", "--cap", "0.25"]
-    out = vgpuctl(
-        "create", "web", "-t", "V9_4", *options, "--autostart", "--transient", "-o", "json"
-    ).out
+    out = vgpuctl("create", "web", "-t", "V9_4", *options, "--autostart", "-o", "json").out
     assert json.loads(out)["uuid"] == samples.uuid(7)
     assert vgpud.calls[-1][1] == CreateParams(
         name="web",
@@ -32,8 +30,16 @@ def test_everything_said(vgpud: FakeVgpud, vgpuctl: Vgpuctl) -> None:
         weight=3,
         cap=0.25,
         autostart=True,
-        transient=True,
     )
+    assert vgpuctl("create", "lent", "-t", "V9_4", "--transient").status == 0
+    assert vgpud.calls[-1][1] == CreateParams(name="lent", type="V9_4", transient=True)
+
+
+def test_what_is_not_kept_is_not_started_again(vgpud: FakeVgpud, vgpuctl: Vgpuctl) -> None:
+    status, out, err = vgpuctl("create", "web", "-t", "V9_4", "--transient", "--autostart")
+    assert (status, out) == (2, "")
+    assert "--transient and --autostart" in err
+    assert vgpud.calls == []
 
 
 def test_name_of_what_was_made(vgpud: FakeVgpud, vgpuctl: Vgpuctl) -> None:

@@ -76,6 +76,8 @@ def test_nothing(vgpud: FakeVgpud, vgpuctl: Vgpuctl) -> None:
     assert "no vGPUs" in err
     assert vgpuctl("list", "-o", "json") == (0, "[]\n", "")
     assert vgpuctl("list", "-o", "name") == (0, "", "")
+    vgpud.add(samples.vgpu("db"))
+    assert vgpuctl("list", "--active") == (0, "", "no active vGPUs\n")
 
 
 def test_show(three: FakeVgpud, vgpuctl: Vgpuctl) -> None:
