@@ -14,7 +14,7 @@ from vgpu_ctl.cli import candidates
 from vgpu_ctl.cli.connection import connect
 from vgpu_ctl.cli.exit_codes import ExitCode
 from vgpu_ctl.cli.failure import Failure
-from vgpu_ctl.cli.options import format_option
+from vgpu_ctl.cli.options import Number, format_option
 from vgpu_ctl.cli.output import csv_text, json_line, yaml_text
 
 _TICK_S = 0.2
@@ -45,7 +45,7 @@ _COLOURS = {
 @click.option("--count", type=click.IntRange(1), metavar="N", help="End after so many events.")
 @click.option(
     "--timeout",
-    type=click.FloatRange(0),
+    type=Number(0, endless=True),
     default=math.inf,
     metavar="SECONDS",
     help="End after so long: with status 124 if --count was not reached.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -11,6 +12,29 @@ from vgpu_ctl.cli import candidates
 
 FORMATS = ("table", "wide", "json", "yaml", "csv", "name")
 """What `-o` takes: `vgpu_ctl/cli/output.py` says what each is."""
+
+
+class Number(click.FloatRange):
+    """A number of a range, which nan never is, and inf only where ``endless``."""
+
+    name = "number"
+
+    def __init__(
+        self, least: float | None = None, most: float | None = None, *, endless: bool = False
+    ) -> None:
+        super().__init__(least, most)
+        self._endless = endless
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """As click does, but for what compares with nothing."""
+        number = super().convert(value, param, ctx)
+        if math.isnan(number) or (math.isinf(number) and not self._endless):
+            allowed = "a number" if self._endless else "a finite number"
+            self.fail(f"{value} is not allowed: {allowed}.", param, ctx)
+        return number
+
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -50,7 +74,10 @@ weight_option = click.option(
     "--weight", type=int, metavar="N", help="Share of contended GPU time against the others'."
 )
 cap_option = click.option(
-    "--cap", type=float, metavar="R", help="The most it may have of the GPU's time, as 0.5; 1: all."
+    "--cap",
+    type=Number(),
+    metavar="R",
+    help="The most it may have of the GPU's time, as 0.5; 1: all.",
 )
 
 

@@ -11,7 +11,7 @@ from vgpu_ctl.cli import candidates
 from vgpu_ctl.cli.connection import connect
 from vgpu_ctl.cli.exit_codes import ExitCode
 from vgpu_ctl.cli.failure import Failure
-from vgpu_ctl.cli.options import output_options
+from vgpu_ctl.cli.options import Number, output_options
 from vgpu_ctl.cli.output import emit, json_line
 from vgpu_ctl.cli.rates import VgpuUsage, usages
 from vgpu_ctl.cli.usage_view import RATES, TOTALS
@@ -21,7 +21,7 @@ from vgpu_ctl.cli.usage_view import RATES, TOTALS
 @click.argument("names", metavar="[NAME...]", nargs=-1, shell_complete=candidates.vgpus)
 @click.option(
     "--interval",
-    type=click.FloatRange(0.05, 3600),
+    type=Number(0.05, 3600),
     default=1.0,
     show_default=True,
     metavar="SECONDS",

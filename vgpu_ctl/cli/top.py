@@ -9,6 +9,7 @@ import click
 from vgpu_ctl.cli.connection import socket_path
 from vgpu_ctl.cli.exit_codes import ExitCode
 from vgpu_ctl.cli.failure import Failure
+from vgpu_ctl.cli.options import Number
 from vgpu_ctl.client import Client
 
 _TIMEOUT_S = 5.0
@@ -17,7 +18,7 @@ _TIMEOUT_S = 5.0
 @click.command("top")
 @click.option(
     "--interval",
-    type=click.FloatRange(0.1, 3600),
+    type=Number(0.1, 3600),
     default=1.0,
     show_default=True,
     metavar="SECONDS",

@@ -16,7 +16,7 @@ from vgpu_ctl.cli.chrome_trace import ChromeTrace
 from vgpu_ctl.cli.connection import connect
 from vgpu_ctl.cli.exit_codes import ExitCode
 from vgpu_ctl.cli.failure import Failure
-from vgpu_ctl.cli.options import vgpu_argument
+from vgpu_ctl.cli.options import Number, vgpu_argument
 from vgpu_ctl.cli.progress import Progress
 from vgpu_ctl.cli.replaced_file import replaced_file
 
@@ -27,7 +27,7 @@ _STDOUT = Path("-")
 @click.command("trace")
 @vgpu_argument
 @click.option(
-    "--seconds", type=float, default=5.0, show_default=True, metavar="S", help="How long."
+    "--seconds", type=Number(), default=5.0, show_default=True, metavar="S", help="How long."
 )
 @click.option(
     "-o",

@@ -7,7 +7,7 @@ import math
 import click
 
 from vgpu_ctl.cli.connection import connect
-from vgpu_ctl.cli.options import vgpu_argument
+from vgpu_ctl.cli.options import Number, vgpu_argument
 from vgpu_ctl.cli.watch import CONDITIONS, wait_until
 
 
@@ -18,7 +18,7 @@ from vgpu_ctl.cli.watch import CONDITIONS, wait_until
 )
 @click.option(
     "--timeout",
-    type=click.FloatRange(0),
+    type=Number(0, endless=True),
     default=math.inf,
     metavar="SECONDS",
     help="End with status 124 after so long.",

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from vgpu_ctl.cli.options import F
+from vgpu_ctl.cli.options import F, Number
+
+if TYPE_CHECKING:  # as in `vgpu_ctl/cli/candidates.py`
+    from click.shell_completion import CompletionItem
 
 _OPTION = "--wait"
 _FOR_EVER = f"{_OPTION}=inf"
@@ -23,15 +26,23 @@ class WaitingCommand(click.Command):
         return super().parse_args(ctx, explicit + args[end:])
 
 
-def _checked(_: click.Context, __: click.Parameter, value: float | None) -> float | None:
-    if value is not None and not value >= 0:
-        raise click.BadParameter(f"{value:g} seconds: 0 or more are allowed")
-    return value
+class _WaitOption(click.Option):
+    """After `--wait` alone comes a name: what a shell offers there is what the argument is."""
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """As the first argument of the verb does."""
+        names = next(each for each in ctx.command.params if isinstance(each, click.Argument))
+        return names.shell_complete(ctx, incomplete)
 
 
 def wait_option(help: str) -> Callable[[F], F]:  # noqa: A002 - click's name
     """`--wait[=SECONDS]`: parameter ``wait``, inf without a number, None without the option."""
     decorate: Any = click.option(
-        _OPTION, "wait", type=float, metavar="[=SECONDS]", callback=_checked, help=help
+        _OPTION,
+        "wait",
+        cls=_WaitOption,
+        type=Number(0, endless=True),
+        metavar="[=SECONDS]",
+        help=help,
     )
     return decorate  # type: ignore[no-any-return]  # click's decorator, as ours are typed

@@ -156,6 +156,27 @@ def test_a_socket_that_cannot_be_read(
     assert vgpuctl("list", "-o", "json") == (0, "[]\n", "")
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(("modify", "web", "--cap", number) for number in ("nan", "inf", "-inf", "1e999", "x")),
+        *(("create", "web", "-t", "V9_4", "--cap", number) for number in ("nan", "inf")),
+        *(("stats", "--interval", number) for number in ("nan", "inf")),
+        *(("top", "--interval", number) for number in ("nan", "inf")),
+        *(("trace", "web", "-o", "t", "--seconds", number) for number in ("nan", "inf")),
+        *(("wait", "web", "--for", "active", "--timeout", number) for number in ("nan", "-1")),
+        *(("events", "--timeout", number) for number in ("nan", "-1")),
+        *(("stop", "web", f"--wait={number}") for number in ("nan", "-1")),
+    ],
+)
+def test_numbers_that_are_none(words: tuple[str, ...], vgpud: FakeVgpud, vgpuctl: Vgpuctl) -> None:
+    vgpud.add(samples.vgpu("web", active=True))
+    status, out, err = vgpuctl(*words)
+    assert (status, out) == (2, "")
+    assert f"hint: `vgpuctl {words[0]} --help` says" in err
+    assert vgpud.calls == []
+
+
 def test_words_that_are_no_text(vgpud: FakeVgpud, vgpuctl: Vgpuctl) -> None:
     assert vgpuctl("show", "\udcff") == (
         2,
