@@ -39,7 +39,7 @@ class VgpuUsage(Object, frozen=True, kw_only=True):
     weight_share: float
     """What its weight entitles it to, against those that used the GPU or waited for it."""
     gpu_busy: float | None
-    """The part of the time in which the GPU was busy, for whomever."""
+    """The part of the time in which the GPU was busy, for whomever; None: not known."""
     engine_seconds: dict[str, float]
     """How long each engine ran something of it."""
     queue_depth: int
@@ -108,7 +108,14 @@ def usages(before: Stats | None, after: Stats) -> list[VgpuUsage]:
     done = [(now, _work(now).since(first.get(now.uuid, _NOTHING))) for now in after.vgpus]
     busy = {gpu.name: gpu.busy for gpu in gpu_usages(before, after)} if before is not None else {}
     return [
-        _usage(now, work, _Group.around(now, done), seconds, after.time_seconds, busy.get(now.gpu))
+        _usage(
+            now,
+            work,
+            _Group.around(now, done),
+            seconds,
+            after.time_seconds,
+            busy.get(now.gpu) if now.mediated else None,
+        )
         for now, work in done
     ]
 

@@ -68,10 +68,14 @@ def next_sort(sort: str) -> str:
 def heading(before: Reading, after: Reading) -> str:
     """A line for each GPU: `gpu0 87.0 % busy, 350 MHz, 4.2 W (estimated), 120 switches/s`."""
     used: Sequence[GpuUsage] = gpu_usages(before.stats, after.stats)
-    return "\n".join(map(_gpu_line, used)) or "no GPU is ready"
+    owners = {vgpu.gpu: vgpu.name for vgpu in after.stats.vgpus if not vgpu.mediated}
+    lines = [_gpu_line(gpu, owners.get(gpu.name)) for gpu in used]
+    return "\n".join(lines) or "no GPU is ready"
 
 
-def _gpu_line(gpu: GpuUsage) -> str:
+def _gpu_line(gpu: GpuUsage, owner: str | None) -> str:
+    if owner is not None:  # what it does with it nobody counts
+        return f"{gpu.name}  passthrough: {owner}"
     if not gpu.active:
         return f"{gpu.name}  not in use"
     return (

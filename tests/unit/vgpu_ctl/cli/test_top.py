@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from textual.pilot import Pilot
 from textual.widgets import DataTable, Static
@@ -79,6 +80,19 @@ def test_orders() -> None:
 def test_heading() -> None:
     text = heading(Reading(BEFORE, []), Reading(AFTER, []))
     assert text.startswith("gpu0  90.0 % busy  350 MHz  0.0 W (estimated)  0 switches/s")
+
+
+def test_a_gpu_that_one_has_alone() -> None:
+    """Is in use, though vgpud does nothing for it."""
+    alone = samples.vgpu_stats("all", mediated=False, engines={})
+    readings = [
+        msgspec.structs.replace(
+            samples.stats(seconds, alone), gpus=[samples.gpu_stats(active=False)]
+        )
+        for seconds in (1.0, 2.0)
+    ]
+    before, after = (Reading(each, []) for each in readings)
+    assert heading(before, after) == "gpu0  passthrough: all"
 
 
 def test_no_terminal(vgpuctl: Vgpuctl) -> None:
