@@ -102,7 +102,7 @@ def command(qemu: str, domain: str | None, uri: str, output: str) -> None:
         case "table":
             _print_each(found)
         case "csv":
-            click.echo(csv_text(found))
+            click.echo(csv_text(Finding, found))
         case _:
             emit_data(found, output)
     if any(finding.status is Status.FAIL for finding in found):

@@ -91,7 +91,7 @@ def _text(event: Event, output: str, *, first: bool) -> str:
         case "yaml":
             return yaml_text([event])
         case "csv":
-            return csv_text([event], headers=first)
+            return csv_text(Event, [event], headers=first)
         case _:
             return _line(event)
 

@@ -64,7 +64,7 @@ def command(name: str, output: str, no_headers: bool) -> None:
     with connect() as vgpud:
         found = vgpud.gpus()
     if not name:
-        emit(found, _COLUMNS, output, headers=not no_headers)
+        emit(GpuInfo, found, _COLUMNS, output, headers=not no_headers)
         return
     gpu = _named(found, name)
     emit_one(gpu, _COLUMNS, output, headers=not no_headers)

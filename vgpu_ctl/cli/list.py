@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from vgpu_ctl.api.objects import VgpuInfo
 from vgpu_ctl.cli.connection import connect
 from vgpu_ctl.cli.options import output_options
 from vgpu_ctl.cli.output import emit
@@ -25,4 +26,4 @@ def command(active: bool, output: str, no_headers: bool) -> None:
     if not vgpus and output == "table":
         click.echo(none, err=True)
         return
-    emit(vgpus, COLUMNS, output, headers=not no_headers)
+    emit(VgpuInfo, vgpus, COLUMNS, output, headers=not no_headers)

@@ -8,7 +8,7 @@ value is JSON. `name` is a name a line.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import click
 import msgspec
@@ -18,8 +18,14 @@ from vgpu_ctl.cli.table import Column, details, table
 _INDENT = 2
 
 
-class Named(Protocol):
-    """What has a name."""
+class _Struct(Protocol):
+    """A struct."""
+
+    __struct_fields__: ClassVar[tuple[str, ...]]
+
+
+class Named(_Struct, Protocol):
+    """A struct that has a name."""
 
     @property
     def name(self) -> str:
@@ -30,9 +36,14 @@ N = TypeVar("N", bound=Named)
 
 
 def emit(
-    objects: Sequence[N], columns: Sequence[Column[N]], output: str, *, headers: bool = True
+    kind: type[N],
+    objects: Sequence[N],
+    columns: Sequence[Column[N]],
+    output: str,
+    *,
+    headers: bool = True,
 ) -> None:
-    """Print several objects of one kind."""
+    """Print several objects of one kind, maybe none."""
     match output:
         case "table" | "wide":
             shown = [column for column in columns if output == "wide" or not column.wide]
@@ -40,7 +51,7 @@ def emit(
         case "name":
             _text("\n".join(thing.name for thing in objects))
         case "csv":
-            _text(csv_text(objects, headers=headers))
+            _text(csv_text(kind, objects, headers=headers))
         case _:
             emit_data(objects, output)
 
@@ -51,7 +62,7 @@ def emit_one(thing: N, columns: Sequence[Column[N]], output: str, *, headers: bo
         case "table" | "wide":
             _text(details(columns, thing))
         case "name" | "csv":
-            emit([thing], columns, output, headers=headers)
+            emit(type(thing), [thing], columns, output, headers=headers)
         case _:
             emit_data(thing, output)
 
@@ -78,18 +89,17 @@ def yaml_text(data: Any) -> str:
     return text
 
 
-def csv_text(objects: Iterable[Any], *, headers: bool = True) -> str:
+def csv_text(kind: type[_Struct], objects: Iterable[Any], *, headers: bool = True) -> str:
     """A line for each object, below the names of the fields; no line break at the end."""
     import csv
     import io
 
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    for index, thing in enumerate(objects):
-        fields = msgspec.structs.asdict(thing)
-        if headers and index == 0:
-            writer.writerow(fields)
-        writer.writerow(_csv_cell(value) for value in fields.values())
+    if headers:
+        writer.writerow(kind.__struct_fields__)
+    for thing in objects:
+        writer.writerow(map(_csv_cell, msgspec.structs.astuple(thing)))
     return text.getvalue().rstrip("\n")
 
 

@@ -26,4 +26,4 @@ def command(names: tuple[str, ...], output: str, no_headers: bool) -> None:
             for_each(names, lambda name: started.append(vgpud.start(name)))
     finally:
         if started:
-            emit(started, COLUMNS, output, headers=not no_headers)
+            emit(VgpuInfo, started, COLUMNS, output, headers=not no_headers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections.abc import Mapping
 
 import click
 
@@ -47,20 +48,22 @@ def command(
     request's submission to the hardware. With --count, `-o json` prints an array a line.
     """
     with connect() as vgpud:
+        wanted = {vgpud.show(name).uuid: name for name in names}
         if total:
-            found = _chosen(usages(None, vgpud.stats()), names)
-            emit(found, TOTALS, output, headers=not no_headers)
+            found = _chosen(usages(None, vgpud.stats()), wanted)
+            emit(VgpuUsage, found, TOTALS, output, headers=not no_headers)
             return
         before = vgpud.stats()
-        _chosen(usages(None, before), names)
+        _chosen(usages(None, before), wanted)
         for turn in range(count) if count else itertools.count():
             time.sleep(interval)
             after = vgpud.stats()
-            found = _chosen(usages(before, after), names)
+            found = _chosen(usages(before, after), wanted)
             if output == "json" and count != 1:
                 click.echo(json_line(found))
             else:
-                emit(found, RATES, output, headers=not no_headers and _titles(output, turn))
+                headers = not no_headers and _titles(output, turn)
+                emit(VgpuUsage, found, RATES, output, headers=headers)
             before = after
 
 
@@ -69,14 +72,14 @@ def _titles(output: str, turn: int) -> bool:
     return output != "csv" or turn == 0
 
 
-def _chosen(found: list[VgpuUsage], names: tuple[str, ...]) -> list[VgpuUsage]:
-    """Those that were named. Raises Failure for one that is not there."""
-    there = {name for usage in found for name in (usage.name, usage.uuid)}
-    for name in names:
-        if name not in there:
+def _chosen(found: list[VgpuUsage], wanted: Mapping[str, str]) -> list[VgpuUsage]:
+    """Those of ``wanted``, or all without; by UUID. Raises Failure for one that is not active."""
+    there = {usage.uuid for usage in found}
+    for uuid, name in wanted.items():
+        if uuid not in there:
             raise Failure(
-                ExitCode.NOT_FOUND,
-                f"no active vGPU {name!r}",
-                hint="`vgpuctl list` shows which there are",
+                ExitCode.CONFLICT,
+                f"{name} is not active",
+                hint=f"only an active vGPU is counted: `vgpuctl start {name}`",
             )
-    return [usage for usage in found if not names or {usage.name, usage.uuid} & set(names)]
+    return [usage for usage in found if not wanted or usage.uuid in wanted]

@@ -54,4 +54,4 @@ def command(output: str, no_headers: bool) -> None:
     """
     with connect() as vgpud:
         found = vgpud.types()
-    emit(found, _COLUMNS, output, headers=not no_headers)
+    emit(TypeInfo, found, _COLUMNS, output, headers=not no_headers)

@@ -76,6 +76,9 @@ def test_nothing(vgpud: FakeVgpud, vgpuctl: Vgpuctl) -> None:
     assert "no vGPUs" in err
     assert vgpuctl("list", "-o", "json") == (0, "[]\n", "")
     assert vgpuctl("list", "-o", "name") == (0, "", "")
+    titles = ",".join(VgpuInfo.__struct_fields__)
+    assert vgpuctl("list", "-o", "csv") == (0, f"{titles}\n", "")
+    assert vgpuctl("list", "-o", "csv", "--no-headers") == (0, "", "")
     vgpud.add(samples.vgpu("db"))
     assert vgpuctl("list", "--active") == (0, "", "no active vGPUs\n")
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.unit.vgpu_ctl.cli.conftest import Vgpuctl
 from tests.unit.vgpu_ctl.cli.fake_vgpud import FakeVgpud
-from tests.unit.vgpu_ctl.cli.samples import stats, uuid, vgpu_stats
+from tests.unit.vgpu_ctl.cli.samples import stats, uuid, vgpu, vgpu_stats
 from tests.unit.vgpu_ctl.cli.test_rates import AFTER, BEFORE
 from vgpu_ctl.cli.rates import VgpuUsage
 
@@ -19,6 +19,9 @@ from vgpu_ctl.cli.rates import VgpuUsage
 def busy(vgpud: FakeVgpud) -> FakeVgpud:
     """Three vGPUs, two of which work."""
     vgpud.readings = [BEFORE, AFTER]
+    for number, name in enumerate(("web", "db", "idle"), 1):
+        vgpud.add(vgpu(name, number, active=True))
+    vgpud.add(vgpu("off", 4))
     return vgpud
 
 
@@ -59,15 +62,35 @@ def test_several_readings(busy: FakeVgpud, vgpuctl: Vgpuctl) -> None:
 def test_chosen_ones(busy: FakeVgpud, vgpuctl: Vgpuctl) -> None:
     names = vgpuctl("stats", "db", uuid(1), "--interval", "0.05", "-o", "name").out
     assert names == "web\ndb\n"
-    status, _, err = vgpuctl("stats", "nobody")
-    assert status == 3
-    assert "error: no active vGPU 'nobody'" in err
+    assert vgpuctl("stats", uuid(1).upper(), "--total", "-o", "name").out == "web\n"
+    assert vgpuctl("stats", "nobody") == (3, "", "error: there is no vGPU 'nobody'\n")
+
+
+@pytest.mark.parametrize("options", [(), ("--total",)])
+def test_only_active_ones_are_counted(
+    options: tuple[str, ...], busy: FakeVgpud, vgpuctl: Vgpuctl
+) -> None:
+    status, out, err = vgpuctl("stats", "off", *options)
+    assert (status, out) == (4, "")
+    assert err.startswith("error: off is not active\nhint: ")
 
 
 def test_passthrough_has_traps_alone(vgpud: FakeVgpud, vgpuctl: Vgpuctl) -> None:
     vgpud.readings = [stats(1.0, vgpu_stats("all", mediated=False, engines={}))]
     cells = vgpuctl("stats", "--total", "--no-headers").out.split()
     assert cells[2:8] == ["-"] * 6
+    vgpud.readings = [
+        stats(seconds, vgpu_stats("all", mediated=False, engines={})) for seconds in (1.0, 2.0)
+    ]
+    assert vgpuctl("stats", "--no-headers", "--interval", "0.05").out.split()[2:9] == ["-"] * 7
+
+
+def test_no_rows(vgpud: FakeVgpud, vgpuctl: Vgpuctl) -> None:
+    """A table without rows has its titles."""
+    vgpud.readings = [stats(1.0)]
+    titles = ",".join(VgpuUsage.__struct_fields__) + "\n"
+    assert vgpuctl("stats", "--total", "-o", "csv").out == titles
+    assert vgpuctl("stats", "--total", "-o", "csv", "--no-headers").out == ""
 
 
 @pytest.mark.parametrize("arguments", [("--interval", "0"), ("--count", "-1"), ("--count", "x")])
