@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ from mediator.gen9.identity import IDENTITIES
 from mediator.physical.partition import MAX_VGPUS
 from mediator.vgpu.vgpu_type import HEAVIEST, TYPES, Kind
 from scheduler.policies import POLICIES
-from vgpu_ctl import logs
+from vgpu_ctl import logs, standard_output
 from vgpu_ctl.paths import usual_paths
 from vgpu_ctl.serve_options import GivenOptions
+
+_LOG = logging.getLogger(__name__)
 
 
 class _WrongConfig(click.ClickException):
@@ -70,11 +73,20 @@ def run(
         state=usual.state if state_dir is None else state_dir.absolute(),
     )
     try:
-        daemon.run(paths, verbose=verbose, ready=lambda info: click.echo(f"ready {info.socket}"))
+        daemon.run(paths, verbose=verbose, ready=lambda info: _say_ready(info.socket))
     except ConfigError as error:
         raise _WrongConfig(str(error)) from error
     except (DirectoryError, daemon.StartError, ApiError) as error:
         raise click.ClickException(str(error)) from error
+
+
+def _say_ready(socket: str) -> None:
+    """Who cannot be told does without: systemd and the socket say it, too."""
+    try:
+        click.echo(f"ready {socket}")
+    except OSError as error:
+        _LOG.warning("standard output: %s: nobody reads there that it is ready", error.strerror)
+        standard_output.give_up()
 
 
 @main.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -100,20 +101,17 @@ def run(arguments: Sequence[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         return ExitCode.INTERRUPTED
     except OSError as error:  # of our output: others are explained where they happen
-        _give_up_output()
+        from vgpu_ctl.standard_output import give_up
+
+        give_up()
         return report(Failure(ExitCode.FAILED, f"standard output: {error.strerror or error}"))
     return status if isinstance(status, int) else ExitCode.OK
 
 
-def _give_up_output() -> None:
-    """Else the interpreter would try once more at its end, and complain."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
-
-
 def main() -> None:
-    """The entry point."""
+    """The entry point. What the encoding of the terminal does not have is a question mark there."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
     sys.exit(run(sys.argv[1:]))
 
 

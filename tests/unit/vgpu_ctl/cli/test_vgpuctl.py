@@ -253,6 +253,17 @@ def test_a_full_disk(vgpud: FakeVgpud) -> None:
     assert done.stderr == "error: standard output: No space left on device\n"
 
 
+def test_what_the_terminal_has_no_letter_for(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [*PROGRAM, "--socket", str(tmp_path / "s"), "doctor", "--qemu", str(tmp_path)],
+        env={**os.environ, "PYTHONIOENCODING": "latin-1"},
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (1, b"")
+    assert b"? install qemu" in done.stdout
+
+
 def test_vgpud_goes_away(vgpud: FakeVgpud) -> None:
     process = started("--socket", str(vgpud.path), "events")
     with process:
