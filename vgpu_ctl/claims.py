@@ -17,6 +17,7 @@ from vgpu_ctl.api.messages import ApiError, ErrorCode
 from vgpu_ctl.api.objects import EventKind, VgpuInfo
 from vgpu_ctl.claim import Claim
 from vgpu_ctl.definition import is_uuid
+from vgpu_ctl.printable import escaped
 
 if TYPE_CHECKING:
     from vgpu_ctl.host import Host
@@ -46,6 +47,7 @@ class Claims:
         Raises ApiError BUSY when another domain or program has it, and what `Host.start` raises.
         """
         _check(domain, domain_uuid)
+        domain = escaped(domain)  # as `domain_of` says that of a client
         with self._lock:
             hosted = self._host.find(key)
             if hosted.active is not None:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from mediator.vgpu.vgpu import Vgpu
 from vgpu_ctl.api.objects import ClientInfo, VgpuInfo, VgpuState
 from vgpu_ctl.definition import Definition
-from vgpu_ctl.logs import escaped
 from vgpu_ctl.migration_guard import guard_path
+from vgpu_ctl.printable import escaped
 
 if TYPE_CHECKING:
     from mediator.vgpu.vgpu_type import VgpuType

@@ -22,6 +22,7 @@ import structlog
 from structlog.typing import EventDict, Processor
 
 from vgpu_ctl.log_limit import LogLimit
+from vgpu_ctl.printable import escaped
 
 Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["auto", "console", "logfmt", "json"]
@@ -148,21 +149,6 @@ class _Fields:
         if len(text) > LONGEST_VALUE:
             text = f"{text[: LONGEST_VALUE - 3]}..."
         return escaped(text, self._kept)
-
-
-def escaped(text: str, kept: str | None = "") -> str:
-    """``text`` with backslash escapes for what is not printable, less what is in ``kept``.
-
-    None keeps all.
-    """
-    if kept is None or text.isprintable():
-        return text
-    return "".join(
-        character
-        if character.isprintable() or character in kept
-        else character.encode("unicode_escape").decode()
-        for character in text
-    )
 
 
 def _formatter(

@@ -30,6 +30,7 @@ from vgpu_ctl.cli.qemu_checks import (
 )
 from vgpu_ctl.cli.subject import Subject
 from vgpu_ctl.paths import found_socket
+from vgpu_ctl.printable import escaped
 
 CHECKS: Mapping[str, Callable[[Subject], Outcome]] = {
     "qemu": qemu_is_found,
@@ -114,6 +115,7 @@ def _print_each(found: list[Finding]) -> None:
     width = max(len(finding.name) for finding in found)
     for finding in found:
         mark = click.style(finding.status.value.ljust(4), fg=_COLOURS[finding.status], bold=True)
-        click.echo(f"{mark}  {finding.name.ljust(width)}  {finding.detail}")
+        click.echo(f"{mark}  {finding.name.ljust(width)}  {escaped(finding.detail)}")
         if finding.advice:
-            click.echo(f"{' ' * (width + 8)}{click.style('→', fg='cyan')} {finding.advice}")
+            arrow = click.style("→", fg="cyan")
+            click.echo(f"{' ' * (width + 8)}{arrow} {escaped(finding.advice)}")

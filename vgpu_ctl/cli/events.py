@@ -16,6 +16,7 @@ from vgpu_ctl.cli.exit_codes import ExitCode
 from vgpu_ctl.cli.failure import Failure
 from vgpu_ctl.cli.options import Number, format_option
 from vgpu_ctl.cli.output import csv_text, json_line, yaml_text
+from vgpu_ctl.printable import escaped
 
 _TICK_S = 0.2
 _VGPU_WIDTH, _GPU_WIDTH = 12, 6
@@ -101,14 +102,15 @@ def _line(event: Event) -> str:
     moment = time.strftime("%H:%M:%S", time.localtime(event.time))
     clock = click.style(f"{moment}.{int(event.time % 1 * 1000):03d}", fg="bright_black")
     kind = click.style(event.kind.value.ljust(_KIND_WIDTH), fg=_COLOURS.get(event.kind))
-    data = " ".join(f"{key}={_value(value)}" for key, value in event.data.items())
-    vgpu, gpu = event.vgpu.ljust(_VGPU_WIDTH), event.gpu.ljust(_GPU_WIDTH)
+    data = " ".join(f"{escaped(key)}={_value(value)}" for key, value in event.data.items())
+    vgpu, gpu = escaped(event.vgpu).ljust(_VGPU_WIDTH), escaped(event.gpu).ljust(_GPU_WIDTH)
     return "  ".join((clock, kind, vgpu, gpu, data)).rstrip()
 
 
 def _value(value: str | float | bool) -> str:
-    """As it is, with quotes where a space would tear it apart."""
+    """As it is, with quotes where a space would tear it apart or a terminal would be steered."""
     if isinstance(value, float):
         return f"{value:.6g}"
     text = str(value)
-    return repr(text) if not text or any(character.isspace() for character in text) else text
+    plain = text.isprintable() and not any(character.isspace() for character in text)
+    return text if text and plain else repr(text)

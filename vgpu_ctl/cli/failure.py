@@ -9,6 +9,7 @@ import click
 from vgpu_ctl.api.messages import ApiError
 from vgpu_ctl.cli.exit_codes import EXIT_CODES, ExitCode
 from vgpu_ctl.client import DaemonUnreachable
+from vgpu_ctl.printable import escaped
 
 
 class Failure(click.ClickException):
@@ -26,7 +27,8 @@ KNOWN = (ApiError, DaemonUnreachable, click.ClickException)
 
 def report(error: ApiError | DaemonUnreachable | click.ClickException, about: str = "") -> ExitCode:
     """Say on standard error what went wrong, ``about`` which thing; the status it is worth."""
-    code, message, hint = _explain(error)
+    code, *texts = _explain(error)
+    message, hint = (escaped(text, "\n") for text in texts)
     start = click.style("error:", fg="red", bold=True)
     subject = "" if about in message else f"{about}: "
     click.echo(f"{start} {subject}{message}", err=True)

@@ -7,6 +7,8 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import click
 
+from vgpu_ctl.printable import escaped
+
 T = TypeVar("T")
 _GAP = "  "
 _EMPTY = "-"
@@ -17,7 +19,7 @@ class Column(NamedTuple, Generic[T]):
 
     title: str
     cell: Callable[[T], str]
-    """An empty text is shown as a dash."""
+    """An empty text is shown as a dash, what would steer a terminal as an escape."""
     wide: bool = False
     """Only for those who asked for more."""
     right: bool = False
@@ -28,7 +30,7 @@ class Column(NamedTuple, Generic[T]):
 
 def table(columns: Sequence[Column[T]], objects: Sequence[T], *, headers: bool = True) -> str:
     """One line for each object, below a line of titles; empty without either."""
-    rows = [[column.cell(thing) or _EMPTY for column in columns] for thing in objects]
+    rows = [[_cell(column, thing) or _EMPTY for column in columns] for thing in objects]
     titles = [[column.title for column in columns]] if headers else []
     widths = [max(map(len, cells)) for cells in zip(*titles, *rows, strict=True)]
     lines = [_line(columns, cells, widths, ["bright_black"] * len(columns)) for cells in titles]
@@ -39,7 +41,7 @@ def table(columns: Sequence[Column[T]], objects: Sequence[T], *, headers: bool =
 
 def details(columns: Sequence[Column[T]], thing: T) -> str:
     """One object, a line for each column that has something to say."""
-    cells = [(column, column.cell(thing)) for column in columns]
+    cells = [(column, _cell(column, thing)) for column in columns]
     shown = [(column, cell) for column, cell in cells if cell]
     width = max((len(column.title) for column, _ in shown), default=0)
     return "\n".join(
@@ -48,6 +50,10 @@ def details(columns: Sequence[Column[T]], thing: T) -> str:
         + _painted(cell, column.colour(thing))
         for column, cell in shown
     )
+
+
+def _cell(column: Column[T], thing: T) -> str:
+    return escaped(column.cell(thing))
 
 
 def _line(

@@ -13,6 +13,7 @@ from textual.worker import get_current_worker
 
 from vgpu_ctl.cli.top_rows import COLUMNS, LEFT, SORTS, Reading, Row, heading, next_sort, rows
 from vgpu_ctl.client import ApiError, Client, DaemonUnreachable
+from vgpu_ctl.printable import escaped
 
 Connect = Callable[[], Client]
 
@@ -102,7 +103,8 @@ class TopApp(App[None]):
         status = self.query_one("#status", Static)
         status.set_class(bool(self._problem), "lost")
         if self._problem:
-            status.update(f"vgpud does not answer, trying again: {self._problem}")
+            problem = escaped(self._problem)
+            status.update(f"vgpud does not answer, trying again: {problem}")
         elif self._before is None or self._last is None:
             status.update("reading")
         else:
@@ -117,7 +119,7 @@ class TopApp(App[None]):
         for row in found:
             style = "bold red" if row.troubled else "" if row.usage else "dim"
             cells = [
-                Text(cell or "-", style=style, justify=_side(title))
+                Text(escaped(cell) or "-", style=style, justify=_side(title))
                 for title, cell in zip(COLUMNS, row.cells, strict=True)
             ]
             table.add_row(*cells, key=row.vgpu.uuid)

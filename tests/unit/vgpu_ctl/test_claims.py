@@ -97,6 +97,12 @@ def test_it_is_started_kept_and_stopped(host: Host) -> None:
     assert [event.data["domain"] for event in listener.take(0)] == ["one", "one", "one"]
 
 
+def test_a_domain_cannot_steer_a_terminal(host: Host) -> None:
+    claimed = host.claims.claim("web", "a\x1b[31mRED", ONE)
+    assert claimed.domain == r"a\x1b[31mRED"
+    assert host.claims.claim("web", "a\x1b[31mRED", ONE).domain == claimed.domain
+
+
 def test_what_was_active_stays_so(host: Host) -> None:
     host.start("web")
     host.claims.claim("web", "one", ONE)

@@ -19,7 +19,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vgpu_ctl import logs
-from vgpu_ctl.logs import LONGEST_VALUE, Format, escaped
+from vgpu_ctl.logs import LONGEST_VALUE, Format
+from vgpu_ctl.printable import escaped
 
 LOG = logging.getLogger("mediator.example")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e]")

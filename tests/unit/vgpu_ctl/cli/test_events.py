@@ -44,6 +44,16 @@ def test_lines(vgpud: FakeVgpud, vgpuctl: Vgpuctl) -> None:
     assert lines[0][8:12] == ".250"
 
 
+def test_nobody_steers_the_terminal(vgpud: FakeVgpud, vgpuctl: Vgpuctl) -> None:
+    def claimed() -> None:
+        vgpud.publish(EventKind.CLAIMED, WEB, domain="a\x1b[31mRED")
+
+    thread = once_listening(vgpud, claimed)
+    out = vgpuctl("events", "--count", "1").out
+    thread.join()
+    assert r"domain='a\x1b[31mRED'" in out
+
+
 def test_json_lines(vgpud: FakeVgpud, vgpuctl: Vgpuctl) -> None:
     _, lines, _ = listened(vgpud, vgpuctl, "-o", "json", "--count", "2", "web")
     found = [json.loads(line) for line in lines]

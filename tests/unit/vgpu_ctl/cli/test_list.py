@@ -13,6 +13,7 @@ import yaml
 from tests.unit.vgpu_ctl.cli import samples
 from tests.unit.vgpu_ctl.cli.conftest import Vgpuctl
 from tests.unit.vgpu_ctl.cli.fake_vgpud import FakeVgpud
+from vgpu_ctl.api.messages import ApiError, ErrorCode
 from vgpu_ctl.api.objects import VgpuInfo, VgpuState
 
 
@@ -99,6 +100,14 @@ def test_show(three: FakeVgpud, vgpuctl: Vgpuctl) -> None:
         "socket  /run/vgpud/web.sock\n"
     )
     assert vgpuctl("show", samples.uuid(2), "-o", "name").out == "db\n"
+
+
+def test_nobody_steers_the_terminal(vgpud: FakeVgpud, vgpuctl: Vgpuctl) -> None:
+    vgpud.add(samples.vgpu("web", domain="a\x1b[31mRED\n\x9b1m"))
+    assert r"a\x1b[31mRED\n\x9b1m" in vgpuctl("list").out
+    assert r"domain  a\x1b[31mRED\n\x9b1m" in vgpuctl("show", "web").out
+    vgpud.refusals["show"] = ApiError(ErrorCode.FAILED, "two\nlines\x1b[2J")
+    assert vgpuctl("show", "web").err == "error: two\nlines\\x1b[2J\n"
 
 
 def test_show_what_is_not_there(vgpud: FakeVgpud, vgpuctl: Vgpuctl) -> None:
