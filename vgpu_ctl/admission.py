@@ -66,9 +66,6 @@ def check_changes(hosted: HostedVgpu, fields: Collection[str]) -> None:
             field=fixed[0],
             hint=f"stop it first: vgpuctl stop {hosted.name}",
         )
-    if active.gpu.config.policy == "fifo" and "weight" in fields:
-        text = f"weight: policy fifo of {active.gpu.name} has no shares"
-        raise ApiError(ErrorCode.UNSUPPORTED, text, field="weight")
 
 
 def check_unattached(hosted: HostedVgpu, *, force: bool) -> None:

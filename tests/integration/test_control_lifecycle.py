@@ -222,8 +222,9 @@ def test_what_cannot_be_in_this_state(client: Client) -> None:
         with pytest.raises(ApiError, match=text) as error:
             call()
         assert error.value.code is ErrorCode.BUSY
-    with pytest.raises(ApiError, match="policy fifo of right has no shares"):
-        client.modify("a", weight=9)
+    assert (
+        client.modify("a", weight=9).weight == 9
+    )  # as `create` takes one; fifo asks nobody for it
     with pytest.raises(ApiError, match="level: 'all' is not allowed: engines or function"):
         client.reset("a", "all")
     assert client.stop("a", force=True).state is VgpuState.DEFINED

@@ -9,6 +9,7 @@ from vgpu_ctl.cli.connection import connect
 from vgpu_ctl.cli.options import output_options, placement_options
 from vgpu_ctl.cli.output import emit_one
 from vgpu_ctl.cli.vgpu_view import COLUMNS
+from vgpu_ctl.cli.weight_note import note_idle_weight
 from vgpu_ctl.client import ApiError, Client, ErrorCode
 
 
@@ -59,6 +60,7 @@ def command(
             vgpu = existing(vgpud, name, kind, error)
             if vgpu.state is not VgpuState.ACTIVE:
                 vgpu = vgpud.start(vgpu.uuid)
+        note_idle_weight(vgpud, vgpu, weight)
     emit_one(vgpu, COLUMNS, output, headers=not no_headers)
 
 

@@ -11,6 +11,7 @@ from vgpu_ctl.cli.connection import connect
 from vgpu_ctl.cli.options import cap_option, output_options, vgpu_argument
 from vgpu_ctl.cli.output import emit_one
 from vgpu_ctl.cli.vgpu_view import COLUMNS
+from vgpu_ctl.cli.weight_note import note_idle_weight
 
 
 class _Weight(click.types.IntParamType):
@@ -52,4 +53,5 @@ def command(name: str, new_name: str | None, output: str, no_headers: bool, **gi
         raise click.UsageError("Nothing to change.", click.get_current_context())
     with connect() as vgpud:
         vgpu = vgpud.modify(name, **changes)
+        note_idle_weight(vgpud, vgpu, changes.get("weight"))
     emit_one(vgpu, COLUMNS, output, headers=not no_headers)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import msgspec
+
 from tests.unit.vgpu_ctl.cli import samples
 from tests.unit.vgpu_ctl.cli.conftest import Vgpuctl
 from tests.unit.vgpu_ctl.cli.fake_vgpud import FakeVgpud
@@ -40,6 +42,19 @@ def test_what_is_not_kept_is_not_started_again(vgpud: FakeVgpud, vgpuctl: Vgpuct
     assert (status, out) == (2, "")
     assert "--transient and --autostart" in err
     assert vgpud.calls == []
+
+
+def test_a_weight_where_nobody_asks_for_it(vgpud: FakeVgpud, vgpuctl: Vgpuctl) -> None:
+    """A definition for any GPU cannot know, so it is no error, with `modify` neither."""
+    note = "note: policy fifo of gpu0 has no shares: the weight counts elsewhere\n"
+    assert vgpuctl("create", "shared", "-t", "V9_4", "--weight", "7").err == ""
+    vgpud.gpus = [msgspec.structs.replace(samples.GPU, policy="fifo")]
+    status, out, err = vgpuctl("create", "web", "-t", "V9_4", "--weight", "7")
+    assert (status, err) == (0, note)
+    assert "weight  7\n" in out
+    assert vgpuctl("modify", "web", "--weight", "9").err == note
+    assert vgpuctl("modify", "web", "--cap", "0.5").err == ""
+    assert vgpuctl("create", "db", "-t", "V9_4").err == ""
 
 
 def test_name_of_what_was_made(vgpud: FakeVgpud, vgpuctl: Vgpuctl) -> None:
