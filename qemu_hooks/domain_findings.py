@@ -21,10 +21,9 @@ from vgpu_ctl.api.objects import VgpuInfo
 from vgpu_ctl.cli.finding import Finding, Outcome, fail, ok, skip, warn
 from vgpu_ctl.cli.qemu_checks import qemu_has_the_device
 from vgpu_ctl.cli.subject import Subject
-from vgpu_ctl.client import ApiError, Client, DaemonUnreachable
+from vgpu_ctl.client import ApiError, DaemonUnreachable
 
 HOOKS = Path("/etc/libvirt/hooks")
-_TIMEOUT_S = 5.0
 
 
 class DomainSubject(NamedTuple):
@@ -56,7 +55,7 @@ def _subject(libvirt: Connection, domain: str, host: Subject, hooks: Path) -> Do
         transient = not found.isPersistent()
     xml = libvirt.live_xml(found) if transient else libvirt.persistent_xml(found)
     try:
-        with Client.connect(host.socket, _TIMEOUT_S) as vgpud:
+        with host.connect() as vgpud:
             vgpus = vgpud.vgpus()
     except (ApiError, DaemonUnreachable):
         vgpus = None

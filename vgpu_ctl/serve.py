@@ -27,6 +27,7 @@ from mediator.vgpu.observer import Unobserved
 from mediator.vgpu.vgpu import Vgpu
 from mmio_trap.device import PciDevice
 from mmio_trap.vfio_user.server import Server
+from vgpu_ctl import standard_output
 from vgpu_ctl.interpreter import prepare_interpreter
 from vgpu_ctl.serve_options import GivenOptions, SharedOptions, shared_options
 from vgpu_ctl.vgpu_socket import LONGEST_PATH
@@ -122,8 +123,10 @@ def _serve_all(devices: Mapping[Path, PciDevice], *, require_seal: bool) -> None
             for path in servers:
                 click.echo(f"ready {path}")
             _join_all(threads)
-        except BrokenPipeError as error:
-            raise click.ClickException("standard output is closed: nobody reads it") from error
+        except OSError as error:  # of the standard output: nobody reads it, or its disk is full
+            standard_output.give_up()
+            text = f"standard output: {error.strerror}: nobody can read that it is ready"
+            raise click.ClickException(text) from error
         finally:
             _stop_all(servers.values())
             _join_all(threads)

@@ -15,6 +15,7 @@ from qemu_hooks.cli.domain_options import (
     where_options,
 )
 from vgpu_ctl.cli.connection import connect
+from vgpu_ctl.cli.options import Number
 from vgpu_ctl.cli.progress import Progress
 from vgpu_ctl.client import ApiError, DaemonUnreachable
 
@@ -25,7 +26,7 @@ from vgpu_ctl.client import ApiError, DaemonUnreachable
 @where_options
 @click.option(
     "--timeout",
-    type=click.FloatRange(0),
+    type=Number(0, endless=True),
     default=60.0,
     show_default=True,
     metavar="SECONDS",

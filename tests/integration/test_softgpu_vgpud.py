@@ -124,10 +124,14 @@ def test_an_unknown_device(tmp_path: Path) -> None:
 
 
 @pytest.mark.modes
-def test_nobody_reads_its_output(tmp_path: Path) -> None:
+@pytest.mark.parametrize("full", [False, True])
+def test_nobody_reads_its_output(tmp_path: Path, full: bool) -> None:
     path = tmp_path / "gpu"
-    reading, writing = os.pipe()
-    os.close(reading)
+    if full:
+        writing = os.open("/dev/full", os.O_WRONLY)
+    else:
+        reading, writing = os.pipe()
+        os.close(reading)
     ended = subprocess.run(
         [VGPUD, "serve", "--socket", path],
         stdout=writing,
@@ -138,7 +142,8 @@ def test_nobody_reads_its_output(tmp_path: Path) -> None:
     )
     os.close(writing)
     assert ended.returncode == 1
-    assert "Error: standard output is closed" in ended.stderr
+    reason = "No space left on device" if full else "Broken pipe"
+    assert f"Error: standard output: {reason}: " in ended.stderr
     assert "Traceback" not in ended.stderr
     assert not path.exists()
 
