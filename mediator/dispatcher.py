@@ -39,6 +39,8 @@ turn must not wait so long that its own driver gives up: i915 does so after 640 
 
 _LONGEST_POLL_MS = 1000
 _LOOK_AGAIN_NS = 10_000_000
+_STOOD_STILL_NS = 20_000_000
+"""A poll that ends so much later than it should: the process, or its machine, stood still."""
 
 
 class Dispatcher:
@@ -349,14 +351,23 @@ class Dispatcher:
         poller.register(self.host.gpu.interrupt_fd, select.POLLIN)
         poller.register(self._wake_fd, select.POLLIN)
         while not self._exit:
-            for fd, _ in poller.poll(self._patience_ms()):
-                if fd == self._wake_fd:  # the other is emptied where interrupts are taken
-                    os.eventfd_read(fd)
+            self._sleep(poller)
             try:
                 self._turn()
             except Exception:  # noqa: BLE001 - our bug; the others' work must go on
                 _LOG.exception("the dispatcher failed; the current vGPU is reset")
                 self._expel_safely()
+
+    def _sleep(self, poller: select.poll) -> None:
+        """Until there is something to look at."""
+        patience_ms, began = self._patience_ms(), self.clock()
+        for fd, _ in poller.poll(patience_ms):
+            if fd == self._wake_fd:  # the other is emptied where interrupts are taken
+                os.eventfd_read(fd)
+        late_ns = self.clock() - began - round(patience_ms * 1e6)
+        if late_ns > _STOOD_STILL_NS:
+            with self.lock:
+                self.world.forgive(late_ns)
 
     def _patience_ms(self) -> float:
         ends = self._idle_until if self.world.current is None else self.world.deadline_ns

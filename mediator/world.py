@@ -191,6 +191,11 @@ class World:
         """Who is being taken off the hardware may take so long from now on."""
         self.deadline_ns = self._clock() + self._patience_ns
 
+    def forgive(self, late_ns: int) -> None:
+        """This process stood still for so long: nobody could give way in that time."""
+        if self.ending:
+            self.deadline_ns += late_ns
+
     def _drive_out(self, vgpu: Vgpu, name: str) -> None:
         """Have the idle context preempt what runs; later, while a submission is unanswered."""
         port, engine = self.ports[name], self.host.engines[name]

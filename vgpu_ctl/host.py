@@ -445,9 +445,9 @@ class Host:
             self._publish(EventKind.ATTACHED, hosted, pid=peer.pid, command=active.client.command)
         elif active.client is not None:
             pid = active.client.pid
-            active.client, active.domain = None, ""
             if active.claim is not None:
-                active.claim.used = True
+                active.claim.used = True  # first: who sees no client shall not see a claim
+            active.client, active.domain = None, ""
             self._publish(EventKind.DETACHED, hosted, pid=pid)
 
     def _publish(

@@ -42,6 +42,7 @@ ANSWER_TIMEOUT_S = 0.1
 """Hardware answers each of these requests within a millisecond."""
 GOLDEN_TIMEOUT_S = 2.0
 _FIRST_LOOKS = 16
+_LEAST_LOOKS = 200
 _PAUSE_S = 50e-6
 _GDRST_PASSES = 2
 """As i915 does on Gen9: the first pass alone may leave the engine with state."""
@@ -78,13 +79,17 @@ class EnginePages:
 
 
 def wait_for(condition: Callable[[], bool], timeout_s: float) -> bool:
-    """Look at ``condition`` until it holds; False when ``timeout_s`` seconds pass before."""
+    """Look at ``condition`` until it holds; False when ``timeout_s`` seconds pass before.
+
+    It is looked at often in any case: a process that stood still has not waited for the hardware.
+    """
     for _ in range(_FIRST_LOOKS):
         if condition():
             return True
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
+    deadline, looks = time.monotonic() + timeout_s, 0
+    while looks < _LEAST_LOOKS or time.monotonic() < deadline:
         time.sleep(_PAUSE_S)
+        looks += 1
         if condition():
             return True
     return False

@@ -44,6 +44,7 @@ _LONGEST_SPIN_S = 4e-3
 """Pauses double up to here; a submission ends them. A wait is looked at more often than a loop."""
 _HALT_TIMEOUT_S = 0.5
 """A command stops within milliseconds of `abandon`; past this the engine is taken as lost."""
+_HALT_WAITS = 10
 _WORKAROUND_QUANTA = 4
 _WORKAROUND_QUANTUM = 64
 """A work-around batch runs with the GPU's lock held, so it must be short (i915: 40 commands)."""
@@ -155,9 +156,13 @@ class Engine:
     def wait_until_stopped(self) -> bool:
         """Wait until no command executes; False when one still does after half a second.
 
-        Lock as in `reset`. For after a reset, which leaves a command on its way to its end.
+        Lock as in `reset`. For after a reset, which leaves a command on its way to its end. A pause
+        of the whole process uses up one of the waits, not all the time that the command has.
         """
-        return self._changed.wait_for(lambda: not self.executing, _HALT_TIMEOUT_S)
+        return any(
+            self._changed.wait_for(lambda: not self.executing, _HALT_TIMEOUT_S / _HALT_WAITS)
+            for _ in range(_HALT_WAITS)
+        )
 
     def resume(self) -> None:
         """Let a halted engine go on."""

@@ -125,6 +125,39 @@ def test_a_guest_that_ended_is_not_blamed_for_a_late_idle_context(
     assert bench.a.vgpu.counters.hangs == 0, bench.a.vgpu.engines["vcs0"].state.hung
 
 
+class _Late:
+    """A poll from which the process comes back ``late_ns`` after its time."""
+
+    def __init__(self, bench: Bench, late_ns: int) -> None:
+        self._bench = bench
+        self._late_ns = late_ns
+
+    def poll(self, patience_ms: float) -> list[tuple[int, int]]:
+        self._bench.skip_ns += round(patience_ms * 1e6) + self._late_ns
+        return []
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_nobody_is_blamed_for_a_pause_of_the_process(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, late: bool
+) -> None:
+    """Its engine could not give way either; from then on it has the time that it had before."""
+    patience_ns = bench.dispatcher.world._patience_ns = 250_000_000
+    bench.a.spin("rcs0")
+    bench.until(lambda: bench.port("rcs0").running is not Load.NOTHING)
+    bench.hold_clock()
+    bench.b.driver.run(bench.b.driver.create_context("rcs0"))  # who waits
+    monkeypatch.setattr(bench.host.engines["rcs0"], "submit_idle", lambda: None)
+    bench.end_slice(bench.a)
+    bench.dispatcher._sleep(_Late(bench, 10 * patience_ns if late else 0))  # type: ignore[arg-type]
+    bench.skip_ns -= 1_000_000 if late else 0
+    bench.turn()
+    assert bench.a.vgpu.counters.hangs == (0 if late else 1)
+    bench.skip_ns += 2_000_000
+    bench.turn()
+    assert bench.a.vgpu.counters.hangs == 1
+
+
 # -- who gets the hardware ------------------------------------------------------------------------
 
 
