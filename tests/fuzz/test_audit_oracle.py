@@ -11,6 +11,8 @@ from mediator.workload import command_scanner
 from mediator.workload.audit_rules import RULES, Kind, Rule
 from tests.fuzz.audit_oracle import Escape, fuzz
 
+pytestmark = pytest.mark.modes
+"""Long: `make check` leaves them to `make test`."""
 ROUNDS = int(os.environ.get("AUDIT_FUZZ_ROUNDS", "40"))
 """Trials for each engine class, about five milliseconds each."""
 SEEDS = 8
@@ -43,7 +45,6 @@ def test_nothing_that_the_audit_accepts_gets_out() -> None:
     assert executed >= REACHING
 
 
-@pytest.mark.modes
 @pytest.mark.parametrize("name", ["MI_UPDATE_GTT", *sorted(REACHING - {"MI_BATCH_BUFFER_START"})])
 def test_the_judge_sees_a_command_that_is_not_audited(
     monkeypatch: pytest.MonkeyPatch, name: str

@@ -26,6 +26,9 @@ from mmio_trap.vfio_user.protocol import (
 from tests.fuzz.message_parser import converse, fuzz
 from tests.protocol.conftest import open_fds
 
+pytestmark = pytest.mark.modes
+"""Long: `make check` leaves them to `make test`."""
+
 u32 = st.one_of(st.integers(0, 64), st.integers(0, (1 << 32) - 1))
 u64 = st.one_of(
     st.integers(0, 1 << 17),

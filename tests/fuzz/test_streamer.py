@@ -23,6 +23,8 @@ from tests.unit.mediator.command_bench import (
     make_bench,
 )
 
+pytestmark = pytest.mark.modes
+"""Long: `make check` leaves them to `make test`."""
 ENGINES = ("RCS", "BCS", "VCS", "VECS")
 PLACES = (RING, SECURE_BATCH, USER_BATCH, DATA, PML4)
 ROUNDS = 150

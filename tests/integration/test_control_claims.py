@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.integration.control_rig import NO_METRICS, prepared, wait_until
 from vgpu_ctl.api.objects import VgpuState
 
@@ -20,6 +22,7 @@ main()
 """vgpud, whose claims lapse after two seconds instead of minutes."""
 
 
+@pytest.mark.modes
 def test_a_claim_lapses_by_itself(tmp_path: Path) -> None:
     """What it had started is stopped, and nobody has to ask."""
     with prepared(tmp_path, NO_METRICS) as rig:

@@ -15,6 +15,8 @@ from tests.integration.socket_activation import giving_control
 from vgpu_ctl.api.messages import ApiError, ErrorCode
 from vgpu_ctl.api.objects import EventKind
 
+pytestmark = pytest.mark.modes
+"""Long: `make check` leaves them to `make test`."""
 TINY = '[types.tiny]\nkind = "private"\nweight = 2\n'
 
 

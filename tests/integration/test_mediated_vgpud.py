@@ -16,6 +16,8 @@ import pytest
 from tests.gpu_driver import MI_BATCH_BUFFER_START_PPGTT, MI_NOOP
 from tests.integration.vgpu_rig import PATIENCE_S, Guest, connect
 
+pytestmark = pytest.mark.modes
+"""Long: `make check` leaves them to `make test`."""
 BATCH = 0x10_0000
 """PPGTT address of a batch."""
 VGPUD = Path(sys.executable).with_name("vgpud")

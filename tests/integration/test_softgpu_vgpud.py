@@ -17,6 +17,8 @@ from mmio_trap.vfio_user.protocol import RequestError
 from tests.gpu_driver import PAGE
 from tests.integration.served_gpu import PATIENCE_S, connect, vgpud
 
+pytestmark = pytest.mark.modes
+"""Long: `make check` leaves them to `make test`."""
 VGPUD = Path(sys.executable).with_name("vgpud")
 SIGNALS = [signal.SIGTERM, signal.SIGINT]
 
@@ -54,7 +56,6 @@ def _ends_soon(path: Path, number: signal.Signals, *, busy: bool) -> bool:
     return took < 2
 
 
-@pytest.mark.modes
 def test_two_processes_at_once(tmp_path: Path) -> None:
     with vgpud(tmp_path / "a"), vgpud(tmp_path / "b", "--device-id", "1912"):
         guests = [connect(str(tmp_path / name)) for name in "ab"]
@@ -123,7 +124,6 @@ def test_an_unknown_device(tmp_path: Path) -> None:
     assert "'beef' is not one of '1912', '5912'" in ended.stderr
 
 
-@pytest.mark.modes
 @pytest.mark.parametrize("full", [False, True])
 def test_nobody_reads_its_output(tmp_path: Path, full: bool) -> None:
     path = tmp_path / "gpu"
@@ -163,7 +163,6 @@ def test_the_reader_of_its_output_leaves_later(tmp_path: Path) -> None:
         process.stdout = None
 
 
-@pytest.mark.modes
 def test_memory_that_its_owner_may_truncate(tmp_path: Path) -> None:
     """A page that is cut off kills who touches it: refused, unless the operator allows it."""
     path, fd = tmp_path / "gpu", os.memfd_create("unsealable")

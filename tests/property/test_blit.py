@@ -17,6 +17,8 @@ from mediator.softgpu.address_space import AddressSpace
 from mediator.softgpu.blitter import _overlap, execute_blit
 from tests.guest_ram import PAGE, PRESENT, WRITABLE, GuestRam, Tables
 
+pytestmark = pytest.mark.modes
+"""Long: `make check` leaves them to `make test`."""
 native = pytest.importorskip("mediator.hotpath.native", reason="the C hot path is not built")
 
 _PAGES = 48

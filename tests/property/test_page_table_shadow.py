@@ -22,6 +22,8 @@ from mediator.hotpath import reference_shadow
 from mediator.hotpath.interface import PageFault, ShadowTables, TablesFull
 from mmio_trap.guest_memory import GuestMemory
 
+pytestmark = pytest.mark.modes
+"""Long: `make check` leaves them to `make test`."""
 native = pytest.importorskip("mediator.hotpath.native", reason="the C hot path is not built")
 
 PAGE = 4096

@@ -18,6 +18,8 @@ from scheduler.policies.timeslice import Timeslice
 from scheduler.policy import Idle, Policy, Slice
 from scheduler.simulator import Client, Request, Trace, simulate
 
+pytestmark = pytest.mark.modes
+"""Long: `make check` leaves them to `make test`."""
 MS = 1_000_000
 LONGEST = 120 * MS
 weights = st.integers(1, 16)
@@ -112,7 +114,6 @@ stubborn = st.builds(Request, st.integers(MS, 10 * MS), preemptible=st.just(Fals
 stubborn_clients = st.builds(Client, st.integers(1, 3), st.lists(stubborn, min_size=1, max_size=4))
 
 
-@pytest.mark.modes
 @given(st.lists(stubborn_clients, min_size=2, max_size=3))
 def test_long_runs_are_fair(clients: list[Client]) -> None:
     """Short against long requests that cannot be stopped: least share >= 0.97 of the greatest."""
@@ -124,7 +125,6 @@ def test_long_runs_are_fair(clients: list[Client]) -> None:
     assert min(shares) / max(shares) >= 0.97
 
 
-@pytest.mark.modes
 @given(st.lists(any_clients, min_size=2, max_size=5))
 def test_first_come_first_served_has_a_bound(clients: list[Client]) -> None:
     """A request waits for one limit and one request of each vGPU at most, its own included."""
@@ -264,7 +264,6 @@ def test_a_change_takes_effect_at_once(
     assert greatest_rise([-value for value in found]) <= arrears(trace, client)
 
 
-@pytest.mark.modes
 @given(busy_loads, st.lists(st.tuples(any_clients, caps), min_size=1, max_size=3))
 def test_caps_leave_the_rest_to_the_others_by_weight(
     busy: list[Client], limited: list[tuple[Client, float]]
@@ -280,7 +279,6 @@ def test_caps_leave_the_rest_to_the_others_by_weight(
         assert max(found) - min(found) <= bound + 1
 
 
-@pytest.mark.modes
 @given(busy_clients, st.lists(st.tuples(any_clients, caps), min_size=1, max_size=3))
 def test_who_was_held_back_never_gets_more_than_a_busy_one(
     busy: Client, limited: list[tuple[Client, float]]
