@@ -30,13 +30,13 @@ from vgpu_ctl.api.service import Service, daemon_info
 from vgpu_ctl.config import Config, gid_of, load
 from vgpu_ctl.config_file import ConfigError
 from vgpu_ctl.directories import prepare
-from vgpu_ctl.event_bus import EventBus
 from vgpu_ctl.exporter.exposition import Exposition
 from vgpu_ctl.exporter.http import MetricsServer, open_listener
-from vgpu_ctl.host import Host
+from vgpu_ctl.host.event_bus import EventBus
+from vgpu_ctl.host.host import Host
+from vgpu_ctl.host.slice_events import SliceEvents
+from vgpu_ctl.host.stats import host_stats
 from vgpu_ctl.interpreter import prepare_interpreter
-from vgpu_ctl.slice_events import SliceEvents
-from vgpu_ctl.stats import host_stats
 from vgpu_ctl.uevents import HotplugWatcher, Uevent, pci_addresses, scan
 
 if TYPE_CHECKING:

@@ -28,9 +28,9 @@ from mediator.vgpu.vgpu import Vgpu
 from mmio_trap.device import PciDevice
 from mmio_trap.vfio_user.server import Server
 from vgpu_ctl import standard_output
+from vgpu_ctl.host.vgpu_socket import LONGEST_PATH
 from vgpu_ctl.interpreter import prepare_interpreter
 from vgpu_ctl.serve_options import GivenOptions, SharedOptions, shared_options
-from vgpu_ctl.vgpu_socket import LONGEST_PATH
 
 _LOG = logging.getLogger(__name__)
 

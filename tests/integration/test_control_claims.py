@@ -13,9 +13,9 @@ from vgpu_ctl.api.objects import VgpuState
 DOMAIN = "11111111-2222-4333-8444-555555555555"
 _SOON = """\
 import sys
-import vgpu_ctl.claim
+import vgpu_ctl.host.claim
 from vgpu_ctl.vgpud import main
-vgpu_ctl.claim.LAPSE_S = 2.0
+vgpu_ctl.host.claim.LAPSE_S = 2.0
 del sys.argv[0]
 main()
 """

@@ -31,7 +31,7 @@ from vgpu_ctl.api.objects import EventKind, TraceRecord
 from vgpu_ctl.cli.exit_codes import EXIT_CODES
 from vgpu_ctl.client import Client
 from vgpu_ctl.config import ControlConfig
-from vgpu_ctl.event_bus import ROOM
+from vgpu_ctl.host.event_bus import ROOM
 
 PAGE = ROOT / "docs" / "api.md"
 

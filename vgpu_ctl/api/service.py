@@ -39,12 +39,12 @@ from vgpu_ctl.api.objects import (
     TypeInfo,
     VgpuInfo,
 )
-from vgpu_ctl.stats import host_stats
+from vgpu_ctl.host.stats import host_stats
 
 if TYPE_CHECKING:
     from mmio_trap.vfio_user.transport import Peer
-    from vgpu_ctl.event_bus import EventBus
-    from vgpu_ctl.host import Host
+    from vgpu_ctl.host.event_bus import EventBus
+    from vgpu_ctl.host.host import Host
 
 _LISTEN_S = 0.25
 """How often a stream looks whether its client is still there."""

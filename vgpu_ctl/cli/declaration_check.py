@@ -10,12 +10,12 @@ import msgspec
 
 from mediator.physical.partition import MIB
 from mediator.vgpu.vgpu_type import Kind, VgpuType
-from vgpu_ctl.admission import check_beside, check_known
 from vgpu_ctl.api.messages import ApiError
 from vgpu_ctl.api.objects import GpuInfo, TypeInfo, VgpuInfo
 from vgpu_ctl.cli.declaration import WantedVgpu
 from vgpu_ctl.cli.plan import extras, filled, matched
-from vgpu_ctl.definition import Definition, checked
+from vgpu_ctl.host.admission import check_beside, check_known
+from vgpu_ctl.host.definition import Definition, checked
 
 _SANE = Definition(uuid=str(UUID(int=0)), name="sane", type="")
 """Has no fault of its own, so that each field's is found beside it."""

@@ -30,7 +30,7 @@ from vgpu_ctl.api.objects import (
     VgpuInfo,
     VgpuState,
 )
-from vgpu_ctl.definition import check_weight
+from vgpu_ctl.host.definition import check_weight
 
 TURN_S = 0.02
 """How soon the end of the test, or of a client, is noticed."""

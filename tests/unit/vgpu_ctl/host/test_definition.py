@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vgpu_ctl.api.messages import ApiError, ErrorCode
-from vgpu_ctl.definition import Definition, changed, checked, is_uuid, new_uuid
+from vgpu_ctl.host.definition import Definition, changed, checked, is_uuid, new_uuid
 
 UUID = "123e4567-e89b-42d3-a456-426614174000"
 

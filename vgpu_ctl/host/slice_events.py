@@ -10,8 +10,8 @@ from vgpu_ctl.api.objects import EventKind
 
 if TYPE_CHECKING:
     from mediator.vgpu.vgpu import Vgpu
-    from vgpu_ctl.event_bus import EventBus
-    from vgpu_ctl.host import Host
+    from vgpu_ctl.host.event_bus import EventBus
+    from vgpu_ctl.host.host import Host
 
 
 class SliceEvents:

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from vgpu_ctl.api.messages import ApiError, ErrorCode
-from vgpu_ctl.definition import Definition, checked
+from vgpu_ctl.host.definition import Definition, checked
 
 _LOG = logging.getLogger(__name__)
 

@@ -14,10 +14,10 @@ import pytest
 from vgpu_ctl.api.messages import ApiError, ErrorCode
 from vgpu_ctl.api.methods import DefineParams
 from vgpu_ctl.api.objects import EventKind, VgpuState
-from vgpu_ctl.claim import LAPSE_S
 from vgpu_ctl.config import Config, GpuConfig
-from vgpu_ctl.event_bus import EventBus
-from vgpu_ctl.host import Host
+from vgpu_ctl.host.claim import LAPSE_S
+from vgpu_ctl.host.event_bus import EventBus
+from vgpu_ctl.host.host import Host
 from vgpu_ctl.paths import Paths
 
 ONE, TWO = (f"11111111-2222-4333-8444-{number:012}" for number in (1, 2))

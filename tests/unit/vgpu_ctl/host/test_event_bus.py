@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from vgpu_ctl.api.objects import EventKind
-from vgpu_ctl.event_bus import ROOM, EventBus
+from vgpu_ctl.host.event_bus import ROOM, EventBus
 
 
 def test_who_hears_what() -> None:

@@ -14,9 +14,9 @@ from vgpu_ctl.api.objects import EngineStats, GpuStats, Histogram, Stats, TrapSt
 if TYPE_CHECKING:
     from mediator.vgpu.engine import VirtualEngine
     from mediator.vgpu.vgpu import Vgpu
-    from vgpu_ctl.host import Host
-    from vgpu_ctl.hosted_gpu import HostedGpu
-    from vgpu_ctl.hosted_vgpu import Active, HostedVgpu
+    from vgpu_ctl.host.host import Host
+    from vgpu_ctl.host.hosted_gpu import HostedGpu
+    from vgpu_ctl.host.hosted_vgpu import Active, HostedVgpu
 
 _S = 1e9
 _NOTHING = Histogram(counts={}, count=0, total_seconds=0.0, longest_seconds=0.0)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vgpu_ctl.api.messages import ApiError, ErrorCode
-from vgpu_ctl.guest_events import GuestEvents
+from vgpu_ctl.host.guest_events import GuestEvents
 
 if TYPE_CHECKING:
     from mediator.vgpu.vgpu import Vgpu
-    from vgpu_ctl.hosted_vgpu import HostedVgpu
+    from vgpu_ctl.host.hosted_vgpu import HostedVgpu
 
 _LEVELS = ("engines", "function")
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from vgpu_ctl.api.messages import ApiError, ErrorCode
-from vgpu_ctl.hosted_gpu import HostedGpu
+from vgpu_ctl.host.hosted_gpu import HostedGpu
 
 if TYPE_CHECKING:
     from mediator.vgpu.vgpu_type import VgpuType
     from vgpu_ctl.config import GpuConfig
-    from vgpu_ctl.definition import Definition
+    from vgpu_ctl.host.definition import Definition
 
 
 def choose(gpus: Mapping[str, HostedGpu], definition: Definition, kind: VgpuType) -> HostedGpu:

@@ -1,4 +1,4 @@
-"""A libvirt domain that a vGPU is kept for; who makes and ends it is in `vgpu_ctl/claims.py`."""
+"""A libvirt domain that a vGPU is kept for. Who makes and ends it is in `claims.py`."""
 
 from __future__ import annotations
 

@@ -16,14 +16,14 @@ from vgpu_ctl.api.messages import ApiError, ErrorCode
 from vgpu_ctl.api.methods import DefineParams, ModifyParams
 from vgpu_ctl.api.objects import EventKind, VgpuState
 from vgpu_ctl.config import Config, GpuConfig, SocketsConfig, TypeConfig
-from vgpu_ctl.definition import Definition, new_uuid
-from vgpu_ctl.event_bus import EventBus
-from vgpu_ctl.gpu_choice import choose, reconfigured
-from vgpu_ctl.host import Host
-from vgpu_ctl.hosted_gpu import HostedGpu
+from vgpu_ctl.host.definition import Definition, new_uuid
+from vgpu_ctl.host.event_bus import EventBus
+from vgpu_ctl.host.gpu_choice import choose, reconfigured
+from vgpu_ctl.host.host import Host
+from vgpu_ctl.host.hosted_gpu import HostedGpu
+from vgpu_ctl.host.slice_events import SliceEvents
+from vgpu_ctl.host.stats import host_stats
 from vgpu_ctl.paths import Paths
-from vgpu_ctl.slice_events import SliceEvents
-from vgpu_ctl.stats import host_stats
 from vgpu_ctl.uevents import PciGpu
 
 CONFIG = Config(

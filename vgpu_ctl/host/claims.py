@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 
 from vgpu_ctl.api.messages import ApiError, ErrorCode
 from vgpu_ctl.api.objects import EventKind, VgpuInfo
-from vgpu_ctl.claim import Claim
-from vgpu_ctl.definition import is_uuid
+from vgpu_ctl.host.claim import Claim
+from vgpu_ctl.host.definition import is_uuid
 from vgpu_ctl.printable import escaped
 
 if TYPE_CHECKING:
-    from vgpu_ctl.host import Host
-    from vgpu_ctl.hosted_vgpu import Active, HostedVgpu
+    from vgpu_ctl.host.host import Host
+    from vgpu_ctl.host.hosted_vgpu import Active, HostedVgpu
 
 _LOG = logging.getLogger(__name__)
 

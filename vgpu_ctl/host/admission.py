@@ -9,8 +9,8 @@ from mediator.vgpu.vgpu_type import Kind, VgpuType
 from vgpu_ctl.api.messages import ApiError, ErrorCode
 
 if TYPE_CHECKING:
-    from vgpu_ctl.definition import Definition
-    from vgpu_ctl.hosted_vgpu import HostedVgpu
+    from vgpu_ctl.host.definition import Definition
+    from vgpu_ctl.host.hosted_vgpu import HostedVgpu
 
 _FIXED = frozenset({"name", "type", "gpu"})
 """Fields that cannot change while a vGPU is active."""

@@ -7,7 +7,7 @@ import pytest
 from mediator.physical.partition import GIB
 from mediator.vgpu.vgpu_type import LEAST_WINDOW, PASSTHROUGH, PRIVATE, TYPES, Kind
 from vgpu_ctl.config import TypeConfig
-from vgpu_ctl.gpu_types import offered_types
+from vgpu_ctl.host.gpu_types import offered_types
 
 
 def test_those_that_are_there_without_a_configuration() -> None:

@@ -11,7 +11,7 @@ from vgpu_ctl.api.messages import ApiError, ErrorCode
 from vgpu_ctl.config import SocketsConfig, gid_of, uid_of
 from vgpu_ctl.config_file import ConfigError
 from vgpu_ctl.directories import DirectoryError, check_not_everybodys, make_passable
-from vgpu_ctl.migration_guard import put_guard
+from vgpu_ctl.host.migration_guard import put_guard
 
 if TYPE_CHECKING:
     from mmio_trap.vfio_user.server import Server

@@ -12,7 +12,7 @@ from vgpu_ctl.api.objects import GpuInfo, ResourceInfo, TypeInfo
 if TYPE_CHECKING:
     from mediator.capacity import Pool
     from mediator.vgpu.vgpu_type import VgpuType
-    from vgpu_ctl.hosted_gpu import HostedGpu
+    from vgpu_ctl.host.hosted_gpu import HostedGpu
     from vgpu_ctl.uevents import PciGpu
 
 

@@ -10,8 +10,8 @@ import msgspec
 import pytest
 
 from vgpu_ctl.api.messages import ApiError, ErrorCode
-from vgpu_ctl.definition import Definition, new_uuid
-from vgpu_ctl.definition_store import DefinitionStore, put_in
+from vgpu_ctl.host.definition import Definition, new_uuid
+from vgpu_ctl.host.definition_store import DefinitionStore, put_in
 
 
 def definition(name: str, **fields: object) -> Definition:

@@ -10,8 +10,8 @@ import pytest
 from mediator.errors import Reason
 from mediator.vgpu.vgpu import Vgpu
 from vgpu_ctl.api.objects import EventKind
-from vgpu_ctl.event_bus import EventBus, Listener
-from vgpu_ctl.guest_events import PAUSE_S, GuestEvents
+from vgpu_ctl.host.event_bus import EventBus, Listener
+from vgpu_ctl.host.guest_events import PAUSE_S, GuestEvents
 
 VGPU = cast(Vgpu, None)
 """It is not looked at."""

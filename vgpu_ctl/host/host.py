@@ -13,24 +13,24 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from mmio_trap.vfio_user.server import Server
-from vgpu_ctl.admission import check_beside, check_changes, check_known, check_unattached
 from vgpu_ctl.api.messages import ApiError, ErrorCode
 from vgpu_ctl.api.methods import DefineParams, ModifyParams
 from vgpu_ctl.api.objects import EventKind, GpuInfo, TypeInfo, VgpuInfo, VgpuState
-from vgpu_ctl.claims import Claims
 from vgpu_ctl.config import Config
-from vgpu_ctl.definition import Definition, changed, checked, is_uuid, new_uuid
-from vgpu_ctl.definition_store import DefinitionStore, put_in
-from vgpu_ctl.descriptions import gpu_info, pci_gpu_info, type_info
-from vgpu_ctl.event_bus import EventBus
-from vgpu_ctl.gpu_choice import choose, reconfigured
-from vgpu_ctl.gpu_types import offered_types, with_used_types
-from vgpu_ctl.guest_events import GuestEvents
-from vgpu_ctl.hosted_gpu import HostedGpu
-from vgpu_ctl.hosted_vgpu import Active, HostedVgpu, client_of, domain_of
-from vgpu_ctl.operator_reset import reset_by_operator
+from vgpu_ctl.host.admission import check_beside, check_changes, check_known, check_unattached
+from vgpu_ctl.host.claims import Claims
+from vgpu_ctl.host.definition import Definition, changed, checked, is_uuid, new_uuid
+from vgpu_ctl.host.definition_store import DefinitionStore, put_in
+from vgpu_ctl.host.descriptions import gpu_info, pci_gpu_info, type_info
+from vgpu_ctl.host.event_bus import EventBus
+from vgpu_ctl.host.gpu_choice import choose, reconfigured
+from vgpu_ctl.host.gpu_types import offered_types, with_used_types
+from vgpu_ctl.host.guest_events import GuestEvents
+from vgpu_ctl.host.hosted_gpu import HostedGpu
+from vgpu_ctl.host.hosted_vgpu import Active, HostedVgpu, client_of, domain_of
+from vgpu_ctl.host.operator_reset import reset_by_operator
+from vgpu_ctl.host.vgpu_socket import check_length, listen, socket_owner, socket_path
 from vgpu_ctl.paths import Paths
-from vgpu_ctl.vgpu_socket import check_length, listen, socket_owner, socket_path
 
 if TYPE_CHECKING:
     from mediator.vgpu.vgpu_type import VgpuType

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 
 from mediator.vgpu.vgpu import Vgpu
 from vgpu_ctl.api.objects import ClientInfo, VgpuInfo, VgpuState
-from vgpu_ctl.definition import Definition
-from vgpu_ctl.migration_guard import guard_path
+from vgpu_ctl.host.definition import Definition
+from vgpu_ctl.host.migration_guard import guard_path
 from vgpu_ctl.printable import escaped
 
 if TYPE_CHECKING:
     from mediator.vgpu.vgpu_type import VgpuType
     from mmio_trap.vfio_user.server import Server
     from mmio_trap.vfio_user.transport import Peer
-    from vgpu_ctl.claim import Claim
-    from vgpu_ctl.hosted_gpu import Device, HostedGpu
+    from vgpu_ctl.host.claim import Claim
+    from vgpu_ctl.host.hosted_gpu import Device, HostedGpu
 
 _LONGEST_COMMAND_LINE = 1 << 20
 

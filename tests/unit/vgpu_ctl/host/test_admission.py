@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from mediator.vgpu.vgpu_type import TYPES
-from vgpu_ctl.admission import check_beside, check_known
 from vgpu_ctl.api.messages import ApiError, ErrorCode
-from vgpu_ctl.definition import Definition, new_uuid
+from vgpu_ctl.host.admission import check_beside, check_known
+from vgpu_ctl.host.definition import Definition, new_uuid
 
 
 def definition(**fields: object) -> Definition:

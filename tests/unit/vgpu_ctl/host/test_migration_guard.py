@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vgpu_ctl.migration_guard import NAME, guard_path, image, put_guard
+from vgpu_ctl.host.migration_guard import NAME, guard_path, image, put_guard
 
 
 def test_the_checksum_is_right() -> None:

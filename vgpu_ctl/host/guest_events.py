@@ -12,7 +12,7 @@ from vgpu_ctl.api.objects import EventKind
 
 if TYPE_CHECKING:
     from mediator.vgpu.vgpu import Vgpu
-    from vgpu_ctl.event_bus import EventBus
+    from vgpu_ctl.host.event_bus import EventBus
 
 PAUSE_S = 0.2
 """Between two events of a kind and a reason of one vGPU; those between are counted."""

@@ -1,0 +1,1 @@
+"""The host: GPUs, vGPUs, definitions, claims."""
