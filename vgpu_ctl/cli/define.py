@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from vgpu_ctl.cli.connection import connect
-from vgpu_ctl.cli.create import existing
+from vgpu_ctl.cli.existing import made_or_existing
 from vgpu_ctl.cli.options import output_options, placement_options
 from vgpu_ctl.cli.output import emit_one
 from vgpu_ctl.cli.vgpu_view import COLUMNS
-from vgpu_ctl.client import ApiError, ErrorCode
 
 
 @click.command("define")
@@ -18,35 +19,11 @@ from vgpu_ctl.client import ApiError, ErrorCode
     "--if-not-exists", is_flag=True, help="Where there is one of the name and type, show that."
 )
 @output_options
-def command(
-    name: str,
-    kind: str,
-    uuid: str,
-    gpu: str,
-    weight: int | None,
-    cap: float | None,
-    autostart: bool,
-    if_not_exists: bool,
-    output: str,
-    no_headers: bool,
-) -> None:
+def command(if_not_exists: bool, output: str, no_headers: bool, **wanted: Any) -> None:
     """Keep the definition of a vGPU.
 
     It takes nothing of a GPU until it is started. Prints it.
     """
     with connect() as vgpud:
-        try:
-            vgpu = vgpud.define(
-                name=name,
-                type=kind,
-                uuid=uuid,
-                gpu=gpu,
-                weight=weight,
-                cap=cap,
-                autostart=autostart,
-            )
-        except ApiError as error:
-            if not if_not_exists or error.code is not ErrorCode.EXISTS:
-                raise
-            vgpu = existing(vgpud, name, kind, error)
+        vgpu = made_or_existing(vgpud, vgpud.define, wanted, if_not_exists=if_not_exists)
     emit_one(vgpu, COLUMNS, output, headers=not no_headers)

@@ -82,7 +82,7 @@ cap_option = click.option(
 
 
 def placement_options(function: F) -> F:
-    """What `create` and `define` have in common."""
+    """What `create` and `define` have in common: the fields of `DefineParams`."""
     for option in (
         click.option("--autostart", is_flag=True, help="Start it whenever vgpud starts."),
         cap_option,
@@ -98,7 +98,6 @@ def placement_options(function: F) -> F:
         click.option(
             "-t",
             "--type",
-            "kind",
             required=True,
             metavar="TYPE",
             shell_complete=candidates.types,
