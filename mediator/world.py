@@ -60,6 +60,7 @@ class World:
         self.ending = False
         """The current vGPU is being taken off the hardware."""
         self.deadline_ns = 0
+        self._forgave = False
         """End of the slice, or while it is ending, of the patience."""
         self.counters = counters
         self.ports = {name: Port() for name in host.engines}
@@ -178,7 +179,7 @@ class World:
 
     def end(self, vgpu: Vgpu) -> None:
         """The slice is over: have every engine give way."""
-        self.ending = True
+        self.ending, self._forgave = True, False
         if vgpu.has_work:
             self.counters.preemptions += 1
             vgpu.counters.preemptions += 1
@@ -192,9 +193,15 @@ class World:
         self.deadline_ns = self._clock() + self._patience_ns
 
     def forgive(self, late_ns: int) -> None:
-        """This process stood still for so long: nobody could give way in that time."""
-        if self.ending:
-            self.deadline_ns += late_ns
+        """This process stood still for so long: nobody could give way in that time.
+
+        Once an ending, and for no longer than `be_patient` allows: who keeps the process from
+        running cannot keep the hardware with that.
+        """
+        if self.ending and not self._forgave:
+            self._forgave = True
+            more_ns = min(late_ns, self._patience_ns)
+            self.deadline_ns = max(self.deadline_ns, self._clock() + more_ns)
 
     def _drive_out(self, vgpu: Vgpu, name: str) -> None:
         """Have the idle context preempt what runs; later, while a submission is unanswered."""
