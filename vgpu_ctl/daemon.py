@@ -150,7 +150,7 @@ class _Daemon:
                 self._reload_by_signal()
             systemd.alive()
             self._slices.tick()
-            self._host.claims.end_lapsed()
+            self._host.claims.end_abandoned()
             if (status := self.status()) != told:
                 told = status
                 systemd.status(status)

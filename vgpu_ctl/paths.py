@@ -74,7 +74,15 @@ def found_socket(environment: Mapping[str, str] = os.environ) -> Path:
     """
     own = usual_paths(environment).control
     machine = Path("/run") / NAME / SOCKET
-    return machine if not own.exists() and machine.exists() else own
+    return machine if not _is_seen(own) and _is_seen(machine) else own
+
+
+def _is_seen(path: Path) -> bool:
+    """Who may not look into its directory cannot say that it is there."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def _xdg(environment: Mapping[str, str], variable: str, default: Path) -> Path:

@@ -15,11 +15,12 @@ _SOON = """\
 import sys
 import vgpu_ctl.host.claim
 from vgpu_ctl.vgpud import main
-vgpu_ctl.host.claim.LAPSE_S = 2.0
+vgpu_ctl.host.claim.LAPSE_S = 1.0
+vgpu_ctl.host.claim.ABANDON_S = 2.0
 del sys.argv[0]
 main()
 """
-"""vgpud, whose claims lapse after two seconds instead of minutes."""
+"""vgpud, whose claims lapse after one second and end after two, instead of minutes."""
 
 
 @pytest.mark.modes

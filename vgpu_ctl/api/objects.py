@@ -50,22 +50,23 @@ class VgpuInfo(Object, frozen=True, kw_only=True):
     weight: int
     cap: float
     """The most it may have of its GPU's time; 1 is no limit."""
-    own_weight: int | None = None
-    """The weight that it was given; null: none, and `weight` is that of its type."""
     gpu: str = ""
     """The GPU it is on; while it is not active the one it was defined for, empty: any."""
-    wanted_gpu: str = ""
-    """The GPU it was defined for, wherever it is; empty: any."""
     socket: str = ""
     """Path of its vfio-user socket; empty while there is none."""
-    place: str = ""
-    """Where that is whenever the vGPU is active: the path for a machine that is started later."""
     client: ClientInfo | None = None
     domain: str = ""
     """The libvirt domain that has it or has claimed it, as far as known."""
     guard: str = ""
     """A file beside `place` that keeps a QEMU which has it open from being saved or moved."""
     error: str = ""
+    """Why it is not active although it should be."""
+    own_weight: int | None = None
+    """The weight that it was given; null: none, and `weight` is that of its type."""
+    wanted_gpu: str = ""
+    """The GPU it was defined for, wherever it is; empty: any."""
+    place: str = ""
+    """What `socket` is whenever the vGPU is active: for machines that are started later."""
 
 
 class GpuInfo(Object, frozen=True, kw_only=True):

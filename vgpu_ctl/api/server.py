@@ -275,6 +275,8 @@ class _Conversation:
                 field="api",
             )
         if not self._allowed:
+            text = "user %d, process %d, may not use this vgpud: %s is refused"
+            _LOG.warning(text, self.peer.uid, self.peer.pid, f"{request.method:.40}")
             raise ApiError(
                 ErrorCode.PERMISSION,
                 f"user {self.peer.uid} may not use this vgpud",

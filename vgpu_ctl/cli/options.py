@@ -25,6 +25,10 @@ class Number(click.FloatRange):
         super().__init__(least, most)
         self._endless = endless
 
+    def _describe_range(self) -> str:
+        """For the help: click speaks of "x<=None" where there is no bound."""
+        return "" if self.min is None and self.max is None else super()._describe_range()
+
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 LAPSE_S = 120.0
 """From the claim to the connection of its QEMU: what a busy host may take to start one."""
+ABANDON_S = 600.0
+"""And what one may take that allocates all memory of a large guest first."""
 
 
 @dataclass
@@ -25,5 +27,10 @@ class Claim:
 
     @property
     def overdue(self) -> bool:
-        """A QEMU that has not come by now does not come."""
+        """A QEMU that has not come by now has to take what others have left."""
         return self.clock() - self.since > LAPSE_S
+
+    @property
+    def abandoned(self) -> bool:
+        """A QEMU that has not come by now does not come."""
+        return self.clock() - self.since > ABANDON_S

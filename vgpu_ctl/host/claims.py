@@ -1,8 +1,8 @@
 """Which libvirt domain a vGPU is for: claimed before its QEMU starts, free when that has gone.
 
 A claim ends by `release`, with the QEMU that used it, with the vGPU, with vgpud (no QEMU outlives
-that with a GPU), or when no QEMU has come for it within `LAPSE_S`: whoever claimed it has died. A
-claim that has lapsed holds nothing from then on, and `end_lapsed` clears what it left.
+that with a GPU), or when no QEMU has come for it within `LAPSE_S`: it holds nothing from then on.
+After `ABANDON_S` whoever claimed it has died, and `end_abandoned` clears what the claim left.
 """
 
 from __future__ import annotations
@@ -80,16 +80,16 @@ class Claims:
             self._tell(EventKind.RELEASED, hosted, claim.domain)
         return hosted.info()
 
-    def end_lapsed(self) -> None:
+    def end_abandoned(self) -> None:
         """Give back what nobody has come for, as `release` does; to be called now and then."""
         for hosted in self._host.vgpus:
-            if _has_lapsed(hosted):
-                self._end_lapsed(hosted)
+            if _is_abandoned(hosted):
+                self._end_abandoned(hosted)
 
-    def _end_lapsed(self, hosted: HostedVgpu) -> None:
+    def _end_abandoned(self, hosted: HostedVgpu) -> None:
         with self._lock:
             claim = hosted.active.claim if hosted.active is not None else None
-            if claim is None or not _has_lapsed(hosted):  # its QEMU has just come
+            if claim is None or not _is_abandoned(hosted):  # its QEMU has just come
                 return
             try:
                 self._end(hosted)
@@ -141,9 +141,11 @@ class Claims:
         self._host.bus.publish(kind, vgpu=hosted.name, uuid=hosted.uuid, gpu=gpu, domain=domain)
 
 
-def _has_lapsed(hosted: HostedVgpu) -> bool:
+def _is_abandoned(hosted: HostedVgpu) -> bool:
     active = hosted.active
-    return active is not None and active.claim_has_lapsed
+    if active is None or active.claim is None:
+        return False
+    return active.claim_has_lapsed and active.claim.abandoned
 
 
 def _check(domain: str, domain_uuid: str) -> None:

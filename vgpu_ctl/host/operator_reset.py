@@ -19,9 +19,10 @@ def reset_by_operator(hosted: HostedVgpu, level: str) -> None:
     if level not in _LEVELS:
         text = f"level: {level!r:.80} is not allowed: {' or '.join(_LEVELS)}"
         raise ApiError(ErrorCode.INVALID, text, field="level")
-    if hosted.active is None:
+    active = hosted.active  # as it is now: no lock is held
+    if active is None:
         raise ApiError(ErrorCode.BUSY, f"{hosted.name} is not active", field="vgpu")
-    vgpu = hosted.active.vgpu
+    vgpu = active.vgpu
     if vgpu is None:
         raise ApiError(
             ErrorCode.UNSUPPORTED,

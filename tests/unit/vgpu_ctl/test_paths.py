@@ -53,3 +53,15 @@ def test_a_client_finds_its_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     runtime = {"RUNTIME_DIRECTORY": str(tmp_path)}
     (tmp_path / "control.sock").touch()
     assert found_socket(runtime) == tmp_path / "control.sock"
+
+
+def test_what_may_not_be_looked_into_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another user's directory, as `su` leaves it in XDG_RUNTIME_DIR."""
+
+    def exists(_: Path) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "exists", exists)
+    assert found_socket({"RUNTIME_DIRECTORY": str(tmp_path)}) == tmp_path / "control.sock"

@@ -108,7 +108,9 @@ def vgpu(name: str, number: int = 1, *, active: bool = False, **fields: Any) -> 
         "gpu": "gpu0" if active else "",
         "socket": f"/run/vgpud/{name}.sock" if active else "",
     }
-    return VgpuInfo(**(given | fields))
+    given |= fields
+    given.setdefault("place", given["socket"] or f"/run/vgpud/{name}.sock")
+    return VgpuInfo(**given)
 
 
 def histogram(*waits_ns: int) -> Histogram:

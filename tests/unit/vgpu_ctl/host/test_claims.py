@@ -15,7 +15,7 @@ from vgpu_ctl.api.messages import ApiError, ErrorCode
 from vgpu_ctl.api.methods import DefineParams
 from vgpu_ctl.api.objects import EventKind, VgpuState
 from vgpu_ctl.config import Config, GpuConfig
-from vgpu_ctl.host.claim import LAPSE_S
+from vgpu_ctl.host.claim import ABANDON_S, LAPSE_S
 from vgpu_ctl.host.event_bus import EventBus
 from vgpu_ctl.host.host import Host
 from vgpu_ctl.paths import Paths
@@ -163,23 +163,26 @@ def test_a_claim_that_has_lapsed_holds_nothing(host: Host) -> None:
 
 
 @pytest.mark.parametrize("started", [False, True])
-def test_what_lapsed_is_given_back(started: bool, host: Host) -> None:
-    """As `release` does; whoever claimed it has died. One whose QEMU is there does not lapse."""
+def test_what_nobody_came_for_is_given_back(started: bool, host: Host) -> None:
+    """As `release` does; whoever claimed it has died. Not while its QEMU is there."""
     if started:
         host.start("web")
     host.claims.claim("web", "one", ONE)
     listener = host.bus.listen([EventKind.RELEASED])
-    host.claims.end_lapsed()
+    host.claims.end_abandoned()
     assert host.find("web").info().domain == "one"
     with qemu(host, "one"):
-        host.claims._clock.now += LAPSE_S + 1  # type: ignore[attr-defined]
-        host.claims.end_lapsed()
+        host.claims._clock.now += ABANDON_S + 1  # type: ignore[attr-defined]
+        host.claims.end_abandoned()
         assert host.find("web").info().domain == "one"
     host.claims.claim("web", "one", ONE)
     host.claims._clock.now += LAPSE_S + 1  # type: ignore[attr-defined]
-    host.claims.end_lapsed()
+    host.claims.end_abandoned()
+    assert host.find("web").state is VgpuState.ACTIVE  # for a QEMU that takes its time
+    host.claims._clock.now += ABANDON_S - LAPSE_S  # type: ignore[attr-defined]
+    host.claims.end_abandoned()
     assert host.find("web").state is (VgpuState.ACTIVE if started else VgpuState.DEFINED)
-    host.claims.end_lapsed()
+    host.claims.end_abandoned()
     assert [event.data["domain"] for event in listener.take(0)] == ["one"]
 
 
