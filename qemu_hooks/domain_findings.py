@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from qemu_hooks import domain_checks
-from qemu_hooks.cli.domain_options import explained, place_of
+from qemu_hooks.cli.domain_options import explained
 from qemu_hooks.commandline import options
 from qemu_hooks.domain_facts import GUARD_NODE
 from qemu_hooks.domain_problem import DomainProblem
@@ -77,7 +77,7 @@ def names_its_vgpus(subject: DomainSubject) -> Outcome:
     there = vfio_devices(subject.root)
     known = {vgpu.uuid: vgpu for vgpu in subject.vgpus or []}
     named = [
-        vgpu._replace(socket=place_of(known[vgpu.uuid])) if vgpu.uuid in known else vgpu
+        vgpu._replace(socket=known[vgpu.uuid].place) if vgpu.uuid in known else vgpu
         for vgpu in named_vgpus(subject.root)
     ]
     by_hand = [device.socket or "one without a socket" for device in other_devices(there, named)]

@@ -72,11 +72,6 @@ def parsed(xml: str) -> Any:
         raise DomainProblem(f"no XML: {error}") from error
 
 
-def vgpus_in(xml: str) -> list[DomainVgpu]:
-    """The vGPUs that a domain's XML names. Raises DomainProblem for what is no XML."""
-    return named_vgpus(parsed(xml))
-
-
 def add(xml: str, vgpu: DomainVgpu, guard: str, reach: int = 0) -> Edited:
     """A domain with ``vgpu``, which has a socket.
 

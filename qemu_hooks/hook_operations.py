@@ -128,7 +128,8 @@ def _wanted(domain: Domain) -> list[DomainVgpu]:
     Where the metadata names none, a vgpud that does not answer is of no interest: the devices are
     another server's, as far as anybody knows. Raises ApiError, DaemonUnreachable.
     """
-    sockets = [device.socket for device in other_devices(domain.devices, domain.named)]
+    others = other_devices(domain.devices, domain.named)
+    sockets = {device.socket for device in others if device.socket}  # what is no path is no vGPU's
     if not sockets:
         return domain.named
     try:
@@ -140,9 +141,9 @@ def _wanted(domain: Domain) -> list[DomainVgpu]:
         return []
     keys = [_key(vgpu) for vgpu in domain.named]
     return domain.named + [
-        DomainVgpu(vgpu.name, vgpu.uuid, vgpu.socket)
+        DomainVgpu(vgpu.name, vgpu.uuid, vgpu.place)
         for vgpu in known
-        if vgpu.socket in sockets and not {vgpu.uuid, vgpu.name}.intersection(keys)
+        if vgpu.place in sockets and not {vgpu.uuid, vgpu.name}.intersection(keys)
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import click
@@ -67,11 +68,9 @@ def command(domain: str, name: str, live: bool, config: bool, dry_run: bool, uri
             if live:
                 done = hotplug.plug(libvirt, found, vgpud, as_device(vgpu), vgpu.guard)
                 say(domain, done or [f"it runs with {vgpu.name} already"])
-            else:
-                vgpu = served(vgpud, vgpu)
             if config or not live:
-                device, guard = as_device(vgpu), vgpu.guard
-                with definition_last(live=live):
+                serving = nullcontext() if live else served(vgpud, vgpu)
+                with definition_last(live=live), serving:
                     edited = attach.attach(libvirt, found, device, guard, reach, write=True)
                 _say_edited(domain, vgpu.name, edited)
                 if libvirt.has_managed_save(found):

@@ -8,7 +8,6 @@ from qemu_hooks.cli.domain_options import (
     definition_last,
     domain_argument,
     explained,
-    place_of,
     say,
     uri_option,
     vgpu_argument,
@@ -75,7 +74,7 @@ def _known(key: str) -> tuple[str, str]:
             vgpu = vgpud.show(key)
     except (ApiError, DaemonUnreachable):
         return key, ""
-    return vgpu.name, place_of(vgpu)
+    return vgpu.name, vgpu.place
 
 
 def _release(name: str, uuid: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import click
 
@@ -14,7 +14,7 @@ from vgpu_ctl.cli import candidates
 from vgpu_ctl.cli.exit_codes import ExitCode
 from vgpu_ctl.cli.failure import Failure
 from vgpu_ctl.cli.options import F
-from vgpu_ctl.client import Client
+from vgpu_ctl.client import ApiError, Client, DaemonUnreachable
 
 _CODES: tuple[tuple[type[DomainProblem], ExitCode], ...] = (
     (DomainMissing, ExitCode.NOT_FOUND),
@@ -68,23 +68,25 @@ def definition_last(*, live: bool) -> Iterator[None]:
         raise type(problem)(text, hint=problem.hint) from problem
 
 
-def served(vgpud: Client, vgpu: VgpuInfo) -> VgpuInfo:
-    """The vGPU, started if it is not active: only then it has a socket."""
+@contextmanager
+def served(vgpud: Client, vgpu: VgpuInfo) -> Iterator[None]:
+    """The vGPU is active, and is again what it was if the block fails."""
     if vgpu.state is VgpuState.ACTIVE:
-        return vgpu
-    started = vgpud.start(vgpu.uuid)
-    click.echo(f"started {started.name}", err=True)
-    return started
+        yield
+        return
+    vgpud.start(vgpu.uuid)
+    try:
+        yield
+    except BaseException:
+        with suppress(ApiError, DaemonUnreachable):
+            vgpud.stop(vgpu.uuid)
+        raise
+    click.echo(f"started {vgpu.name}", err=True)
 
 
 def as_device(vgpu: VgpuInfo) -> DomainVgpu:
     """As a domain's XML names it."""
-    return DomainVgpu(vgpu.name, vgpu.uuid, place_of(vgpu))
-
-
-def place_of(vgpu: VgpuInfo) -> str:
-    """Where its socket is, or is going to be once it is active."""
-    return vgpu.socket or vgpu.place
+    return DomainVgpu(vgpu.name, vgpu.uuid, vgpu.place)
 
 
 def reach_of(vgpud: Client, vgpu: VgpuInfo) -> int:

@@ -7,7 +7,7 @@ from xml.sax.saxutils import quoteattr
 
 import click
 
-from qemu_hooks.cli.domain_options import as_device, served, vgpu_argument
+from qemu_hooks.cli.domain_options import as_device, vgpu_argument
 from qemu_hooks.domain_facts import (
     OWN_NAMESPACE,
     QEMU_NAMESPACE,
@@ -16,6 +16,7 @@ from qemu_hooks.domain_facts import (
     port_id,
 )
 from qemu_hooks.pci_places import FIRST_CHOICE, I440FX, Q35, SLOTS, port_arguments
+from vgpu_ctl.api.objects import VgpuState
 from vgpu_ctl.cli.connection import connect
 from vgpu_ctl.cli.qemu_command import device_arguments
 
@@ -37,6 +38,12 @@ class Slot(click.ParamType[int]):
         if not 0 < slot < SLOTS:
             self.fail(f"{text!r}: 0x1 to {SLOTS - 1:#x} are allowed", param, ctx)
         return slot
+
+
+_INACTIVE = (
+    "{name} is not active: the hook starts it with the domain; without the hook: `vgpuctl start "
+    "{name}`"
+)
 
 
 @click.command("xml")
@@ -73,7 +80,7 @@ def command(name: str, machine: str, form: str, slot: int) -> None:
     if slot in board.fixed_slots:
         raise click.UsageError(f"--slot {slot:#x} is the board's own.")
     with connect() as vgpud:
-        vgpu = served(vgpud, vgpud.show(name))
+        vgpu = vgpud.show(name)
     device, identity = as_device(vgpu), device_id(vgpu.name)
     words: list[str] = []
     if board.has_ports:
@@ -85,6 +92,8 @@ def command(name: str, machine: str, form: str, slot: int) -> None:
             device.socket, identity=identity, bus=board.root_bus, addr=f"{slot:#x}"
         )
     words += ["-blockdev", _json(guard_argument(vgpu.guard))]
+    if vgpu.state is not VgpuState.ACTIVE:
+        click.echo(_INACTIVE.format(name=vgpu.name), err=True)
     if form == "xml":
         click.echo(_elements(device.name, device.uuid, words))
     else:

@@ -10,8 +10,8 @@ from lxml import etree
 
 from qemu_hooks.commandline import devices
 from qemu_hooks.domain_facts import DomainVgpu
-from qemu_hooks.domain_xml import add, parsed, prepare, remove, vgpus_in
-from tests.unit.qemu_hooks.samples import GUARD, at, commandline, domain
+from qemu_hooks.domain_xml import add, parsed, prepare, remove
+from tests.unit.qemu_hooks.samples import GUARD, at, commandline, domain, vgpus_in
 
 _TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=12)
 _NAMES = st.builds(

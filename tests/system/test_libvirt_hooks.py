@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from qemu_hooks.domain_xml import add, vgpus_in
+from qemu_hooks.domain_xml import add
 from tests.guests.domain import DomainFacts, DomainGuest
 from tests.guests.images import images
 from tests.guests.libvirt_copy import find_libvirt
@@ -21,6 +21,7 @@ from tests.guests.served import REPOSITORY
 from tests.guests.store import cache_root
 from tests.integration.control_rig import wait_until
 from tests.integration.libvirt_rig import LibvirtRig, libvirt_rig
+from tests.unit.qemu_hooks.samples import vgpus_in
 from vgpu_ctl.api.objects import VgpuState
 
 pytestmark = pytest.mark.system

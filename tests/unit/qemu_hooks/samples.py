@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from qemu_hooks.domain_facts import DomainVgpu
+from qemu_hooks.domain_reading import named_vgpus
+from qemu_hooks.domain_xml import parsed
 
 WEB = DomainVgpu("web", "11111111-2222-4333-8444-555555555555", "/run/vgpud/vgpus/web.sock")
 DB = DomainVgpu("db", "11111111-2222-4333-8444-666666666666", "/run/vgpud/vgpus/db.sock")
@@ -48,3 +50,8 @@ def commandline(*words: str) -> str:
     escaped = (word.replace("&", "&amp;").replace("'", "&apos;") for word in words)
     arguments = "".join(f"<qemu:arg value='{word}'/>" for word in escaped)
     return f"<qemu:commandline>{arguments}</qemu:commandline>"
+
+
+def vgpus_in(xml: str) -> list[DomainVgpu]:
+    """The vGPUs that a domain's metadata names."""
+    return named_vgpus(parsed(xml))

@@ -7,11 +7,11 @@ import pytest
 from qemu_hooks.attach import attach, detach, refuse_second
 from qemu_hooks.domain_problem import DomainDenied, DomainMissing, DomainProblem
 from qemu_hooks.domain_reading import vfio_devices
-from qemu_hooks.domain_xml import add, parsed, vgpus_in
+from qemu_hooks.domain_xml import add, parsed
 from qemu_hooks.libvirt_connection import connected
 from tests.unit.qemu_hooks.fake_libvirt import Binding, FakeDomain, FakeLibvirt, connection
 from tests.unit.qemu_hooks.fake_libvirt import LibvirtError as Error
-from tests.unit.qemu_hooks.samples import DB, GUARD, WEB, commandline, domain
+from tests.unit.qemu_hooks.samples import DB, GUARD, WEB, commandline, domain, vgpus_in
 
 DEVICE = '{"driver":"vfio-user-pci","id":"x","socket":{"type":"unix","path":"%s"}}'
 

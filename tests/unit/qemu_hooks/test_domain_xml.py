@@ -12,8 +12,8 @@ from qemu_hooks.commandline import options
 from qemu_hooks.domain_facts import COMMANDLINE_TAG, GUARD_NODE, DomainVgpu
 from qemu_hooks.domain_problem import DomainProblem
 from qemu_hooks.domain_reading import named_vgpus, other_devices, vfio_devices
-from qemu_hooks.domain_xml import add, parsed, prepare, remove, vgpus_in
-from tests.unit.qemu_hooks.samples import DB, GUARD, WEB, at, commandline, domain
+from qemu_hooks.domain_xml import add, parsed, prepare, remove
+from tests.unit.qemu_hooks.samples import DB, GUARD, WEB, at, commandline, domain, vgpus_in
 
 SHARED = "<memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking>"
 

@@ -22,6 +22,7 @@ ONE = add(domain(), WEB, GUARD).xml.encode()
 UUID = "6695eb01-f6a4-8304-79aa-97f2502e193f"
 PROGRAM = Path(sys.executable).with_name("vgpu-libvirt-hook")
 DEVICE = '{"driver":"vfio-user-pci","id":"x","socket":{"type":"unix","path":"%s"}}'
+NO_PATH = DEVICE.replace('"unix","path":"%s"', '"inet","host":"::1","port":"1"')
 FOREIGN = domain(commandline("-device", DEVICE % "/foreign")).encode()
 ALL = ("prepare", "start", "started", "stopped", "release", "reconnect", "restore", "migrate")
 
@@ -170,6 +171,22 @@ def test_a_vgpud_that_hangs(
         assert call("release") == 0
         assert call("prepare") == 1
     assert "guest: vgpud" in capsys.readouterr().err.replace("domain ", "")
+
+
+@pytest.mark.parametrize("operation", ALL)
+def test_a_device_of_another_server_without_a_path(operation: str, vgpud: FakeVgpud) -> None:
+    """No vGPU is meant, not even one that has no socket now."""
+    assert all(vgpu.state is VgpuState.DEFINED for vgpu in vgpud.vgpus.values())
+    assert call(operation, domain(commandline("-device", NO_PATH)).encode()) == 0
+    assert changes(vgpud) == []
+
+
+def test_a_device_by_hand_of_a_vgpu_that_is_not_active(vgpud: FakeVgpud) -> None:
+    by_hand = FOREIGN.replace(b"/foreign", vgpud.find("web").place.encode())
+    assert call("restore", by_hand) == 1
+    assert call("prepare", by_hand) == 0
+    assert vgpud.find("web").domain == "guest"
+    assert vgpud.find("web").state is VgpuState.ACTIVE
 
 
 @pytest.mark.parametrize("operation", ["restore", "migrate"])

@@ -13,10 +13,10 @@ from lxml import etree
 from qemu_hooks import libvirt_connection
 from qemu_hooks.commandline import options
 from qemu_hooks.domain_reading import named_vgpus
-from qemu_hooks.domain_xml import parsed, vgpus_in
+from qemu_hooks.domain_xml import parsed
 from qemu_hooks.libvirt_connection import Connection
 from tests.unit.qemu_hooks.fake_libvirt import FakeDomain, FakeLibvirt, LibvirtError, connection
-from tests.unit.qemu_hooks.samples import QEMU, WEB, at, commandline, domain
+from tests.unit.qemu_hooks.samples import QEMU, WEB, at, commandline, domain, vgpus_in
 from tests.unit.vgpu_ctl.cli.conftest import Vgpuctl
 from tests.unit.vgpu_ctl.cli.fake_vgpud import FakeVgpud
 from vgpu_ctl.api.objects import VgpuState
@@ -90,6 +90,25 @@ def test_a_definition_that_does_not_follow(
     assert outcome.status == 1
     assert "as it runs was changed, its definition was not: libvirt: no such luck" in outcome.err
     assert "vgpud-gpu-web" in guest.devices
+
+
+def test_a_definition_that_libvirt_refuses_starts_nothing(
+    vgpud: FakeVgpud, vgpuctl: Vgpuctl, guest: FakeDomain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise LibvirtError(1, "no such luck")
+
+    monkeypatch.setattr(FakeLibvirt, "defineXML", fail)
+    outcome = vgpuctl("attach", "guest", "web")
+    assert (outcome.status, "started" in outcome.err) == (1, False)
+    assert vgpud.find("web").state is VgpuState.DEFINED
+
+
+def test_a_snippet_starts_nothing_and_says_so(vgpud: FakeVgpud, vgpuctl: Vgpuctl) -> None:
+    outcome = vgpuctl("xml", "web")
+    assert vgpud.find("web").place in outcome.out
+    assert "web is not active: the hook starts it" in outcome.err
+    assert vgpud.find("web").state is VgpuState.DEFINED
 
 
 def test_a_look_starts_nothing(vgpud: FakeVgpud, vgpuctl: Vgpuctl, guest: FakeDomain) -> None:
@@ -184,6 +203,7 @@ def test_without_vgpud(vgpuctl: Vgpuctl) -> None:
 
 def test_the_snippet_is_xml_for_any_name(vgpud: FakeVgpud, vgpuctl: Vgpuctl) -> None:
     vgpud.directory = '/run/it\'s "a & b" <c>'
+    vgpud.add(vgpud.find("web"))
     out = vgpuctl("xml", "web").out
     root = etree.fromstring(f"<domain {QEMU}>{out}</domain>")
     assert named_vgpus(root)[0].socket == f"{vgpud.directory}/web.sock"
