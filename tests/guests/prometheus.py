@@ -130,12 +130,14 @@ class Prometheus:
     ) -> None:
         self._stack.close()
 
-    def query(self, expression: str) -> list[Sample]:
-        """What ``expression`` is now: the series of a vector, or one without labels of a scalar.
+    def query(self, expression: str, at: float | None = None) -> list[Sample]:
+        """What ``expression`` is: the series of a vector, or one without labels of a scalar.
 
-        Raises PrometheusError for one that is not valid.
+        Now, or as it was ``at`` (seconds since the epoch). Raises PrometheusError for one that is
+        not valid.
         """
-        data = self._ask("/api/v1/query", query=expression)
+        time_of_it = {} if at is None else {"time": f"{at:.3f}"}
+        data = self._ask("/api/v1/query", query=expression, **time_of_it)
         if data["resultType"] == "scalar":
             return [Sample({}, float(data["result"][1]))]
         return [Sample(item["metric"], float(item["value"][1])) for item in data["result"]]

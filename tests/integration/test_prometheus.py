@@ -48,6 +48,7 @@ WORK_SECONDS = 3600.0
 SCRAPES = 5
 """As many make a rate."""
 DATA_SECONDS = 60.0
+TRIES = 4
 
 
 @pytest.fixture(scope="module")
@@ -193,26 +194,39 @@ def test_legends_have_the_names_of_vgpus(prometheus: Prometheus) -> None:
         assert series.labels["name"] == names[series.labels["vgpu"]]
 
 
-def test_a_change_of_weights_shows_at_once_and_loses_nothing(
+def test_a_change_of_weights_shows_within_two_seconds_and_loses_nothing(
     daemon: ControlRig, prometheus: Prometheus
 ) -> None:
-    """From 1:1 to 3:1 under load. Rates over two seconds have it after two scrapes."""
+    """From 1:1 to 3:1 under load, by samples that Prometheus took in the two seconds after it.
+
+    A machine that stands still has not taken two: then it is tried again.
+    """
     rate = "rate(vgpud_vgpu_gpu_seconds_total[2s]) * on(vgpu) group_left(name) vgpud_vgpu_info"
 
-    def ratio() -> float:
-        gpu = {s.labels["name"]: s.value for s in prometheus.query(rate)}
-        return gpu.get("web", 0.0) / max(gpu.get("db", 0.0), 1e-9)
+    def ratio(at: float | None = None) -> float | None:
+        gpu = {s.labels["name"]: s.value for s in prometheus.query(rate, at)}
+        return gpu["web"] / max(gpu["db"], 1e-9) if gpu.keys() >= set(BUSY) else None
+
+    def is_even() -> bool:
+        return 0.6 < (ratio() or 0.0) < 1.6
 
     with daemon.client() as client:
-        prometheus.wait_for(lambda: 0.6 < ratio() < 1.6, DATA_SECONDS, "not 1:1 before")
-        client.modify("web", weight=300)
-        prometheus.wait_for(lambda: 2.0 < ratio() < 4.5, DATA_SECONDS, "not 3:1 after")
-        weights = data(prometheus, 'vgpud_sched_weight * on(vgpu) vgpud_vgpu_info{name="web"}')
+        for _ in range(TRIES):
+            prometheus.wait_for(is_even, DATA_SECONDS, "not 1:1 before")
+            client.modify("web", weight=300)
+            changed = time.time()
+            time.sleep(4)
+            after = ratio(changed + 2)
+            weights = data(prometheus, 'vgpud_sched_weight * on(vgpu) vgpud_vgpu_info{name="web"}')
+            client.modify("web", weight=100)
+            if after is not None and 2.0 < after < 4.5:
+                break
+        assert after is not None, "no two samples in two seconds"
+        assert 2.0 < after < 4.5
         assert [weight.value for weight in weights] == [300]
         for name in BUSY:
             assert stats_of(client, name).hangs == 0
             assert stats_of(client, name).engines["rcs0"].failed == {}
-        client.modify("web", weight=100)
 
 
 def test_a_wrong_expression_is_an_error(prometheus: Prometheus) -> None:

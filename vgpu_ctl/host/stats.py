@@ -112,22 +112,23 @@ def vgpu_stats(hosted: HostedVgpu) -> VgpuStats | None:
 
 def _engine(vgpu: Vgpu, engine: VirtualEngine) -> EngineStats:
     counters = engine.counters
-    busy_ns = vgpu.dispatcher.world.busy_ns(vgpu, engine.name)
-    with vgpu.lock:  # so that what was submitted is what waits, runs, and has ended
-        elements = engine.lists.elements
-        oldest = min((e.admitted_ns for e in elements if e.admitted_ns), default=0)
-        return EngineStats(
-            queue_depth=sum(element.requests for element in elements if not element.started_ns),
-            in_flight=sum(element.requests for element in elements if element.started_ns),
-            oldest_age_seconds=(vgpu.clock() - oldest) / _S if oldest else 0.0,
-            submitted=counters.submitted,
-            completed=counters.completed,
-            preempted=counters.preempted,
-            failed={str(why): count for why, count in counters.failed.items()},
-            busy_seconds=busy_ns / _S,
-            wait=_histogram(counters.waits),
-            latency=_histogram(counters.latency),
-        )
+    with vgpu.lock:  # so that what was submitted is what waits, runs, and has ended; guests wait
+        elements = [(e.requests, e.admitted_ns, e.started_ns) for e in engine.lists.elements]
+        submitted, completed = counters.submitted, counters.completed
+        preempted, failed = counters.preempted, counters.failed.copy()
+    oldest = min((admitted for _, admitted, _ in elements if admitted), default=0)
+    return EngineStats(
+        queue_depth=sum(requests for requests, _, started in elements if not started),
+        in_flight=sum(requests for requests, _, started in elements if started),
+        oldest_age_seconds=(vgpu.clock() - oldest) / _S if oldest else 0.0,
+        submitted=submitted,
+        completed=completed,
+        preempted=preempted,
+        failed={str(why): count for why, count in failed.items()},
+        busy_seconds=vgpu.dispatcher.world.busy_ns(vgpu, engine.name) / _S,
+        wait=_histogram(counters.waits),
+        latency=_histogram(counters.latency),
+    )
 
 
 def _passthrough(hosted: HostedVgpu, active: Active) -> VgpuStats:
