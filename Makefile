@@ -24,7 +24,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 help:
 	@echo "make venv    prepare .venv with the project installed"
-	@echo "make check   format, lint, types, imports, quick tests (under two minutes)"
+	@echo "make check   format, lint, types, imports, quick tests (some two minutes)"
 	@echo "make test    everything: set-up, quick tests, all modes of vGPUs, guests booted in QEMU"
 	@echo "make demo    boot Debian guests that share the software GPU and run GPU work in all: [GUESTS=n] [NATIVE=1]"
 	@echo "make guest   boot a Debian guest on a vGPU of a running vgpud: VGPU=NAME [SECONDS=20]"

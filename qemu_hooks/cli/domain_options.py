@@ -13,7 +13,7 @@ from vgpu_ctl.api.objects import VgpuInfo, VgpuState
 from vgpu_ctl.cli import candidates
 from vgpu_ctl.cli.exit_codes import ExitCode
 from vgpu_ctl.cli.failure import Failure
-from vgpu_ctl.cli.options import F
+from vgpu_ctl.cli.options import F, libvirt_option
 from vgpu_ctl.client import ApiError, Client, DaemonUnreachable
 
 _CODES: tuple[tuple[type[DomainProblem], ExitCode], ...] = (
@@ -24,16 +24,7 @@ _CODES: tuple[tuple[type[DomainProblem], ExitCode], ...] = (
 
 domain_argument = click.argument("domain", metavar="DOMAIN")
 vgpu_argument = click.argument("name", metavar="NAME", shell_complete=candidates.vgpus)
-uri_option = click.option(
-    "-c",
-    "--connect",
-    "uri",
-    default="qemu:///system",
-    show_default=True,
-    envvar="LIBVIRT_DEFAULT_URI",
-    metavar="URI",
-    help="The libvirt.",
-)
+uri_option = libvirt_option("The libvirt.")
 
 
 def where_options(function: F) -> F:

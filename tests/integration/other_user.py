@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="other users need root")
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounts and other users need root")
 
 
 def passable(directory: Path) -> Path:

@@ -24,13 +24,13 @@ from tests.integration.control_rig import (
     running,
     wait_until,
 )
+from tests.integration.other_user import needs_root
 from tests.integration.socket_activation import giving_control
 from tests.integration.test_mediated_vgpud import spin
 from tests.integration.vgpu_rig import connect
 from vgpu_ctl.api.objects import VgpuState
 from vgpu_ctl.client import ApiError, ErrorCode
 
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounts and other users need root")
 NOBODY = 65534
 
 

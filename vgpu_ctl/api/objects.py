@@ -7,6 +7,7 @@ prints these objects.
 from __future__ import annotations
 
 from enum import Enum
+from typing import Self
 
 import msgspec
 
@@ -216,6 +217,22 @@ class GpuStats(Object, frozen=True, kw_only=True):
     frequency_hertz: float
     active: bool
     """It has been brought up."""
+
+    @classmethod
+    def of_nothing(cls, name: str, policy: str) -> Self:
+        """Of a GPU that is not up: all 0."""
+        return cls(
+            name=name,
+            policy=policy,
+            busy_seconds=0.0,
+            engine_seconds={},
+            world_switches=0,
+            preemptions=0,
+            restarts=0,
+            energy_joules=0.0,
+            frequency_hertz=0.0,
+            active=False,
+        )
 
 
 class Stats(Object, frozen=True, kw_only=True):

@@ -19,7 +19,7 @@ from vgpu_ctl.cli.daemon_checks import (
 from vgpu_ctl.cli.exit_codes import ExitCode
 from vgpu_ctl.cli.finding import Finding, Outcome, Status
 from vgpu_ctl.cli.host_checks import enough_files_may_be_open, memory_can_be_shared
-from vgpu_ctl.cli.options import format_option
+from vgpu_ctl.cli.options import format_option, libvirt_option
 from vgpu_ctl.cli.output import csv_text, emit_data
 from vgpu_ctl.cli.qemu_checks import (
     kvm_is_usable,
@@ -76,16 +76,7 @@ def examine(subject: Subject) -> list[Finding]:
     help="The QEMU that is going to run the guests.",
 )
 @click.option("--domain", metavar="DOMAIN", help="Check this libvirt domain instead.")
-@click.option(
-    "-c",
-    "--connect",
-    "uri",
-    default="qemu:///system",
-    show_default=True,
-    envvar="LIBVIRT_DEFAULT_URI",
-    metavar="URI",
-    help="The libvirt of --domain.",
-)
+@libvirt_option("The libvirt of --domain.")
 @format_option("table", "json", "yaml", "csv")
 def command(qemu: str, domain: str | None, uri: str, output: str) -> None:
     """Check what a vGPU needs, and say what to do.

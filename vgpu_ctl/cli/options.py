@@ -85,6 +85,20 @@ cap_option = click.option(
 )
 
 
+def libvirt_option(text: str) -> Callable[[F], F]:
+    """`--connect URI`, as virsh has it: parameter ``uri``. ``text`` is its help."""
+    return click.option(
+        "-c",
+        "--connect",
+        "uri",
+        default="qemu:///system",
+        show_default=True,
+        envvar="LIBVIRT_DEFAULT_URI",
+        metavar="URI",
+        help=text,
+    )
+
+
 def placement_options(function: F) -> F:
     """What `create` and `define` have in common: the fields of `DefineParams`."""
     for option in (

@@ -218,18 +218,7 @@ def _usage(
 
 def _gpu_usage(before: GpuStats | None, now: GpuStats, seconds: float) -> GpuUsage:
     if before is None or before.busy_seconds > now.busy_seconds:  # new, or brought up anew
-        before = GpuStats(
-            name=now.name,
-            policy=now.policy,
-            busy_seconds=0.0,
-            engine_seconds={},
-            world_switches=0,
-            preemptions=0,
-            restarts=0,
-            energy_joules=0.0,
-            frequency_hertz=0.0,
-            active=False,
-        )
+        before = GpuStats.of_nothing(now.name, now.policy)
     return GpuUsage(
         name=now.name,
         policy=now.policy,

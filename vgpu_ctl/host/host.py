@@ -300,7 +300,7 @@ class Host:
         return hosted
 
     def _configure(self, hosted: HostedVgpu) -> None:
-        """What the configuration says of a vGPU that is not active."""
+        """What the configuration says of a vGPU; where an active one is stays as it is."""
         kind = self.types.get(hosted.definition.type)
         hosted.default_weight = 1 if kind is None else kind.weight
         hosted.place = socket_path(self._config.sockets, self._paths, hosted.name)

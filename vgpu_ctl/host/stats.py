@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from itertools import compress, count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mediator.physical.energy import estimate_joules
 from mediator.softgpu.function import SoftGpuFunction
@@ -36,18 +36,7 @@ def gpu_stats(gpu: HostedGpu) -> GpuStats:
     """The counters of one GPU; all 0 while it is not up."""
     mediation = gpu.mediation
     if mediation is None:
-        return GpuStats(
-            name=gpu.name,
-            policy=gpu.config.policy,
-            busy_seconds=0.0,
-            engine_seconds={},
-            world_switches=0,
-            preemptions=0,
-            restarts=0,
-            energy_joules=0.0,
-            frequency_hertz=0.0,
-            active=False,
-        )
+        return GpuStats.of_nothing(gpu.name, gpu.config.policy)
     dispatcher = mediation.dispatcher
     counters, world, identity = dispatcher.counters, dispatcher.world, gpu.identity
     engines = {name: world.engine_ns(name) / _S for name in counters.engine_ns}
@@ -80,13 +69,7 @@ def vgpu_stats(hosted: HostedVgpu) -> VgpuStats | None:
         return _passthrough(hosted, active)
     counters, dispatcher = vgpu.counters, vgpu.dispatcher
     return VgpuStats(
-        uuid=hosted.uuid,
-        name=hosted.name,
-        gpu=active.gpu.name,
-        type=hosted.definition.type,
-        weight=hosted.weight,
-        cap=hosted.definition.cap,
-        attached=active.client is not None,
+        **_who(hosted, active),
         mediated=True,
         gpu_seconds=dispatcher.gpu_ns(vgpu) / _S,
         world_switches=counters.world_switches,
@@ -108,6 +91,19 @@ def vgpu_stats(hosted: HostedVgpu) -> VgpuStats | None:
         rejections={str(reason): count for reason, count in counters.rejections.copy().items()},
         engines={name: _engine(vgpu, engine) for name, engine in vgpu.engines.copy().items()},
     )
+
+
+def _who(hosted: HostedVgpu, active: Active) -> dict[str, Any]:
+    """The fields of `VgpuStats` that say of whom they are."""
+    return {
+        "uuid": hosted.uuid,
+        "name": hosted.name,
+        "gpu": active.gpu.name,
+        "type": hosted.definition.type,
+        "weight": hosted.weight,
+        "cap": hosted.definition.cap,
+        "attached": active.client is not None,
+    }
 
 
 def _engine(vgpu: Vgpu, engine: VirtualEngine) -> EngineStats:
@@ -140,13 +136,7 @@ def _passthrough(hosted: HostedVgpu, active: Active) -> VgpuStats:
         traps["register"] = TrapStats(reads=gpu.registers.reads, writes=gpu.registers.writes)
         traps["gtt"] = TrapStats(reads=0, writes=gpu.counters.ggtt_writes)
     return VgpuStats(
-        uuid=hosted.uuid,
-        name=hosted.name,
-        gpu=active.gpu.name,
-        type=hosted.definition.type,
-        weight=hosted.weight,
-        cap=hosted.definition.cap,
-        attached=active.client is not None,
+        **_who(hosted, active),
         mediated=False,
         gpu_seconds=0.0,
         world_switches=0,
