@@ -14,7 +14,6 @@ import math
 import os
 import select
 import socket
-import struct
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +22,7 @@ from typing import Any, Self, cast
 
 import msgspec
 
+from mmio_trap.vfio_user.peer import peer_of
 from vgpu_ctl.api import methods
 from vgpu_ctl.api.messages import (
     API_VERSION,
@@ -51,8 +51,6 @@ TIMEOUT_S = 30.0
 """What a reply may take: `stop` of a busy vGPU takes seconds at most."""
 _CHUNK = 1 << 16
 _CROWD_S = 0.02
-_PEER = struct.Struct("iII")
-"""`struct ucred`: process, user, group."""
 
 
 class DaemonUnreachable(Exception):
@@ -89,7 +87,7 @@ class Client:
         except OSError as error:
             connection.close()
             raise _unreachable(place, error) from error
-        server = _uid_of_peer(connection)
+        server = peer_of(connection).uid  # of who began to listen: with socket activation root
         if named is None and server not in (0, os.geteuid()):
             connection.close()
             raise DaemonUnreachable(
@@ -323,13 +321,6 @@ def _connect(connection: socket.socket, path: Path, timeout: float) -> None:
             time.sleep(_CROWD_S)
         else:
             return
-
-
-def _uid_of_peer(connection: socket.socket) -> int:
-    """The user that began to listen at the other end (unix(7)); with socket activation root."""
-    raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
-    _, uid, _ = _PEER.unpack(raw)
-    return cast("int", uid)
 
 
 def _unreachable(path: Path, error: OSError) -> DaemonUnreachable:

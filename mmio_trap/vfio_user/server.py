@@ -21,9 +21,10 @@ from pathlib import Path
 from mmio_trap.device import PciDevice
 from mmio_trap.guest_memory import GuestMemory
 from mmio_trap.irq import Interrupts
+from mmio_trap.vfio_user.peer import Peer
 from mmio_trap.vfio_user.protocol import PeerError
 from mmio_trap.vfio_user.session import Session
-from mmio_trap.vfio_user.transport import Connection, Peer
+from mmio_trap.vfio_user.transport import Connection
 
 _LOG = logging.getLogger(__name__)
 _DETACH_TIMEOUT = 10.0

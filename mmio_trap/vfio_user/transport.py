@@ -11,31 +11,13 @@ import socket
 import threading
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
-from struct import Struct
 
+from mmio_trap.vfio_user.peer import Peer, peer_of
 from mmio_trap.vfio_user.protocol import Message, MessageParser, PeerError
 
 _MAX_READ_FDS = 32
 """Descriptors taken from one read; what a peer sends beyond is a broken peer."""
 _ANCILLARY_SIZE = socket.CMSG_SPACE(_MAX_READ_FDS * 4)
-
-
-_PEER = Struct("3i")
-
-
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """Who is at the other end of a UNIX socket, as it was when it connected (unix(7))."""
-
-    pid: int
-    uid: int
-    gid: int
-
-
-def peer_of(sock: socket.socket) -> Peer:
-    """The peer of a connected AF_UNIX stream socket."""
-    return Peer(*_PEER.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)))
 
 
 class Connection:

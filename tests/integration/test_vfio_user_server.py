@@ -20,6 +20,7 @@ import pytest
 
 from mmio_trap.guest_memory import GuestAddressError
 from mmio_trap.vfio_user.client import Client, ClientRam
+from mmio_trap.vfio_user.peer import Peer
 from mmio_trap.vfio_user.protocol import (
     HEADER,
     REGION_ACCESS,
@@ -31,7 +32,6 @@ from mmio_trap.vfio_user.protocol import (
     pack_message,
 )
 from mmio_trap.vfio_user.server import Server
-from mmio_trap.vfio_user.transport import Peer
 from tests.protocol import conftest
 from tests.protocol.memory_device import AREAS, BAR0_SIZE, MemoryDevice
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from vgpu_ctl.api.objects import VgpuInfo
 
 if TYPE_CHECKING:
-    from mmio_trap.vfio_user.transport import Peer
+    from mmio_trap.vfio_user.peer import Peer
     from vgpu_ctl.api.messages import ApiError
 
 LOGGER = __name__

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mmio_trap.vfio_user.transport import Peer, peer_of
+from mmio_trap.vfio_user.peer import Peer, peer_of
 from vgpu_ctl.api.messages import (
     API_VERSION,
     MAX_REQUEST,

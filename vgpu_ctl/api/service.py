@@ -42,7 +42,7 @@ from vgpu_ctl.api.objects import (
 from vgpu_ctl.host.stats import host_stats
 
 if TYPE_CHECKING:
-    from mmio_trap.vfio_user.transport import Peer
+    from mmio_trap.vfio_user.peer import Peer
     from vgpu_ctl.host.event_bus import EventBus
     from vgpu_ctl.host.host import Host
 

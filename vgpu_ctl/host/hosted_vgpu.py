@@ -17,8 +17,8 @@ from vgpu_ctl.printable import escaped
 
 if TYPE_CHECKING:
     from mediator.vgpu.vgpu_type import VgpuType
+    from mmio_trap.vfio_user.peer import Peer
     from mmio_trap.vfio_user.server import Server
-    from mmio_trap.vfio_user.transport import Peer
     from vgpu_ctl.host.claim import Claim
     from vgpu_ctl.host.hosted_gpu import Device, HostedGpu
 
