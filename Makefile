@@ -13,6 +13,11 @@ VGPU ?=
 BUSY ?=
 GUEST ?=
 SECONDS ?= 20
+N ?= 200
+SEED ?=
+DRIVER ?=
+CASES ?=
+SIZE ?=
 ADDRESS_SPACE ?=
 GGTT ?=
 QUICK_TESTS := unit property protocol fuzz integration style
@@ -20,16 +25,21 @@ export PYTHONUNBUFFERED := 1
 # Hundreds of processes are started: none shall compile what another has compiled.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help venv check test demo guest igt bench guests clean
+.PHONY: help venv check test mutate sanitize demo guest igt compute bench guests clean
 
 help:
 	@echo "make venv    prepare .venv with the project installed"
 	@echo "make check   format, lint, types, imports, quick tests (some two minutes)"
 	@echo "make test    everything: set-up, quick tests, all modes of vGPUs, guests booted in QEMU"
+	@echo "make mutate  put faults into copies of the code and list those no quick test notices: [N=200] [SEED=n]"
+	@echo "make sanitize  the EU's messages at random, C built with the compiler's checks: [SECONDS=20]"
 	@echo "make demo    boot Debian guests that share the software GPU and run GPU work in all: [GUESTS=n] [NATIVE=1]"
 	@echo "make guest   boot a Debian guest on a vGPU of a running vgpud: VGPU=NAME [SECONDS=20]"
 	@echo "make igt     run Intel's GPU tests: [TESTS='gem_exec_store gem_sync@basic-*'] [KERNEL=6.1|6.12] [MEMORY=MiB]"
 	@echo "             on a vGPU: VGPU=1 [BUSY=1: beside a busy guest]"
+	@echo "make compute run OpenCL and Vulkan in guests, a guest for each driver: [DRIVER=rusticl|rusticl-forky|neo|anv]"
+	@echo "             [SUITE=kernels|vulkan|pyopencl|piglit|clpeak] [CASES='vadd fft'] [KERNEL=6.1|6.12] [VGPU=1] [SIZE=large]"
+	@echo "             [LIMIT=3600: seconds for a driver] [HOST=1: on this machine, without a guest]"
 	@echo "             demo and igt: [ADDRESS_SPACE=shadow|direct] [GGTT=ballooned|private]"
 	@echo "make bench   measure, both sides in one run [GUEST=1: a guest on a vGPU against native, minutes]"
 	@echo "make guests  fetch and make QEMU, kernels and the root file system"
@@ -37,7 +47,9 @@ help:
 
 venv: $(VENV)/stamp
 
-$(VENV)/stamp: pyproject.toml setup.py $(wildcard mediator/hotpath/*.c mediator/hotpath/*.h mediator/hotpath/build*.py) tests/guests/environment.py tests/guests/libvirt_copy.py
+NATIVE_ROOMS := mediator/hotpath mediator/softgpu/eu/native
+
+$(VENV)/stamp: pyproject.toml setup.py $(foreach room,$(NATIVE_ROOMS),$(wildcard $(room)/*.c $(room)/*.h $(room)/build*.py)) tests/guests/environment.py tests/guests/libvirt_copy.py
 	@$(PYTHON) -m tests.guests.environment $(VENV)
 	@touch $@
 
@@ -45,7 +57,7 @@ check: venv
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/mypy --strict tests/guests
+	$(BIN)/mypy --strict tests/guests tests/eu_corpus tests/drm_shim
 	$(BIN)/lint-imports
 	$(BIN)/pytest -q -n auto --dist loadfile -m "not modes and not system" $(foreach room,$(QUICK_TESTS),$(wildcard tests/$(room)))
 
@@ -56,6 +68,12 @@ test: check guests
 	$(BIN)/pytest -q -m modes tests/property tests/fuzz tests/integration
 	$(BIN)/pytest -v -m system tests/integration tests/system
 	@echo "make test: all passed"
+
+mutate: venv
+	@$(BIN)/python -m tests.mutation --faults $(N) $(if $(SEED),--seed $(SEED))
+
+sanitize: venv
+	@$(BIN)/python -m tests.fuzz.eu_messages --sanitize $(SECONDS)
 
 SHARING := $(if $(ADDRESS_SPACE),--address-space $(ADDRESS_SPACE)) $(if $(GGTT),--ggtt $(GGTT))
 
@@ -70,6 +88,11 @@ igt: venv
 	@$(PYTHON) -m tests.guests.igt --kernel $(KERNEL) --memory $(MEMORY) \
 		$(if $(VGPU),--vgpu) $(if $(BUSY),--busy) $(SHARING) $(TESTS)
 
+compute: venv
+	@$(BIN)/python -m tests.guests.compute --kernel $(KERNEL) --memory $(MEMORY) \
+		$(if $(VGPU),--vgpu) $(if $(HOST),--host) $(if $(DRIVER),--driver $(DRIVER)) \
+		$(if $(SUITE),--suite $(SUITE)) $(if $(SIZE),--size $(SIZE)) $(if $(LIMIT),--seconds $(LIMIT)) $(CASES)
+
 bench: venv
 	@$(BIN)/python -m tests.bench $(if $(GUEST),guest_mediated)
 
@@ -77,3 +100,4 @@ clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	rm -f mediator/hotpath/_hotpath*.so mediator/hotpath/_hotpath.c
+	rm -f mediator/softgpu/eu/_native*.so mediator/softgpu/eu/_native.c

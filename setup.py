@@ -1,5 +1,10 @@
-"""Build of the C hot path: cffi modules cannot be named in pyproject.toml."""
+"""Build of the C extensions: cffi modules cannot be named in pyproject.toml."""
 
 from setuptools import setup
 
-setup(cffi_modules=["mediator/hotpath/build.py:ffibuilder"])
+setup(
+    cffi_modules=[
+        "mediator/hotpath/build.py:ffibuilder",
+        "mediator/softgpu/eu/native/build.py:ffibuilder",
+    ]
+)

@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from mediator.attending import attending
 from mediator.gen9 import registers as reg
 from mediator.vgpu.metrics import GpuCounters
 from mediator.world import World
@@ -33,14 +34,16 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-WATCHDOG_NS = 250_000_000
+WATCHDOG_NS = 150_000_000
 """What a vGPU may take to give way after its slice, in nanoseconds. A guest that waits for its
-turn must not wait so long that its own driver gives up: i915 does so after 640 ms."""
+turn must not wait so long that its own driver gives up: i915 does so after 640 ms; and with a slice
+and the reset no neighbour is to wait a quarter of a second."""
 
 _LONGEST_POLL_MS = 1000
 _LOOK_AGAIN_NS = 10_000_000
-_STOOD_STILL_NS = 20_000_000
-"""A poll that ends so much later than it should: the process, or its machine, stood still."""
+_ENDING_POLL_MS = 10
+"""While a vGPU has to give way the thread wakes up so often, and so sees how late it is each time:
+on a machine with too much to do an engine of software is as late."""
 
 
 class Dispatcher:
@@ -73,7 +76,7 @@ class Dispatcher:
         self._vgpus: dict[int, Vgpu] = {}
         self._busy_since: int | None = None
         self._idle_until = 0
-        """While all that have work have had their share: when the next may run."""
+        """While all that have work have had their share: when the next may run; else 0."""
         self._granted_until = 0
         """Until when the current vGPU may run as far as its cap goes, busy or not."""
         self._wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
@@ -249,7 +252,7 @@ class Dispatcher:
                 self.world.put_register(offset, value)
 
     def charge_audit(self, vgpu: Vgpu, used_ns: int) -> None:
-        """A submission took so long to audit that it counts as use of the GPU."""
+        """So long others waited for work done for ``vgpu``: it counts as use of the GPU."""
         with self.lock:
             if vgpu.index in self._vgpus:
                 self.policy.charge(vgpu.index, used_ns, self.clock())
@@ -298,8 +301,11 @@ class Dispatcher:
         return self._renew(vgpu, now)
 
     def _renew(self, vgpu: Vgpu, now: int) -> bool:
-        """The slice of the current vGPU is over: does it get the next one too?"""
+        """The slice of the current vGPU is over: does it stay, for the next one or without work?"""
         chosen = self.policy.pick(self._ready(), now)
+        if isinstance(chosen, Idle) and chosen.kept_for == vgpu.index:
+            self.world.deadline_ns = self._idle_until = chosen.until_ns
+            return True
         if not isinstance(chosen, Slice) or chosen.vgpu != vgpu.index:
             return False
         self.world.deadline_ns = self._granted_until = now + chosen.length_ns
@@ -365,17 +371,20 @@ class Dispatcher:
             if fd == self._wake_fd:  # the other is emptied where interrupts are taken
                 os.eventfd_read(fd)
         late_ns = self.clock() - began - round(patience_ms * 1e6)
-        if late_ns > _STOOD_STILL_NS:
+        if late_ns > 0:
             with self.lock:
-                self.world.forgive(late_ns)
+                self.world.note_late(late_ns)
 
     def _patience_ms(self) -> float:
-        ends = self._idle_until if self.world.current is None else self.world.deadline_ns
-        if ends == 0 or (
-            self.world.current is not None and self._busy_since is None and not self.world.ending
-        ):
+        world = self.world
+        if self._idle_until:
+            ends = self._idle_until
+        elif world.current is not None and (world.ending or self._busy_since is not None):
+            ends = world.deadline_ns
+        else:
             return _LONGEST_POLL_MS
-        return min(max((ends - self.clock()) / 1e6, 0.0), _LONGEST_POLL_MS)
+        longest_ms = _ENDING_POLL_MS if world.ending else _LONGEST_POLL_MS
+        return min(max((ends - self.clock()) / 1e6, 0.0), longest_ms)
 
     def _others_wait(self, vgpu: Vgpu) -> bool:
         if len(self._vgpus) < 2:
@@ -406,6 +415,7 @@ class Dispatcher:
 
     def _consider(self, vgpu: Vgpu) -> None:
         """Does the current vGPU keep the hardware?"""
+        self._idle_until = 0
         if self.world.current is not vgpu:
             return
         now = self.clock()
@@ -427,26 +437,41 @@ class Dispatcher:
     def _lose_patience(self, vgpu: Vgpu) -> None:
         """The watchdog; a cap alone is no reason to lose work: who overruns it pays it back."""
         if vgpu.cap == 1 or vgpu.parked or self._others_wait(vgpu):
-            self.world.take_off(vgpu)
+            if not self.world.forgive_lateness():
+                self.world.take_off(vgpu)
         else:
             self.world.be_patient()
 
     def _choose(self) -> None:
-        """Nobody has the hardware: who gets it?"""
-        now = self.clock()
-        with self.lock:
-            ready = self._ready()
-            chosen = self.policy.pick(ready, now) if ready else None
-            self._idle_until = chosen.until_ns if isinstance(chosen, Idle) else 0
-            vgpu = self._vgpus.get(chosen.vgpu) if isinstance(chosen, Slice) else None
-        if not isinstance(chosen, Slice) or vgpu is None:
-            return
-        memory = vgpu.memory
-        with memory.using(), vgpu.lock, self.lock:
-            if memory is not vgpu.memory or self._vgpus.get(vgpu.index) is not vgpu:
-                self.wake()
-            elif self.world.current is None and vgpu.has_work:
-                self._enter(vgpu, self.clock(), chosen)
+        """Nobody has the hardware: who gets it?
+
+        One whose locks are held (a long audit, a change of its memory map) is passed over for the
+        moment: the others do not wait for what is done for it. That it was waited for is its own.
+        """
+        occupied: list[int] = []
+        while True:
+            with self.lock:
+                ready = self._ready().difference(occupied)
+                chosen = self.policy.pick(ready, self.clock(), occupied)
+                again_ns = self.clock() + _LOOK_AGAIN_NS if occupied else 0
+                self._idle_until = chosen.until_ns if isinstance(chosen, Idle) else again_ns
+                vgpu = self._vgpus.get(chosen.vgpu) if isinstance(chosen, Slice) else None
+            if not isinstance(chosen, Slice) or vgpu is None:
+                return
+            began = self.clock()
+            with attending(vgpu, self.lock) as attends:
+                if attends:
+                    self._begin(vgpu, chosen)
+                    return
+            self.charge_audit(vgpu, self.clock() - began)
+            occupied.append(vgpu.index)
+
+    def _begin(self, vgpu: Vgpu, chosen: Slice) -> None:
+        """Give ``vgpu``, whose locks are held, the hardware if all is still as it was."""
+        if self._vgpus.get(vgpu.index) is not vgpu:
+            self.wake()
+        elif self.world.current is None and vgpu.has_work:
+            self._enter(vgpu, self.clock(), chosen)
 
     def _expel_safely(self) -> None:
         try:

@@ -44,3 +44,7 @@ class GuestError(Exception):
         self.text = text
         self.command = command
         self.offset = offset
+
+
+class Unfinished(Exception):
+    """What was asked for takes long and is done in part: let others have their turn, ask again."""

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mediator.physical.compute_work import ComputeWork
 
 
 class Load(Enum):
@@ -27,6 +31,8 @@ class Port:
     """Submitted, not acknowledged."""
     since_ns: int = 0
     """When a guest's context began to run on it; 0 while none does."""
+    work: ComputeWork | None = None
+    """What execution units had done before what runs was submitted, where it is to be traced."""
     used: bool = False
     """Its registers are a guest's: the idle context has not run since."""
 
@@ -39,3 +45,8 @@ class Port:
     def has_guest(self) -> bool:
         """A guest's context runs on it."""
         return self.running in (Load.GUEST, Load.RESUMED)
+
+    @property
+    def may_have_guest(self) -> bool:
+        """A guest's context runs on it, or may have begun to: its image may be older than it is."""
+        return self.has_guest or self.waiting in (Load.GUEST, Load.RESUMED)

@@ -15,12 +15,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from mediator.gen9 import registers as reg
+from mediator.gen9.engines import RCS0
 from mediator.gen9.execlist import Event
 from mediator.gen9.interrupts import EngineInterrupt
+from mediator.physical.compute_work import ComputeWork
 from mediator.physical.host import HardwareError
 from mediator.physical.installed_ggtt import InstalledGgtt
 from mediator.port import Load, Port
-from mediator.vgpu.execlist import NO_SLOT
 from mediator.vgpu.switched_registers import SwitchedRegisters
 
 if TYPE_CHECKING:
@@ -33,6 +34,10 @@ _LOG = logging.getLogger(__name__)
 
 _ACKNOWLEDGES = Event.IDLE_TO_ACTIVE | Event.PREEMPTED
 _CONTEXT_SWITCH = 1 << EngineInterrupt.CONTEXT_SWITCH
+_STOOD_STILL_NS = 20_000_000
+"""So much lateness within one patience is more than that of a quiet machine."""
+_LEAST_FORGIVEN = 4
+"""An engine that is asked to give way after its time has one part in so many of the patience."""
 _ERROR = 1 << EngineInterrupt.MASTER_ERROR
 
 
@@ -60,8 +65,10 @@ class World:
         self.ending = False
         """The current vGPU is being taken off the hardware."""
         self.deadline_ns = 0
-        self._forgave = False
         """End of the slice, or while it is ending, of the patience."""
+        self._forgave = False
+        self._late_ns = 0
+        """By how much the dispatcher has woken up late since it began to end, in all."""
         self.counters = counters
         self.ports = {name: Port() for name in host.engines}
         self.installed = InstalledGgtt(host)
@@ -74,6 +81,7 @@ class World:
         self._used: set[str] = set()
         """Engines that the current vGPU has used since it came."""
         self._entered_ns = 0
+        self._work_mark = ComputeWork()
         self._patience_ns = patience_ns
         self._clock = clock
         self._on_leave = on_leave
@@ -105,6 +113,14 @@ class World:
             running = self.running_ns(name) if self.current is vgpu else 0
             return vgpu.counters.engines[name].busy_ns + running
 
+    def compute_work(self, vgpu: Vgpu) -> ComputeWork:
+        """What execution units have done for ``vgpu``, up to now. Any thread."""
+        with self._lock:
+            done = vgpu.counters.compute
+            if self.current is not vgpu:
+                return done
+            return done + (self.host.gpu.compute_work - self._work_mark)
+
     def engine_ns(self, name: str) -> int:
         """Time for which engine ``name`` has had a guest's context, up to now. Any thread."""
         with self._lock:
@@ -120,13 +136,21 @@ class World:
         port = self.ports[name]
         port.running = load
         if port.has_guest:
-            port.since_ns = port.since_ns or self._clock()
+            if not port.since_ns:
+                port.since_ns = self._clock()
         elif port.since_ns:
             used = self._clock() - port.since_ns
             vgpu.counters.engines[name].busy_ns += used
             self.counters.engine_ns[name] += used
-            vgpu.note(f"{name} busy", "busy", port.since_ns, used)
+            before, port.work = port.work, self._traced_work(vgpu, name)
+            computed = str(port.work - before) if port.work and before else ""
+            vgpu.note(f"{name} busy", "busy", port.since_ns, used, computed)
             port.since_ns = 0
+
+    def _traced_work(self, vgpu: Vgpu, name: str) -> ComputeWork | None:
+        """What execution units have done by now, if a trace of this engine is to tell of it."""
+        traced = vgpu.trace is not None and name == RCS0.name
+        return self.host.gpu.compute_work if traced else None
 
     def _clear_port(self, vgpu: Vgpu, name: str) -> None:
         """An engine of the hardware was reset."""
@@ -151,6 +175,7 @@ class World:
         self.current, self.ending = vgpu, False
         self.deadline_ns = deadline_ns
         self._entered_ns = self._clock()
+        self._work_mark = self.host.gpu.compute_work
         self.counters.world_switches += 1
         vgpu.counters.world_switches += 1
         self._install_ggtt(vgpu)
@@ -173,13 +198,18 @@ class World:
         for name, engine in vgpu.engines.items():
             if engine.state.stopped:
                 self.host.engines[name].resume()
-        vgpu.note("slices", "slice", self._entered_ns, self._clock() - self._entered_ns)
+        before, vgpu.counters.compute = vgpu.counters.compute, self.compute_work(vgpu)
+        done = vgpu.counters.compute - before
+        vgpu.note("slices", "slice", self._entered_ns, self._clock() - self._entered_ns, str(done))
         self.current, self.ending = None, False
         self.left.notify_all()
 
     def end(self, vgpu: Vgpu) -> None:
-        """The slice is over: have every engine give way."""
-        self.ending, self._forgave = True, False
+        """The slice is over: have every engine give way, all within one patience.
+
+        What engines do one after the other, be it ever so much, does not prolong it.
+        """
+        self.ending, self._forgave, self._late_ns = True, False, 0
         if vgpu.has_work:
             self.counters.preemptions += 1
             vgpu.counters.preemptions += 1
@@ -192,16 +222,31 @@ class World:
         """Who is being taken off the hardware may take so long from now on."""
         self.deadline_ns = self._clock() + self._patience_ns
 
-    def forgive(self, late_ns: int) -> None:
-        """This process stood still for so long: nobody could give way in that time.
+    def note_late(self, late_ns: int) -> None:
+        """The dispatcher woke up so much later than it should: the machine or the process is busy.
+
+        Nobody's engine could give way in that time.
+        """
+        self._late_ns += max(late_ns, 0)
+
+    def forgive_lateness(self) -> bool:
+        """The patience is over: is there some more for what was late since it began?"""
+        late_ns = self._late_ns
+        return late_ns > _STOOD_STILL_NS and self.forgive(late_ns)
+
+    def forgive(self, late_ns: int) -> bool:
+        """This process stood still, or was late, for so long: nobody could give way in that time.
 
         Once an ending, and for no longer than `be_patient` allows: who keeps the process from
-        running cannot keep the hardware with that.
+        running cannot keep the hardware with that, nor can engines that answer one by one. False
+        if there is no more.
         """
-        if self.ending and not self._forgave:
-            self._forgave = True
-            more_ns = min(late_ns, self._patience_ns)
-            self.deadline_ns = max(self.deadline_ns, self._clock() + more_ns)
+        if not self.ending or self._forgave:
+            return False
+        self._forgave = True
+        more_ns = min(late_ns, self._patience_ns)
+        self.deadline_ns = max(self.deadline_ns, self._clock() + more_ns)
+        return True
 
     def _drive_out(self, vgpu: Vgpu, name: str) -> None:
         """Have the idle context preempt what runs; later, while a submission is unanswered."""
@@ -217,7 +262,9 @@ class World:
             engine.resume()
         if port.waiting is not Load.NOTHING:
             return
-        self.be_patient()
+        late_ns = self._clock() - self.deadline_ns
+        if late_ns >= 0:  # it may have answered long ago, and was served late
+            self.forgive(max(late_ns, self._patience_ns // _LEAST_FORGIVEN))
         port.waiting = Load.IDLE
         engine.submit_idle()
 
@@ -242,7 +289,7 @@ class World:
         """
         _LOG.error("the physical GPU does not answer an engine reset: it is restarted")
         for name, port in self.ports.items():
-            if port.has_guest:
+            if port.may_have_guest:
                 vgpu.engines[name].lose("the GPU was restarted")
             self._clear_port(vgpu, name)
         self.counters.restarts += 1
@@ -268,20 +315,20 @@ class World:
         state = engine.state
         if port.waiting is not Load.NOTHING or state.hung or state.stopped:
             return
-        lists = state.lists
         if port.running is Load.NOTHING:
-            if lists.active:
-                elements, load = lists.rest, Load.RESUMED
-            elif lists.pending:
-                elements, load = lists.pending, Load.GUEST
-            else:
+            elements, load = engine.next_list()
+        elif port.has_guest and engine.lists.pending:
+            if not engine.must_leave:
+                engine.build_missing(engine.lists.pending)
+            if engine.must_leave:
+                port.waiting = Load.IDLE
+                self.host.engines[name].submit_idle()
                 return
-        elif port.has_guest and lists.pending:
-            elements, load = lists.pending, Load.GUEST
+            elements, load = engine.lists.pending, Load.GUEST
         else:
             return
-        if any(element.slot == NO_SLOT for element in elements):
-            engine.build_missing(elements)
+        if not elements:
+            return
         if elements[0].refused:
             if port.running is Load.NOTHING:
                 if load is Load.GUEST:
@@ -292,8 +339,10 @@ class World:
         port.waiting, port.used = load, True
 
     def _submit(self, vgpu: Vgpu, name: str, elements: list[Element]) -> None:
-        now = self._clock()
+        now, port = self._clock(), self.ports[name]
         self._used.add(name)
+        if not port.has_guest:  # before it runs: it may have ended when its events are seen
+            port.work = self._traced_work(vgpu, name)
         descriptors = [0, 0]
         workloads = vgpu.engines[name].workloads
         for place, element in enumerate(elements[:2]):
@@ -346,10 +395,10 @@ class World:
     def take_off(self, vgpu: Vgpu) -> None:
         """The watchdog: reset the engines that did not give way."""
         for name, port in self.ports.items():
-            if port.free:
+            if port.free and not port.used:
                 continue
             _LOG.warning("%s: %s did not give way and is reset", vgpu.name, name)
-            if port.has_guest or port.waiting in (Load.GUEST, Load.RESUMED):
+            if port.may_have_guest:
                 vgpu.engines[name].lose("did not give way after its slice")
             self.reset_engine(vgpu, name)
         self.settle(vgpu)

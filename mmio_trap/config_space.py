@@ -76,6 +76,8 @@ class ConfigSpace:
         self._writable = bytearray(size)
         self._w1c = bytearray(size)
         self._image = bytearray(size)
+        self._choices: dict[int, Callable[[int, int], int]] = {}
+        """By offset: what a byte becomes of (what it was, what was written)."""
         self._last_capability = CAPABILITY_POINTER - 1  # its "next" byte is the pointer
         self._free = FIRST_CAPABILITY
         self._msi: int | None = None
@@ -176,14 +178,19 @@ class ConfigSpace:
             body += bytes(10)  # reserved, mask bits, pending bits
             writable += bytes(2) + ((1 << vectors) - 1).to_bytes(4, "little")
         self._msi = self.add_capability(CAPABILITY_MSI, body, writable, at=at)
+        self._choices[self._msi + 2] = _allowed_vectors
         return self._msi
 
     def add_power_management(self, *, at: int | None = None) -> int:
-        """Append power management 1.2: states D0 and D3hot, no PME, no soft reset in between."""
+        """Append power management 1.2: states D0 and D3hot, no PME, no soft reset in between.
+
+        A write of D1 or D2 is discarded (PCI Power Management 1.2 section 3.2.4).
+        """
         capabilities = (3).to_bytes(2, "little")
         status = (1 << 3).to_bytes(2, "little")  # No_Soft_Reset
         body = capabilities + status + bytes(2)
         self._pm = self.add_capability(CAPABILITY_PM, body, bytes(2) + b"\x03", at=at)
+        self._choices[self._pm + 4] = _allowed_power_state
         return self._pm
 
     def add_vendor(self, body: bytes, writable: bytes = b"", *, at: int | None = None) -> int:
@@ -205,7 +212,9 @@ class ConfigSpace:
         for at, byte in zip(range(offset, offset + count), data, strict=False):
             mask = self._writable[at]
             kept = self._image[at] & ~mask & ~(byte & self._w1c[at])
-            self._image[at] = kept | (byte & mask)
+            fresh = kept | (byte & mask)
+            choose = self._choices.get(at)
+            self._image[at] = fresh if choose is None else choose(self._image[at], fresh)
         if self.on_write is not None:
             self.on_write(offset, count)
 
@@ -229,6 +238,8 @@ class ConfigSpace:
             if (byte ^ self._cold[at]) & ~changeable & 0xFF:
                 raise ValueError(f"configuration byte {at:#x} is {byte:#04x}: another function")
         self._image[:] = image
+        for at, choose in self._choices.items():
+            self._image[at] = choose(self._cold[at], image[at])
 
     def poke(self, offset: int, value: int, width: int) -> None:
         """The device sets its own field: no mask applies, the reset value stays."""
@@ -264,6 +275,17 @@ class ConfigSpace:
         """The bus address in BAR ``index``, 0 when it was never set. KeyError if absent."""
         bar = self.bars[index]
         return self.value(BAR0 + 4 * index, bar.width) & bar.address_mask
+
+
+def _allowed_vectors(_before: int, written: int) -> int:
+    """Message Control's low byte: no more vectors enabled (6:4) than the function can (3:1)."""
+    capable, enabled = written >> 1 & 7, written >> 4 & 7
+    return written & ~(7 << 4) | min(capable, enabled) << 4
+
+
+def _allowed_power_state(before: int, written: int) -> int:
+    """PMCSR's low byte: D0 and D3hot are all the states (1:0) there are."""
+    return written & ~3 | (written if written & 3 in (0, 3) else before) & 3
 
 
 def _slots(bar: Bar) -> range:

@@ -18,10 +18,15 @@ class Gate:
         self.changing = False
 
     def __enter__(self) -> None:
+        self.enter()
+
+    def enter(self, timeout_s: float | None = None) -> bool:
+        """Become a user, unless a change goes on for so long; the way out is `__exit__`."""
         with self._condition:
-            while self.changing:
-                self._condition.wait()
+            if not self._condition.wait_for(lambda: not self.changing, timeout_s):
+                return False
             self._users += 1
+        return True
 
     def __exit__(self, *_: object) -> None:
         with self._condition:

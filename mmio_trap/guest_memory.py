@@ -1,14 +1,15 @@
 """Guest memory: the ranges a client offered by DMA_MAP, and the one door for writes into them.
 
 Addresses are I/O virtual addresses in bytes (guest physical addresses without a guest IOMMU).
-Each distinct file is mapped once, whole, however many ranges point into it: QEMU sends a new fd
-number for the same memfd with every DMA_MAP, and a guest IOMMU maps single pages by the ten
-thousand (vfio-user specification, VFIO_USER_DMA_MAP).
+Ranges are cheap, mappings are not: QEMU sends a new fd number for the same memfd with every
+DMA_MAP, and a guest IOMMU maps single pages by the ten thousand (vfio-user specification,
+VFIO_USER_DMA_MAP). So a range lies in a stretch of its file that others may lie in too
+(:mod:`mmio_trap.mapped_file`), and both are counted against a budget.
 
 Truncation: touching a mapped page that the peer has cut off its file raises SIGBUS. A memfd is
 therefore sealed against shrinking when it is mapped, unless its owner forbade sealing. A file that
-cannot be sealed (``/dev/shm``, hugetlbfs, a memfd without MFD_ALLOW_SEALING) is trusted to keep
-its size, or refused with ``require_seal=True``.
+cannot be sealed (``/dev/shm``, a memfd without MFD_ALLOW_SEALING), or whose pages can be taken
+away all the same (huge pages), is trusted to keep them, or refused with ``require_seal=True``.
 
 Words are read and written in host byte order, which on the machines of this project is the
 guest's: little-endian.
@@ -16,30 +17,26 @@ guest's: little-endian.
 
 from __future__ import annotations
 
-import ctypes
-import fcntl
 import mmap
-import os
-import stat
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
-from errno import EACCES, EEXIST, EINVAL, ENOENT, ENOSPC, EPERM
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from errno import EEXIST, EINVAL, ENOENT
+from threading import Lock
 from typing import Protocol
 
 from mmio_trap.gate import Gate
+from mmio_trap.mapped_file import PAGE_SIZE as PAGE_SIZE
+from mmio_trap.mapped_file import Stretch, memory_file
+from mmio_trap.memory_budget import UNLIMITED, MemoryBudget
+from mmio_trap.memory_holding import MemoryHolding
 
 PAGE_SHIFT = 12
-PAGE_SIZE = 1 << PAGE_SHIFT
-MAX_RANGES = 65535
-"""Ranges a client may hold: the default of vfio-user's ``max_dma_maps``."""
+assert PAGE_SIZE == 1 << PAGE_SHIFT
 
 LOGGED_PAGES = 1 << (39 - PAGE_SHIFT)
 """Pages the dirty log's byte array covers; the few that may lie above are kept in a set."""
-
-IDLE_FILES = 2
-"""Files kept mapped without a range: firmware unmaps all low RAM and maps it again at once."""
 
 _ADDRESS_LIMIT = 1 << 64
 _READABLE = 1
@@ -72,48 +69,26 @@ class MemoryWatcher(Protocol):
         An OSError refuses it: the map stays as it was and its caller gets the error.
         """
 
-    def unmapped(self, address: int, size: int) -> None:
-        """A range that was mapped like this is about to be removed. Raises nothing."""
+    def unmapped(self, ranges: Sequence[tuple[int, int]]) -> None:
+        """These (address, size) were mapped like this and are about to be removed; ascending.
 
-
-class _File:
-    """One whole mapping of one file, shared by its ranges."""
-
-    __slots__ = ("address", "bytes", "key", "ranges", "size", "u32", "u64", "writable")
-
-    def __init__(self, key: tuple[int, int], fd: int, size: int) -> None:
-        self.key = key
-        self.size = size
-        self.ranges = 0
-        try:
-            self.bytes = mmap.mmap(fd, size, mmap.MAP_SHARED)
-            self.writable = True
-        except PermissionError:
-            # Opened or sealed read-only. A private mapping shows the file's live pages as long as
-            # nobody writes through it, and the door does not.
-            self.bytes = mmap.mmap(fd, size, mmap.MAP_PRIVATE)
-            self.writable = False
-        self.address = ctypes.addressof(ctypes.c_char.from_buffer(self.bytes))
-        self.u32 = memoryview(self.bytes).cast("I")
-        self.u64 = memoryview(self.bytes).cast("Q")
-
-    def close(self) -> None:
-        self.u32.release()
-        self.u64.release()
-        with suppress(BufferError):  # a page view is still held: freed together with the view
-            self.bytes.close()
+        Between the first and the last there is no other. Raises nothing.
+        """
 
 
 class _Range:
-    """``start <= address < end``; byte ``address + shift`` of ``file`` holds the guest's byte."""
+    """``start <= address < end``; byte ``address + shift`` of ``file`` holds the guest's byte.
+
+    ``file`` is a stretch of one, ``offset`` is within the whole.
+    """
 
     __slots__ = ("end", "file", "readable", "shift", "start", "writable")
 
-    def __init__(self, start: int, end: int, file: _File | None, offset: int, flags: int) -> None:
+    def __init__(self, start: int, end: int, file: Stretch | None, offset: int, flags: int) -> None:
         self.start = start
         self.end = end
         self.file = file
-        self.shift = offset - start
+        self.shift = offset - start - (0 if file is None else file.start)
         self.readable = file is not None and bool(flags & _READABLE)
         self.writable = file is not None and bool(flags & _WRITABLE)
 
@@ -136,12 +111,13 @@ class GuestMemory:
     until nobody is. The thread that maps and unmaps may read and write without it.
     """
 
-    def __init__(self, *, require_seal: bool = False) -> None:
+    def __init__(self, *, require_seal: bool = False, budget: MemoryBudget = UNLIMITED) -> None:
         self._require_seal = require_seal
+        self._budget = budget
         self._starts: list[int] = []
         self._ranges: list[_Range] = []
-        self._files: dict[tuple[int, int], _File] = {}
-        self._idle: list[_File] = []
+        self._holding = MemoryHolding(budget)
+        self._holding_lock = Lock()
         self._last = _NOWHERE
         self._gate = Gate()
         self._watcher: MemoryWatcher | None = None
@@ -180,8 +156,8 @@ class GuestMemory:
 
         All three are multiples of 4096. ``fd`` stays the caller's; None makes a range that is
         accepted and cannot be accessed. Raises OSError: EINVAL (zero, unaligned, wrapping, past
-        the file's end, not a file), EEXIST (overlap), EACCES (writable range of a read-only file),
-        ENOSPC (more than 65535 ranges), EPERM (not sealed), what mmap says, or what the watcher
+        the file's end, no file in memory), EEXIST (overlap), EACCES (writable range of a read-only
+        file), ENOSPC (beyond the budget), EPERM (not sealed), what mmap says, or what the watcher
         says.
         """
         end = address + size
@@ -189,29 +165,36 @@ class GuestMemory:
             raise OSError(EINVAL, f"range {address:#x}+{size:#x} is empty or not page-aligned")
         if end >= _ADDRESS_LIMIT or fd_offset + size >= _ADDRESS_LIMIT:  # an end is 64 bits too
             raise OSError(EINVAL, f"range {address:#x}+{size:#x} wraps")
-        with self._gate.change():
-            if len(self._ranges) >= MAX_RANGES:
-                raise OSError(ENOSPC, f"more than {MAX_RANGES} ranges")
-            index = bisect_right(self._starts, address)
-            if index and self._ranges[index - 1].end > address:
-                raise OSError(EEXIST, f"range {address:#x}+{size:#x} overlaps one before it")
-            if index < len(self._starts) and self._starts[index] < end:
-                raise OSError(EEXIST, f"range {address:#x}+{size:#x} overlaps one after it")
-            file = None if fd is None else self._file(fd, fd_offset + size, writable)
-            if fd is not None and file is not None and self._watcher is not None:
-                try:
+        self._place(address, end)
+        # Before users are kept out: whose file it is may keep this call waiting (its inode's lock).
+        file = None if fd is None else self._take(fd, fd_offset, size, writable)
+        try:
+            with self._gate.change():
+                index = self._place(address, end)  # others may have mapped here meanwhile
+                if fd is not None and self._watcher is not None:
                     self._watcher.mapped(address, size, fd, fd_offset, readable, writable)
-                except OSError:
-                    self._let_idle(file)
-                    raise
-            flags = readable * _READABLE | writable * _WRITABLE
-            added = _Range(address, end, file, fd_offset, flags)
-            self._starts.insert(index, address)
-            self._ranges.insert(index, added)
-            self._splice_table(index, index, added.row())
+                flags = readable * _READABLE | writable * _WRITABLE
+                added = _Range(address, end, file, fd_offset, flags)
+                self._starts.insert(index, address)
+                self._ranges.insert(index, added)
+                self._splice_table(index, index, added.row())
+                self.generation += 1
+        except OSError:
             if file is not None:
-                file.ranges += 1
-            self.generation += 1
+                with self._accounts() as holding:
+                    holding.release([file])
+            raise
+
+    def _place(self, address: int, end: int) -> int:
+        """The row where a range would stand. Raises OSError EEXIST, or ENOSPC for one too many."""
+        self._budget.check_ranges(len(self._ranges) + 1)
+        index = bisect_right(self._starts, address)
+        for each in self._ranges[max(index - 1, 0) : index + 1]:
+            if each.start < end and address < each.end:
+                where = "before" if each.start < address else "after"
+                text = f"range {address:#x}+{end - address:#x} overlaps one {where} it"
+                raise OSError(EEXIST, text)
+        return index
 
     def unmap(self, address: int, size: int) -> None:
         """Remove every range within ``size`` bytes at ``address``; none may be cut by its ends.
@@ -231,12 +214,44 @@ class GuestMemory:
                 raise OSError(EINVAL, f"range {address:#x}+{size:#x} cuts a mapped range")
             if first == last:
                 raise OSError(ENOENT, f"nothing is mapped in {address:#x}+{size:#x}")
-            self._remove(first, last)
+            removed = self._remove(first, last)
+        self._release(removed)
+
+    def unmap_each(self, ranges: Sequence[tuple[int, int]]) -> None:
+        """Remove these (address, size), ascending, in one change; what is between them stays.
+
+        Returns when nobody uses them any more. Raises OSError ENOENT, and removes none, when one
+        is not mapped like that.
+        """
+        if not ranges:
+            return
+        starts = [address for address, _ in ranges]
+        ends = array("Q", [address + size for address, size in ranges])
+        with self._gate.change():  # users wait: loops in C alone, as a rule
+            first = bisect_left(self._starts, starts[0])
+            last = bisect_right(self._starts, starts[-1])
+            kept: list[_Range] = []
+            if (
+                self._starts[first:last] != starts
+                or self.table[4 * first + 1 : 4 * last : 4] != ends
+            ):
+                kept = self._others(first, last, dict(zip(starts, ends, strict=True)))
+            removed = self._remove(first, last, kept)
+        self._release(removed)
+
+    def _others(self, first: int, last: int, ends: dict[int, int]) -> list[_Range]:
+        """Rows that are not among ``ends`` (by start). Raises OSError ENOENT when one is absent."""
+        inside = self._ranges[first:last]
+        kept = [each for each in inside if ends.get(each.start) != each.end]
+        if len(inside) - len(kept) != len(ends):
+            raise OSError(ENOENT, f"not all of {len(ends)} ranges are mapped")
+        return kept
 
     def unmap_all(self) -> None:
         """Remove every range; returns when nobody uses them any more."""
         with self._gate.change():
-            self._remove(0, len(self._ranges))
+            removed = self._remove(0, len(self._ranges))
+        self._release(removed)
 
     def close(self) -> None:
         """Remove every range and let go of every file; the object stays usable and empty."""
@@ -245,11 +260,10 @@ class GuestMemory:
 
     def trim(self) -> None:
         """Let go of files without a range, which are kept for a while: they take memory."""
-        with self._gate.change():
-            while self._idle:
-                self._discard(self._idle.pop())
+        with self._accounts() as holding:
+            holding.trim()
 
-    def using(self) -> AbstractContextManager[None]:
+    def using(self) -> Gate:
         """While inside, the map does not change and what it names stays mapped."""
         return self._gate
 
@@ -258,81 +272,64 @@ class GuestMemory:
         """A map or unmap waits for those inside `using`: long work there should pause."""
         return self._gate.changing
 
-    def _remove(self, first: int, last: int) -> None:
+    def _remove(self, first: int, last: int, kept: Sequence[_Range] = ()) -> list[_Range]:
+        """Take ranges off the map but for some, all at once; those that are gone."""
         removed = self._ranges[first:last]
+        if kept:
+            staying = set(kept)
+            removed = [each for each in removed if each not in staying]
         if self._watcher is not None:
-            for going in removed:
-                if going.file is not None:
-                    self._watcher.unmapped(going.start, going.end - going.start)
-        del self._starts[first:last]
-        del self._ranges[first:last]
-        self._splice_table(first, last, array("Q"))
+            backed = [
+                (each.start, each.end - each.start) for each in removed if each.file is not None
+            ]
+            if backed:
+                self._watcher.unmapped(backed)
+        self._starts[first:last] = [each.start for each in kept]
+        self._ranges[first:last] = kept
+        rows = array("Q")
+        for each in kept:
+            rows += each.row()
+        self._splice_table(first, last, rows)
         self._last = _NOWHERE
         self.generation += 1
-        for gone in removed:
-            file = gone.file
-            if file is None:
-                continue
-            file.ranges -= 1
-            self._let_idle(file)
+        return removed
 
-    def _let_idle(self, file: _File) -> None:
-        """Keep ``file`` for a while if it has lost its last range."""
-        if not file.ranges:
-            self._idle.append(file)
-        while len(self._idle) > IDLE_FILES:
-            self._discard(self._idle.pop(0))
+    def _take(self, fd: int, fd_offset: int, size: int, writable: bool) -> Stretch:
+        """Where ``size`` bytes of ``fd``'s file are mapped."""
+        file = memory_file(fd, require_seal=self._require_seal)
+        end = fd_offset + size
+        if end > file.size:
+            raise OSError(EINVAL, f"range ends at {end:#x}, its file at {file.size:#x}")
+        with self._accounts() as holding:
+            return holding.take(file, fd_offset, end, writable=writable)
+
+    def _release(self, gone: Sequence[_Range]) -> None:
+        """Give back what ranges lay in that are off the map; their users are let in again."""
+        with self._accounts() as holding:
+            holding.release(each.file for each in gone if each.file is not None)
+
+    @contextmanager
+    def _accounts(self) -> Iterator[MemoryHolding]:
+        """What is held, for this thread alone. What is let go of is unmapped after that.
+
+        To unmap the last of a large file frees all of it, which takes seconds.
+        """
+        left: list[Stretch] = []
+        try:
+            with self._holding_lock:
+                try:
+                    yield self._holding
+                finally:
+                    left = self._holding.take_left()
+        finally:
+            for stretch in left:
+                self._holding.shared.leave(stretch)
 
     def _splice_table(self, first: int, last: int, rows: array[int]) -> None:
         try:
             self.table[4 * first : 4 * last] = rows
         except BufferError:  # somebody still holds the old table's buffer: leave it to them
             self.table = self.table[: 4 * first] + rows + self.table[4 * last :]
-
-    def _file(self, fd: int, end: int, writable: bool) -> _File:
-        """The mapping of ``fd``'s file, at least ``end`` bytes long."""
-        status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(EINVAL, "the file descriptor is not that of a file with memory")
-        if end > status.st_size:
-            raise OSError(EINVAL, f"range ends at {end:#x}, its file at {status.st_size:#x}")
-        key = (status.st_dev, status.st_ino)
-        file = self._files.get(key)
-        if file is None or end > file.size or (writable and not file.writable):
-            self._seal(fd)
-            size = os.fstat(fd).st_size & -PAGE_SIZE  # once more: now it stays at least that
-            if end > size:
-                raise OSError(EINVAL, f"range ends at {end:#x}, its file shrank to {size:#x}")
-            try:
-                fresh = _File(key, fd, size)
-            except ValueError as error:  # shrunk this very moment
-                raise OSError(EINVAL, "the file shrank while it was mapped") from error
-            if writable and not fresh.writable:
-                fresh.close()
-                raise OSError(EACCES, "a writable range needs a file that can be written")
-            if file is not None and not file.ranges:
-                self._idle.remove(file)
-                self._discard(file)
-            self._files[key] = file = fresh
-        elif not file.ranges:
-            self._idle.remove(file)
-        return file
-
-    def _seal(self, fd: int) -> None:
-        """Forbid the file's owner to shrink it, where the kernel lets us."""
-        try:
-            if fcntl.fcntl(fd, fcntl.F_GET_SEALS) & fcntl.F_SEAL_SHRINK:
-                return
-            fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
-        except OSError as error:
-            if self._require_seal:
-                message = "the file cannot be sealed against shrinking (a memfd of QEMU's can)"
-                raise OSError(EPERM, message) from error
-
-    def _discard(self, file: _File) -> None:
-        if self._files.get(file.key) is file:
-            del self._files[file.key]
-        file.close()
 
     # Access
 
@@ -370,19 +367,19 @@ class GuestMemory:
         end = address + len(data)
         if found.writable and end <= found.end and self.dirty_bytes is None:
             assert found.file is not None
-            found.file.bytes[address + found.shift : end + found.shift] = data
+            found.file.view[address + found.shift : end + found.shift] = data
             return
         done = 0
         source = memoryview(data)
         for file, at, count in self._pieces(address, len(source), write=True):
-            file.bytes[at : at + count] = source[done : done + count]
+            file.view[at : at + count] = source[done : done + count]
             done += count
         if self.dirty_bytes is not None:
             self._record(address, len(source))
 
-    def _pieces(self, address: int, length: int, *, write: bool) -> list[tuple[_File, int, int]]:
+    def _pieces(self, address: int, length: int, *, write: bool) -> list[tuple[Stretch, int, int]]:
         """(file, offset in it, bytes) of each range in turn."""
-        pieces: list[tuple[_File, int, int]] = []
+        pieces: list[tuple[Stretch, int, int]] = []
         end = address + length
         while address < end:
             found = self._find(address, end - address, write=write)
@@ -461,9 +458,11 @@ class GuestMemory:
     # Recording what is written
 
     def start_recording(self) -> None:
-        """Begin to record the pages written, with an empty log."""
-        self._dirty_high.clear()
-        self.dirty_bytes = mmap.mmap(-1, LOGGED_PAGES, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        """Begin to record the pages written, with an empty log, once nobody is inside `using`."""
+        log = mmap.mmap(-1, LOGGED_PAGES, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        with self._gate.change():  # who works may have found out how to write without asking
+            self._dirty_high.clear()
+            self.dirty_bytes = log
 
     def take_dirty(self) -> list[int]:
         """The pages (address >> 12, ascending) written since the last call, which it forgets.

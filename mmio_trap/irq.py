@@ -4,6 +4,9 @@ The device has one interrupt line (:meth:`Interrupts.set_level`). With MSI enabl
 writes the MSI eventfd once. Without, the line drives INTx as VFIO defines it (linux/vfio.h,
 VFIO_IRQ_INFO_AUTOMASKED): asserted once, then masked until the client unmasks it by message or by
 eventfd, and asserted again then if the line is still up.
+
+Whatever a client passes as an eventfd, and does to it later, no thread waits for it but the one
+that watches its unmask eventfd: see :mod:`mmio_trap.event_signal`.
 """
 
 from __future__ import annotations
@@ -11,48 +14,25 @@ from __future__ import annotations
 import os
 import select
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from errno import EINVAL
-from pathlib import Path
+from errno import EAGAIN, EPERM
+
+from mmio_trap.event_signal import EventSignal
 
 INTX = 0
 MSI = 1
-
-
-class _Eventfd:
-    """A duplicate of a client's eventfd. Raises OSError EINVAL when it is none.
-
-    A client may pass any file descriptor, and a write to a full pipe would stop the device. The
-    open file is shared with the client, so its O_NONBLOCK flag is left alone: a full counter is
-    looked for before the write.
-    """
-
-    __slots__ = ("_poller", "fd")
-
-    def __init__(self, fd: int) -> None:
-        if "[eventfd]" not in str(Path(f"/proc/self/fd/{fd}").readlink()):
-            raise OSError(EINVAL, "the file descriptor is not an eventfd")
-        self.fd = os.dup(fd)
-        self._poller = select.poll()
-        self._poller.register(self.fd, select.POLLOUT)
-
-    def signal(self) -> None:
-        """Add 1; nothing when the counter is full, as the client has been told already."""
-        if self._poller.poll(0):
-            with suppress(BlockingIOError):
-                os.eventfd_write(self.fd, 1)
-
-    def close(self) -> None:
-        os.close(self.fd)
+_UNMASK_PAUSE_S = 500e-6
+"""Seconds from one unmask by eventfd to the next: a client that writes it for ever gets no more of
+the interpreter than this leaves it."""
 
 
 @dataclass(slots=True)
 class _Vector:
     """One interrupt vector: its eventfd, and what waits behind a mask."""
 
-    trigger: _Eventfd | None = None
+    trigger: EventSignal | None = None
     masked: bool = False
     pending: bool = False
 
@@ -62,14 +42,19 @@ class _Unmasker:
 
     def __init__(self, fd: int, unmask: Callable[[], None]) -> None:
         self._unmask = unmask
-        self._eventfd = _Eventfd(fd)
+        self._eventfd = EventSignal(fd)
         try:
             self._stop = os.eventfd(0, os.EFD_CLOEXEC)
         except OSError:
             self._eventfd.close()
             raise
         self._thread = threading.Thread(target=self._watch, name="intx-unmask", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            os.close(self._stop)
+            self._eventfd.close()
+            raise OSError(EAGAIN, "no thread for the unmask eventfd") from error
 
     def close(self) -> None:
         os.eventfd_write(self._stop, 1)
@@ -84,6 +69,7 @@ class _Unmasker:
             poller.register(self._stop, select.EPOLLIN)
             while self._stop not in dict(poller.poll()):
                 self._unmask()
+                time.sleep(_UNMASK_PAUSE_S)
 
 
 class Interrupts:
@@ -99,6 +85,8 @@ class Interrupts:
         self._unmasker: _Unmasker | None = None
         self.delivered = 0
         """Eventfd writes so far."""
+        self.costly = False
+        """The client had an eventfd that took so long to signal that it is signalled no more."""
 
     # The device's side
 
@@ -136,6 +124,7 @@ class Interrupts:
             vector.pending = index != INTX  # INTx is a level: the line itself is what is pending
             return
         vector.trigger.signal()
+        self.costly = self.costly or vector.trigger.costly
         self.delivered += 1
         if index == INTX:
             vector.masked = True
@@ -145,12 +134,15 @@ class Interrupts:
     def set_triggers(self, index: int, start: int, fds: Sequence[int | None]) -> None:
         """Give vectors ``start``... their eventfds, None = none; the fds stay the caller's.
 
-        Raises OSError EINVAL for what is no eventfd, with nothing changed.
+        Raises OSError, with nothing changed: EINVAL for what is no eventfd, EPERM for any once one
+        of the client's was costly. Else it would give a new one for each that is given up.
         """
-        owned: list[_Eventfd | None] = []
+        if self.costly and any(fd is not None for fd in fds):
+            raise OSError(EPERM, "an eventfd of this client took too long to signal")
+        owned: list[EventSignal | None] = []
         try:
             for fd in fds:
-                own = None if fd is None else _Eventfd(fd)
+                own = None if fd is None else EventSignal(fd)
                 owned.append(own)
         except OSError:
             _close_all(owned)
@@ -200,7 +192,7 @@ class Interrupts:
     def set_unmask_eventfd(self, fd: int | None) -> None:
         """Unmask INTx whenever ``fd`` is written; None stops that. The fd stays the caller's.
 
-        Raises OSError EINVAL for what is no eventfd.
+        Raises OSError: EINVAL for what is no eventfd, EAGAIN when there is no thread to watch it.
         """
         fresh = None if fd is None else _Unmasker(fd, lambda: self.unmask(INTX, 0))
         with self._lock:
@@ -217,7 +209,7 @@ class Interrupts:
         return MSI if self.msi_enabled else INTX
 
 
-def _close_all(owned: Iterable[_Eventfd | _Unmasker | None]) -> None:
+def _close_all(owned: Iterable[EventSignal | _Unmasker | None]) -> None:
     for each in owned:
         if each is not None:
             each.close()

@@ -2,7 +2,8 @@
 
 A row says everything about a register: name, offset, access kind, reset value, handlers. Accesses
 of any size and alignment are split and widened, so that a handler only sees a whole dword.
-An offset without a row reads 0 and ignores writes; it is counted, and logged once.
+An offset without a row reads 0 and ignores writes; it is counted, and logged once, unless there are
+very many.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ D = TypeVar("D")
 
 _LOG = logging.getLogger(__name__)
 _DWORD = 0xFFFFFFFF
+MOST_UNKNOWN = 1024
+"""Offsets without a row that are counted and logged, of reads and of writes: a guest that looks at
+all of them takes no more memory and time than that."""
 
 
 class Access(Enum):
@@ -121,9 +125,9 @@ class RegisterFile(Generic[D]):
         self.writes = 0
         """Dword writes taken."""
         self.unknown_reads: dict[int, int] = {}
-        """Reads of offsets without a row, by offset."""
+        """Reads of offsets without a row, by offset: the first `MOST_UNKNOWN` of them."""
         self.unknown_writes: dict[int, int] = {}
-        """Writes of offsets without a row, by offset."""
+        """Writes of offsets without a row, likewise."""
 
     def reset(self, rows: Iterable[Register[D]] | None = None) -> None:
         """Return ``rows`` (all, without) to their reset values; runs no handler."""
@@ -200,6 +204,8 @@ class RegisterFile(Generic[D]):
 
     def _count_unknown(self, counter: dict[int, int], verb: str, offset: int) -> None:
         seen = counter.get(offset, 0)
+        if not seen and len(counter) >= MOST_UNKNOWN:
+            return
         counter[offset] = seen + 1
         if not seen:
             extra = {"vgpu": self._name, "register": f"{offset:#x}"}

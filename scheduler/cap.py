@@ -86,17 +86,21 @@ class Capped:
     known: set[int] = field(default_factory=set)
     buckets: dict[int, Bucket] = field(default_factory=dict)
     """Of the vGPUs with a cap below 1."""
+    departed: dict[int, Bucket] = field(default_factory=dict)
+    """Those of vGPUs that were removed with a debt."""
 
     def add(self, vgpu: int, weight: int, now_ns: int) -> None:
         """See `Policy.add`. It has no cap."""
         self.policy.add(vgpu, weight, now_ns)
         self.known.add(vgpu)
+        self.departed = {n: b for n, b in self.departed.items() if b.zero_ns > now_ns}
 
     def remove(self, vgpu: int) -> None:
-        """See `Policy.remove`. Its cap is forgotten."""
+        """See `Policy.remove`. Its cap is forgotten, not what it owes under it."""
         self.policy.remove(vgpu)
         self.known.remove(vgpu)
-        self.buckets.pop(vgpu, None)
+        if vgpu in self.buckets:
+            self.departed[vgpu] = self.buckets.pop(vgpu)
 
     def set_weight(self, vgpu: int, weight: int) -> None:
         """See `Policy.set_weight`."""
@@ -113,22 +117,26 @@ class Capped:
         checked_cap(cap)
         if vgpu not in self.known:
             raise KeyError(vgpu)
+        bucket = self.buckets.pop(vgpu, None) or self.departed.pop(vgpu, None)
         if cap == 1:
-            self.buckets.pop(vgpu, None)
-        elif vgpu in self.buckets:
-            self.buckets[vgpu].change(cap, now_ns)
-        else:
-            self.buckets[vgpu] = Bucket(cap, now_ns, now_ns)
+            return
+        if bucket is None:
+            bucket = Bucket(cap, now_ns, now_ns)
+        bucket.change(cap, now_ns)
+        self.buckets[vgpu] = bucket
 
     def arrive(self, vgpu: int, now_ns: int) -> None:
         """See `Policy.arrive`."""
         self.policy.arrive(vgpu, now_ns)
 
-    def pick(self, ready: Collection[int], now_ns: int) -> Slice | Idle | None:
+    def pick(
+        self, ready: Collection[int], now_ns: int, barred: Collection[int] = ()
+    ) -> Slice | Idle | None:
         """See `Policy.pick`. `Idle` when caps hold all of ``ready`` back, until one may run."""
         enough = {vgpu: self.buckets[vgpu].enough_ns() for vgpu in ready if vgpu in self.buckets}
         held = {vgpu: at_ns for vgpu, at_ns in enough.items() if at_ns > now_ns}
-        choice = self.policy.pick([vgpu for vgpu in ready if vgpu not in held], now_ns)
+        able = [vgpu for vgpu in ready if vgpu not in held]
+        choice = self.policy.pick(able, now_ns, [*held, *barred])
         if isinstance(choice, Slice):
             if choice.vgpu not in self.buckets:
                 return choice
@@ -136,7 +144,7 @@ class Capped:
             return Slice(choice.vgpu, min(choice.length_ns, lasts_ns))
         times = list(held.values())
         if isinstance(choice, Idle):
-            times.append(choice.until_ns)
+            return Idle(min([choice.until_ns, *times]), choice.kept_for)
         return Idle(min(times)) if times else None
 
     def charge(self, vgpu: int, used_ns: int, now_ns: int) -> None:

@@ -27,6 +27,8 @@ class Idle:
     """
 
     until_ns: int
+    kept_for: int | None = None
+    """The vGPU for which the GPU is kept free: it may run if its work comes before then."""
 
 
 class Policy(Protocol):
@@ -48,10 +50,14 @@ class Policy(Protocol):
     def arrive(self, vgpu: int, now_ns: int) -> None:
         """Work has come to ``vgpu``, which was idle or had other work queued or running."""
 
-    def pick(self, ready: Collection[int], now_ns: int) -> Slice | Idle | None:
-        """The next turn goes to one of ``ready``, all vGPUs with work; None only without any.
+    def pick(
+        self, ready: Collection[int], now_ns: int, barred: Collection[int] = ()
+    ) -> Slice | Idle | None:
+        """The next turn goes to one of ``ready``; None only without any.
 
-        `Idle` comes from a policy that limits vGPUs, as `scheduler.cap.Capped`, and no other.
+        These are all vGPUs with work but ``barred``, which a limit keeps back: they are as without
+        work, and nobody waits for them. `Idle` comes from a policy that limits vGPUs, as
+        `scheduler.cap.Capped`, or keeps the GPU free for one that will be back at once.
         """
 
     def charge(self, vgpu: int, used_ns: int, now_ns: int) -> None:

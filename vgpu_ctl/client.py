@@ -14,7 +14,7 @@ import math
 import os
 import select
 import socket
-import time
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -50,7 +50,6 @@ from vgpu_ctl.paths import found_socket, named_socket
 TIMEOUT_S = 30.0
 """What a reply may take: `stop` of a busy vGPU takes seconds at most."""
 _CHUNK = 1 << 16
-_CROWD_S = 0.02
 
 
 class DaemonUnreachable(Exception):
@@ -230,7 +229,11 @@ class Client:
 
     def _has_data(self, seconds: float) -> bool:
         """Whether part of a reply is there, or comes within ``seconds``."""
-        return bool(self._received) or bool(select.select([self._socket], [], [], seconds)[0])
+        if self._received:
+            return True
+        poller = select.poll()  # select() knows no descriptor above 1023
+        poller.register(self._socket, select.POLLIN)
+        return bool(poller.poll(1000 * seconds))
 
     def _send(self, method: str, params: Params) -> int:
         identity, self._next_id = self._next_id, self._next_id + 1
@@ -310,17 +313,25 @@ def _is_text(value: str) -> bool:
 
 
 def _connect(connection: socket.socket, path: Path, timeout: float) -> None:
-    """Connect, also while others crowd in: the queue of those who wait may be full."""
-    deadline = time.monotonic() + timeout
-    while True:
-        try:
-            connection.connect(str(path))
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                raise TimeoutError from None
-            time.sleep(_CROWD_S)
-        else:
-            return
+    """Connect, also while others crowd in: then this waits in the kernel's queue, as all do.
+
+    With a time-out of Python's the kernel would only say that the queue is full, and who tries
+    again and again gets a place by chance.
+    """
+    connection.settimeout(None)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(timeout))
+    try:
+        connection.connect(str(path))
+    except BlockingIOError:
+        raise TimeoutError from None
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(0))
+    connection.settimeout(timeout)
+
+
+def _timeval(seconds: float) -> bytes:
+    """`struct timeval` as the kernel has it; 0: for ever."""
+    whole, part = divmod(max(seconds, 1e-3), 1) if seconds else (0, 0)
+    return struct.pack("@ll", int(whole), int(part * 1e6))
 
 
 def _unreachable(path: Path, error: OSError) -> DaemonUnreachable:
@@ -341,7 +352,11 @@ def _unreachable(path: Path, error: OSError) -> DaemonUnreachable:
                 denied=True,
             )
         case TimeoutError():
-            return DaemonUnreachable(f"vgpud at {path} does not answer in time")
+            return DaemonUnreachable(
+                f"vgpud at {path} does not answer in time",
+                hint="it answers all clients in turn, beside its guests: either others ask for a "
+                "lot, or it is stuck, of which its log says more",
+            )
         case _:
             return DaemonUnreachable(f"vgpud at {path}: {error.strerror or error}")
 

@@ -237,8 +237,8 @@ class GpuConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     allow_unsealed: Annotated[
         bool,
         Meta(
-            description="Accept guest memory in files that cannot be sealed against shrinking "
-            "(hugetlbfs, /dev/shm). Who truncates such a file kills vgpud."
+            description="Accept guest memory in files that their owner can cut off or empty "
+            "(/dev/shm, huge pages). Who does that kills vgpud."
         ),
     ] = False
 

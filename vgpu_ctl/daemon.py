@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mediator import hotpath
+from mediator.physical.partition import MAX_VGPUS
+from mediator.softgpu.eu.translator import service as translator
 from vgpu_ctl import logs, systemd
 from vgpu_ctl.api.messages import ApiError, ErrorCode
 from vgpu_ctl.api.objects import DaemonInfo, GpuInfo, Stats, TypeInfo, VgpuInfo
@@ -30,6 +32,7 @@ from vgpu_ctl.api.service import Service, daemon_info
 from vgpu_ctl.config import Config, gid_of, load
 from vgpu_ctl.config_file import ConfigError
 from vgpu_ctl.directories import prepare
+from vgpu_ctl.ending import has_ended, must_end
 from vgpu_ctl.exporter.exposition import Exposition
 from vgpu_ctl.exporter.http import MetricsServer, open_listener
 from vgpu_ctl.host.event_bus import EventBus
@@ -37,6 +40,8 @@ from vgpu_ctl.host.host import Host
 from vgpu_ctl.host.slice_events import SliceEvents
 from vgpu_ctl.host.stats import host_stats
 from vgpu_ctl.interpreter import prepare_interpreter
+from vgpu_ctl.process_limits import prepare_limits
+from vgpu_ctl.signals import Signals
 from vgpu_ctl.uevents import HotplugWatcher, Uevent, pci_addresses, scan
 
 if TYPE_CHECKING:
@@ -83,23 +88,27 @@ def run(paths: Paths, *, verbose: bool, ready: Callable[[DaemonInfo], None]) -> 
     """
     config = load(paths.config)
     _configure_logs(config, verbose=verbose)
-    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # threads inherit it; `_Daemon.wait` takes
+    signals = Signals(_SIGNALS)  # before any thread
     prepare_interpreter()
+    _prepare_limits(MAX_VGPUS * len(config.gpus))
     gc.freeze()  # modules stay: a guest shall not wait while the collector looks at them
     with ExitStack() as stack:
+        stack.callback(has_ended)
         prepare(paths, stack)
-        daemon = _Daemon(paths, config, verbose=verbose)
+        daemon = _Daemon(paths, config, signals, verbose=verbose)
         daemon.start(stack)
         ready(daemon.info)
         systemd.ready(daemon.status())
         daemon.wait()
         systemd.stopping("draining")
+        must_end()
 
 
 class _Daemon:
-    def __init__(self, paths: Paths, config: Config, *, verbose: bool) -> None:
+    def __init__(self, paths: Paths, config: Config, signals: Signals, *, verbose: bool) -> None:
         self._paths = paths
         self._config = config
+        self._signals = signals
         self._verbose = verbose
         self._bus = EventBus()
         self._host = Host(config, paths, self._bus)
@@ -142,8 +151,8 @@ class _Daemon:
         tick = _TICK_S if watchdog is None else min(_TICK_S, watchdog)
         told = self.status()
         while True:
-            caught = signal.sigtimedwait(_SIGNALS, tick)
-            if caught is not None and caught.si_signo in _STOP:
+            caught = self._signals.wait(tick)
+            if caught in _STOP:
                 self._drain()
                 return
             if caught is not None:
@@ -172,6 +181,7 @@ class _Daemon:
             state_dir=str(self._paths.state),
             runtime_dir=str(self._paths.runtime),
             native_hotpath=hotpath.NATIVE,
+            kernels_interpreted=translator.missing() or "",
         )
 
     def _config_path(self) -> str:
@@ -241,7 +251,7 @@ class _Daemon:
         systemd.stopping("draining")
         ends = time.monotonic() + seconds
         while self._host.has_work and time.monotonic() < ends:
-            if signal.sigtimedwait(_STOP, _DRAIN_POLL_S) is not None:
+            if self._signals.wait(_DRAIN_POLL_S, *_STOP) is not None:
                 _LOG.warning("stopping at once")
                 return
 
@@ -270,6 +280,13 @@ class _Daemon:
         for problem in problems:
             _LOG.warning("configuration: %s", problem)
         _LOG.info("configuration read again")
+
+
+def _prepare_limits(vgpus: int) -> None:
+    try:
+        prepare_limits(vgpus)
+    except OSError as error:
+        raise StartError(error.strerror or str(error)) from error
 
 
 def _group_of(listener: socket.socket) -> int | None:

@@ -6,6 +6,7 @@ import logging
 import sys
 
 from mediator import hotpath
+from mediator.softgpu.eu.translator.service import missing
 
 _LOG = logging.getLogger(__name__)
 
@@ -14,10 +15,13 @@ SWITCH_INTERVAL_S = 100e-6
 
 
 def prepare_interpreter() -> None:
-    """Let traps in soon, and say it when the slow twins are used."""
+    """Let traps in soon, and say it when the slow twins are used, or kernels are interpreted."""
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     if not hotpath.NATIVE:
         _LOG.warning(
             "the C hot path is not built: the slower Python twin is used, and MI_ATOMIC is not "
             "atomic against the guest's processors"
         )
+    reason = missing()
+    if reason is not None:
+        _LOG.warning("compute kernels are interpreted, which is slow: %s", reason)

@@ -26,10 +26,13 @@ from mediator.vgpu.metrics import VgpuCounters
 from mediator.vgpu.observer import Unobserved
 from mediator.vgpu.vgpu import Vgpu
 from mmio_trap.device import PciDevice
+from mmio_trap.memory_budget import fair_budget
 from mmio_trap.vfio_user.server import Server
 from vgpu_ctl import standard_output
+from vgpu_ctl.ending import has_ended, must_end
 from vgpu_ctl.host.vgpu_socket import LONGEST_PATH
 from vgpu_ctl.interpreter import prepare_interpreter
+from vgpu_ctl.process_limits import prepare_limits
 from vgpu_ctl.serve_options import GivenOptions, SharedOptions, shared_options
 
 _LOG = logging.getLogger(__name__)
@@ -44,6 +47,11 @@ _ADVICE = {
     errno.EEXIST: "something that is no socket is there: remove it, or choose another path",
     errno.ENAMETOOLONG: "the path is too long: choose a shorter one",
 }
+_SHORTAGES = {
+    errno.EMFILE: "file descriptors are short: raise `ulimit -Hn`, or serve fewer vGPUs",
+    errno.ENFILE: "the machine has no file descriptor left: raise the sysctl fs.file-max",
+}
+"""Of what every vGPU takes, at the start."""
 
 
 def serve_gpu(given: GivenOptions, device_id: int, *, require_seal: bool) -> None:
@@ -51,12 +59,20 @@ def serve_gpu(given: GivenOptions, device_id: int, *, require_seal: bool) -> Non
     native = given.native_socket()
     shared = None if native else shared_options(given)
     prepare_interpreter()
+    _prepare_limits(1 if shared is None else shared.count)
     identity = IDENTITIES[device_id]
-    if shared is not None:
-        _serve_shared(shared, identity, require_seal=require_seal)
-    elif native is not None:
-        function = SoftGpuFunction(identity, on_detach=_print_summary)
-        _serve_all({native: function}, require_seal=require_seal)
+    try:
+        if shared is not None:
+            _serve_shared(shared, identity, require_seal=require_seal)
+        elif native is not None:
+            function = SoftGpuFunction(identity, on_detach=_print_summary)
+            _serve_all({native: function}, require_seal=require_seal)
+    except OSError as error:
+        if error.errno not in _SHORTAGES:
+            raise
+        raise click.ClickException(_SHORTAGES[error.errno]) from error
+    finally:
+        has_ended()
 
 
 def _serve_shared(options: SharedOptions, identity: Identity, *, require_seal: bool) -> None:
@@ -72,7 +88,7 @@ def _serve_shared(options: SharedOptions, identity: Identity, *, require_seal: b
             _print_summary(vgpu_summary(vgpu, mediation.vgpus))
 
     mediation = Mediation.evenly(
-        SoftPhysicalGpu(identity),
+        SoftPhysicalGpu(identity, options.strictness),
         options.count,
         options.type.name,
         options.policy,
@@ -107,10 +123,12 @@ def _serve_all(devices: Mapping[Path, PciDevice], *, require_seal: bool) -> None
     with ExitStack() as stack:
         servers = {}
         for path, device in devices.items():
-            servers[path] = Server(device, str(path), require_seal=require_seal)
+            servers[path] = Server(
+                device, str(path), require_seal=require_seal, budget=fair_budget(len(devices))
+            )
             stack.callback(servers[path].close)
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda _number, _frame: _stop_all(servers.values()))
+            signal.signal(number, lambda _number, _frame: _end_all(servers.values()))
         for path, server in servers.items():
             _listen(server, path)
         threads = [
@@ -130,6 +148,19 @@ def _serve_all(devices: Mapping[Path, PciDevice], *, require_seal: bool) -> None
         finally:
             _stop_all(servers.values())
             _join_all(threads)
+
+
+def _prepare_limits(vgpus: int) -> None:
+    try:
+        prepare_limits(vgpus)
+    except OSError as error:
+        raise click.ClickException(error.strerror or str(error)) from error
+
+
+def _end_all(servers: Iterable[Server]) -> None:
+    """A signal has come."""
+    must_end()
+    _stop_all(servers)
 
 
 def _stop_all(servers: Iterable[Server]) -> None:

@@ -10,6 +10,7 @@ from typing import Literal, cast
 import click
 
 from mediator.capacity import Capacity, ResourceError
+from mediator.softgpu.strictness import KIND, Strictness, strict
 from mediator.vgpu.vgpu_type import TYPES, VgpuType, type_for
 from scheduler.policies.fifo import Fifo
 from scheduler.policies.timeslice import SLICE_NS, Timeslice
@@ -32,6 +33,7 @@ class GivenOptions:
     weight: tuple[int, ...] | None = None
     address_space: str | None = None
     ggtt: str | None = None
+    strict: int | None = None
 
     def native_socket(self) -> Path | None:
         """The socket of a GPU that is not shared; None when vGPUs were asked for.
@@ -68,6 +70,7 @@ class SharedOptions:
     address_space: AddressSpace
     ggtt: Ggtt
     paths: tuple[Path, ...]
+    strictness: Strictness
 
 
 def shared_options(given: GivenOptions) -> SharedOptions:
@@ -94,6 +97,7 @@ def shared_options(given: GivenOptions) -> SharedOptions:
         cast("AddressSpace", given.address_space or "shadow"),
         ggtt,
         tuple(given.socket_dir / f"vgpu{index}" for index in range(count)),
+        KIND if given.strict is None else strict(given.strict),
     )
 
 

@@ -15,12 +15,14 @@ import re
 import select
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from mediator.gen9.identity import IDENTITIES
+from vgpu_ctl.pacing.pace import Pace
 
 _LOG = logging.getLogger(__name__)
 
@@ -32,6 +34,9 @@ RECEIVE_BUFFER = 1 << 20
 """Bytes of messages that may wait; the system may allow less (net.core.rmem_max)."""
 LONGEST_MESSAGE = 16384
 """Bytes. The kernel's have 2 KiB of properties (UEVENT_BUFFER_SIZE) and a path."""
+SHARE, BURST_S = 0.05, 0.2
+"""Of one processor, and of its time at once, for what comes. A device that comes and goes all the
+time does not take more: messages that have no room meanwhile are lost, and an overrun is told."""
 INTEL = 0x8086
 DISPLAY_CLASS = 0x03
 """Base class of PCI display controllers, bits 23:16 of the class code."""
@@ -129,14 +134,17 @@ class HotplugWatcher:
             self._is_set_up.set()
 
     def _watch(self, messages: socket.socket) -> None:
-        poll = select.poll()
+        poll, end = select.poll(), select.poll()
         poll.register(messages, select.POLLIN)
-        poll.register(self._wake, select.POLLIN)
-        while True:
-            ready = [fd for fd, _ in poll.poll()]
-            if self._wake in ready:
+        for each in (poll, end):
+            each.register(self._wake, select.POLLIN)
+        pace = Pace(SHARE, BURST_S)
+        while not end.poll(pace.rest(time.monotonic()) * 1e3):
+            if self._wake in dict(poll.poll()):
                 return
+            began = time.thread_time()
             self._receive(messages)
+            pace.charge(time.thread_time() - began, time.monotonic())
 
     def _receive(self, messages: socket.socket) -> None:
         try:

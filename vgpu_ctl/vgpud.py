@@ -137,6 +137,12 @@ def _say_ready(socket: str) -> None:
     help="Each vGPU has a part of the global GTT, or all of it in its turn; ballooned, without.",
 )
 @click.option(
+    "--strict",
+    type=click.IntRange(0),
+    metavar="SEED",
+    help="Under the vGPUs, a software GPU that behaves as badly as hardware may: for tests.",
+)
+@click.option(
     "--device-id",
     type=click.Choice(sorted(f"{device_id:04x}" for device_id in IDENTITIES)),
     default="5912",
@@ -146,8 +152,8 @@ def _say_ready(socket: str) -> None:
 @click.option(
     "--allow-unsealed",
     is_flag=True,
-    help="Accept guest memory in files that cannot be sealed against shrinking (hugetlbfs, "
-    "/dev/shm). Who truncates such a file kills vgpud.",
+    help="Accept guest memory in files that their owner can cut off or empty (/dev/shm, huge "
+    "pages). Who does that kills vgpud.",
 )
 def serve(device_id: str, allow_unsealed: bool, **given: Any) -> None:
     """Serve a software GPU in the foreground, to one client or, with --vgpus, shared.

@@ -22,6 +22,10 @@ STATE_OFFSET = 0x1000
 """Bytes from the context's address (LRCA) to its register state page."""
 STATE_DWORDS = 1024
 
+INDIRECT_CONTEXT_OFFSET = 0x26 << 6
+"""INDIRECT_CTX_OFFSET of Gen9: how far a restore has come, in cache lines of the image (bits 15:6),
+when the indirect context batch runs. Elsewhere it might cut a command of the image in two."""
+
 _LRI = 0x1100_0000
 _LRI_POSTED = 1 << 12
 BATCH_BUFFER_END = 0x0500_0000
@@ -68,6 +72,8 @@ class ImageIndex(IntEnum):
     MI_MODE = 0x55
     INSTPM = 0x57
     TIMESTAMP = 0x5D
+    BB_START_ADDR_UDW = 0x5F
+    BB_START_ADDR = 0x61
     BB_OFFSET = 0x65
     PREDICATE_RESULT_1 = 0x67
     CS_GPR0 = 0x69

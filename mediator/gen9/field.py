@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """Bits ``hi`` down to ``lo`` (both included, 0..63) of a register or command dword."""
+    """Bits ``hi`` down to ``lo`` (both included) of a register, command dword or instruction."""
 
     hi: int
     lo: int

@@ -108,6 +108,8 @@ RESET_CTL_READY = 1 << 1
 RESET_CTL_CAT_ERROR = 1 << 2
 EIR_INSTRUCTION_ERROR = 1 << 0
 GFX_RUN_LIST_ENABLE = 1 << 15
+GFX_PRIVILEGE_CHECK_DISABLE = 1 << 0
+"""RING_MODE of Skylake and Kaby Lake: user batches may do all that a ring may."""
 RING_CTL_VALID = 1 << 0
 RING_CTL_WAIT_SEMAPHORE = 1 << 10
 """The ring stands at a semaphore wait: i915's performance counters sample it."""

@@ -10,15 +10,26 @@ try:
     from mediator.hotpath.native import (
         blit,
         compare_exchange,
+        compare_pages,
+        read_space,
         shadow_keep,
         shadow_sync,
+        skip_commands,
         store_run,
         translate,
     )
 
     NATIVE = True
 except ImportError:
-    from mediator.hotpath.reference import blit, compare_exchange, store_run, translate
+    from mediator.hotpath.reference import (
+        blit,
+        compare_exchange,
+        compare_pages,
+        read_space,
+        skip_commands,
+        store_run,
+        translate,
+    )
     from mediator.hotpath.reference_shadow import shadow_keep, shadow_sync
 
     NATIVE = False
@@ -27,8 +38,11 @@ __all__ = [
     "NATIVE",
     "blit",
     "compare_exchange",
+    "compare_pages",
+    "read_space",
     "shadow_keep",
     "shadow_sync",
+    "skip_commands",
     "store_run",
     "translate",
 ]

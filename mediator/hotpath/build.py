@@ -12,7 +12,7 @@ from pathlib import Path
 from cffi import FFI  # type: ignore[import-untyped]  # cffi ships no types
 
 _HERE = Path(__file__).parent
-_SOURCES = ("walk", "blit", "stores", "atomic", "shadow")
+_SOURCES = ("walk", "blit", "stores", "atomic", "compare", "copy", "skip", "shadow")
 _HEADERS = ("hotpath", "interface", "page_table")
 _FLAGS = ["-std=c11", "-O3", "-Wall", "-Wextra", "-Werror"]
 if platform.machine() in {"x86_64", "AMD64"}:

@@ -79,6 +79,22 @@ size_t hp_store_run(const uint32_t *commands, size_t dwords, uint32_t header, ui
 int hp_compare_exchange(const struct hp_memory *memory, uint64_t address, size_t size,
 			uint8_t *expected, const uint8_t *desired);
 
+/* Copy `size` bytes of a GPU address space from `address` on: as many as can be read before the first
+ * page that cannot. */
+uint64_t hp_read_space(const struct hp_memory *memory, const struct hp_space *space,
+		       uint64_t address, uint8_t *copy, size_t size);
+
+/* Pass over commands from dword `at` of `count` on, as far as `entries` (65536, by bits 31:16 of the
+ * header; reference.pack_entry) have one; the dword of the first that is not passed. `begins` becomes
+ * 1 where each begins, `commands` their number without MI_NOOP. */
+size_t hp_skip_commands(const uint32_t *dwords, size_t count, size_t at, const uint64_t *entries,
+			uint8_t *begins, size_t *commands);
+
+/* Compare the guest's pages at the `count` guest physical addresses `pages` with `copy`, page after
+ * page: `differs[n]` becomes 1 where they differ or no readable memory is, else 0. */
+void hp_compare_pages(const struct hp_memory *memory, const uint64_t *pages, size_t count,
+		      const uint8_t *copy, uint8_t *differs);
+
 /* interface.ShadowTables: `tables` and `copies` are pages of 512 entries, `slots` of each. */
 struct hp_shadow {
 	uint64_t *tables;

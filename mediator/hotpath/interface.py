@@ -58,11 +58,16 @@ Abort = Callable[[], bool]
 """Asked from time to time; True stops the work there."""
 
 
-class Space(Protocol):
-    """A GPU address space as the hot path needs it; `AddressSpace` is one."""
+class Mapping(Protocol):
+    """A GPU address space as far as a walk of its tables needs it."""
 
-    memory: GuestMemory
-    mask: int
+    @property
+    def memory(self) -> GuestMemory:
+        """Where the pages are, and the tables of a PPGTT."""
+
+    @property
+    def mask(self) -> int:
+        """Bits of an address that count."""
 
     @property
     def entries(self) -> memoryview | None:
@@ -71,6 +76,14 @@ class Space(Protocol):
     @property
     def root(self) -> int:
         """Guest physical address of the PML4; 0 for the GGTT."""
+
+
+class Space(Mapping, Protocol):
+    """One that is used, and may remember walks; `AddressSpace` is one."""
+
+    @property
+    def stale(self) -> bool:
+        """Its tables are to be read by `translate` alone, which keeps old translations."""
 
     def translate(self, address: int, *, write: bool) -> tuple[int, bool]:
         """(guest physical address, writable) of a GPU address. Raises PageFault."""
@@ -120,6 +133,36 @@ class Blit:
     def band_rows(self) -> int:
         """Rows of a piece between two questions whether to stop."""
         return max(1, min(BAND_ROWS, BAND_BYTES // max(1, self.width)))
+
+
+HEADERS = 1 << 16
+"""Entries for `skip_commands`: one for each value of a header's bits 31:16."""
+_MASK_BITS, _BIAS_BITS, _LENGTH_BITS = 16, 8, 20
+
+
+def pack_entry(mask: int, bias: int, fewest: int, most: int) -> int:
+    """An entry for `skip_commands`: commands of (header & mask) + bias dwords, within limits.
+
+    0 is no entry. Raises OverflowError where a part does not fit.
+    """
+    packed = shift = 0
+    for value, bits in ((mask, _MASK_BITS), (bias, _BIAS_BITS), (fewest, _LENGTH_BITS)):
+        if value >> bits:
+            raise OverflowError(f"{value:#x} in {bits} bits")
+        packed |= value << shift
+        shift += bits
+    if most >> _LENGTH_BITS:
+        raise OverflowError(f"{most:#x} in {_LENGTH_BITS} bits")
+    return packed | most << shift
+
+
+def unpack_entry(entry: int) -> tuple[int, int, int, int]:
+    """Mask, bias, fewest and most dwords of what `pack_entry` made."""
+    parts = []
+    for bits in (_MASK_BITS, _BIAS_BITS, _LENGTH_BITS, _LENGTH_BITS):
+        parts.append(entry & (1 << bits) - 1)
+        entry >>= bits
+    return parts[0], parts[1], parts[2], parts[3]
 
 
 class ShadowLevel(IntEnum):
@@ -192,10 +235,13 @@ class ShadowTables:
     """Of the hash: odd, 64 bits, not to be known by the guest."""
     rescan: bool = False
     """Translate every entry on every pass rather than those that changed: to measure against."""
+    limit: int = 0
+    """Slots that may be in use, if that is fewer than there are; 0: all."""
     packed: Any = None
     """The same for C, made by `native.py` at its first call."""
 
     @property
     def slots(self) -> int:
-        """Shadow tables there is room for."""
-        return len(self.tables) // 512
+        """Shadow tables that may be in use."""
+        room = len(self.tables) // 512
+        return min(room, self.limit) if self.limit else room

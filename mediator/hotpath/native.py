@@ -13,10 +13,12 @@ from typing import Any
 from mediator.hotpath._hotpath import ffi, lib
 from mediator.hotpath.interface import (
     FAULT_REASONS,
+    HEADERS,
     TABLES_FULL,
     Abort,
     Blit,
     FaultKind,
+    Mapping,
     PageFault,
     ShadowTables,
     Space,
@@ -24,28 +26,28 @@ from mediator.hotpath.interface import (
     TablesFull,
     never,
 )
-from mmio_trap.guest_memory import PAGE_SHIFT, GuestAddressError, GuestMemory
+from mmio_trap.guest_memory import PAGE_SHIFT, PAGE_SIZE, GuestAddressError, GuestMemory
 
 STREAM_BYTES = 8 << 20
 """From this size on a blit's destination bypasses the processor's caches, as memcpy's does."""
 
 _RANGE_BYTES = 32
 
-_Pins = list[Any]
+Pins = list[Any]
 """Buffers that C has pointers into."""
 
 
-def translate(space: Space, address: int) -> tuple[int, bool]:
+def translate(space: Mapping, address: int) -> tuple[int, bool]:
     """(guest physical address, writable) of ``address`` by a fresh walk. Raises PageFault."""
     address &= space.mask
-    pins: _Pins = []
+    pins: Pins = []
     physical = ffi.new("uint64_t *")
     writable = ffi.new("int32_t *")
     try:
-        memory = _memory(space.memory, pins)
-        error = lib.hp_translate(memory, _space(space, pins), address, physical, writable)
+        memory = pack_memory(space.memory, pins)
+        error = lib.hp_translate(memory, pack_space(space, pins), address, physical, writable)
     finally:
-        _release(pins)
+        release(pins)
     if error:
         raise PageFault(address, False, FAULT_REASONS[FaultKind(-error)])
     return physical[0], bool(writable[0])
@@ -60,13 +62,13 @@ def compare_exchange(
     GuestAddressError.
     """
     log = memory.dirty_bytes
-    pins: _Pins = []
+    pins: Pins = []
     found = ffi.new("uint8_t[]", expected.to_bytes(size, "little"))
     new = desired.to_bytes(size, "little")
     try:
-        done = lib.hp_compare_exchange(_memory(memory, pins), address, size, found, new)
+        done = lib.hp_compare_exchange(pack_memory(memory, pins), address, size, found, new)
     finally:
-        _release(pins)
+        release(pins)
     if done < 0:
         raise GuestAddressError(address, size, write=True)
     fresh = memory.dirty_bytes
@@ -82,7 +84,7 @@ def store_run(commands: memoryview, header: int, mask: int, page: int, target: m
     addresses are taken modulo ``mask`` + 1. Stops before the first other command, or one that
     writes another page. Returns the number done.
     """
-    pins: _Pins = []
+    pins: Pins = []
     try:
         source = ffi.from_buffer("uint32_t[]", commands)
         pins.append(source)
@@ -91,7 +93,69 @@ def store_run(commands: memoryview, header: int, mask: int, page: int, target: m
         done: int = lib.hp_store_run(source, len(commands), header, mask, page, place, len(target))
         return done
     finally:
-        _release(pins)
+        release(pins)
+
+
+def read_space(space: Mapping, address: int, copy: memoryview) -> int:
+    """Fill ``copy`` (bytes) with GPU memory from ``address`` on.
+
+    Returns how many bytes could be read before the first page that cannot.
+    """
+    pins: Pins = []
+    try:
+        place = ffi.from_buffer("uint8_t[]", copy, require_writable=True)
+        pins.append(place)
+        memory = pack_memory(space.memory, pins)
+        done: int = lib.hp_read_space(memory, pack_space(space, pins), address, place, len(place))
+        return done
+    finally:
+        release(pins)
+
+
+def skip_commands(
+    dwords: array[int], at: int, entries: array[int], begins: bytearray
+) -> tuple[int, int]:
+    """Pass over the commands from dword ``at`` on that have an entry: `interface.pack_entry`.
+
+    ``entries`` has `interface.HEADERS` of them, by bits 31:16 of the header. Stops at the first
+    command without one, of a length that it does not allow, or that is cut off. Returns the dword
+    where that one begins, and how many were passed that are not MI_NOOP. ``begins``, as long as
+    ``dwords``, becomes 1 where each begins.
+    """
+    assert len(begins) == len(dwords), "a byte for each dword"
+    assert len(entries) == HEADERS, "an entry for each header"
+    pins: Pins = []
+    passed = ffi.new("size_t *")
+    try:
+        commands = ffi.from_buffer("uint32_t[]", dwords)
+        pins.append(commands)
+        table = ffi.from_buffer("uint64_t[]", entries)
+        pins.append(table)
+        marks = ffi.from_buffer("uint8_t[]", begins, require_writable=True)
+        pins.append(marks)
+        end = lib.hp_skip_commands(commands, len(dwords), at, table, marks, passed)
+        return end, passed[0]
+    finally:
+        release(pins)
+
+
+def compare_pages(memory: GuestMemory, pages: array[int], copy: memoryview) -> bytes:
+    """A byte for each of the guest physical ``pages``: 1 where ``copy`` has something else there.
+
+    ``copy`` has as many pages as bytes; a page that is no readable memory differs.
+    """
+    pins: Pins = []
+    differs = ffi.new("uint8_t[]", len(pages))
+    try:
+        wanted = ffi.from_buffer("uint64_t[]", pages)
+        pins.append(wanted)
+        own = ffi.from_buffer("uint8_t[]", copy)
+        pins.append(own)
+        assert len(own) == PAGE_SIZE * len(pages), "a page of copy for each"
+        lib.hp_compare_pages(pack_memory(memory, pins), wanted, len(pages), own, differs)
+        return bytes(ffi.buffer(differs))
+    finally:
+        release(pins)
 
 
 def shadow_sync(memory: GuestMemory, shadow: ShadowTables, pml4: int) -> int:
@@ -99,11 +163,11 @@ def shadow_sync(memory: GuestMemory, shadow: ShadowTables, pml4: int) -> int:
 
     Raises PageFault when the PML4 is not in guest memory, TablesFull.
     """
-    pins: _Pins = []
+    pins: Pins = []
     try:
-        slot: int = lib.hp_shadow_sync(_memory(memory, pins), _shadow(shadow), pml4)
+        slot: int = lib.hp_shadow_sync(pack_memory(memory, pins), _shadow(shadow), pml4)
     finally:
-        _release(pins)
+        release(pins)
     if slot == TABLES_FULL:
         raise TablesFull
     if slot < 0:
@@ -113,13 +177,13 @@ def shadow_sync(memory: GuestMemory, shadow: ShadowTables, pml4: int) -> int:
 
 def shadow_keep(shadow: ShadowTables, roots: Collection[int]) -> None:
     """Free every slot that the shadows of the PML4s at guest physical ``roots`` do not reach."""
-    pins: _Pins = []
+    pins: Pins = []
     try:
         given = ffi.from_buffer("uint64_t[]", array("Q", roots))
         pins.append(given)
         lib.hp_shadow_keep(_shadow(shadow), given, len(roots))
     finally:
-        _release(pins)
+        release(pins)
 
 
 def blit(space: Space, job: Blit, abort: Abort = never) -> int:
@@ -131,11 +195,11 @@ def blit(space: Space, job: Blit, abort: Abort = never) -> int:
     band = job.band_rows
     packed = _job(job)
     scratch = ffi.new("uint8_t[]", job.width if job.staged else 0)
-    pins: _Pins = []
+    pins: Pins = []
     try:
-        packed_space = _space(space, pins)
+        packed_space = pack_space(space, pins)
         log = space.memory.dirty_bytes
-        memory = _memory(space.memory, pins)
+        memory = pack_memory(space.memory, pins)
         for done in range(0, job.height, band):
             if abort():
                 return done
@@ -147,12 +211,12 @@ def blit(space: Space, job: Blit, abort: Abort = never) -> int:
             finally:
                 if space.memory.dirty_bytes is not log:  # recording began or ended meanwhile
                     log = space.memory.dirty_bytes
-                    memory = _memory(space.memory, pins)
+                    memory = pack_memory(space.memory, pins)
                     packed.mark_only = 1
                     _blit_band(memory, packed_space, packed, scratch)
                     packed.mark_only = 0
     finally:
-        _release(pins)
+        release(pins)
     return job.height
 
 
@@ -164,8 +228,8 @@ def _blit_band(memory: Any, space: Any, packed: Any, scratch: Any) -> None:
         raise PageFault(fault.address, bool(fault.write), reason)
 
 
-def _memory(memory: GuestMemory, pins: _Pins) -> Any:
-    """``struct hp_memory``, valid until ``pins`` are released."""
+def pack_memory(memory: GuestMemory, pins: Pins) -> Any:
+    """``struct hp_memory *``, valid until ``pins`` are released."""
     table = ffi.from_buffer("uint64_t[]", memory.table)
     pins.append(table)
     log = memory.dirty_bytes
@@ -177,8 +241,8 @@ def _memory(memory: GuestMemory, pins: _Pins) -> Any:
     return ffi.new("struct hp_memory *", (table, ranges, dirty, 0 if log is None else len(log)))
 
 
-def _space(space: Space, pins: _Pins) -> Any:
-    """``struct hp_space``, valid until ``pins`` are released."""
+def pack_space(space: Mapping, pins: Pins) -> Any:
+    """``struct hp_space *``, valid until ``pins`` are released."""
     entries = space.entries
     if entries is None:
         return ffi.new("struct hp_space *", (ffi.NULL, 0, space.root, space.mask))
@@ -201,6 +265,7 @@ def _shadow(shadow: ShadowTables) -> Any:
             "struct hp_shadow *",
             (tables, copies, nodes, *sizes, *window, shadow.multiplier, shadow.rescan),
         )
+    shadow.packed.slots = shadow.slots  # the one thing that changes
     return shadow.packed
 
 
@@ -210,7 +275,7 @@ def _address(kind: str, words: memoryview | array[int]) -> Any:
         return ffi.cast(kind, int(ffi.cast("uintptr_t", buffer)))
 
 
-def _release(pins: _Pins) -> None:
+def release(pins: Pins) -> None:
     """Let go of the buffers now, whatever the garbage collector finds later.
 
     A fault's traceback keeps this module's frames. CPython 3.11 crashes when it collects a

@@ -6,6 +6,7 @@ cannot do is be atomic against a guest's own processors.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator
 
 from mediator.gen9.blits import (
@@ -35,11 +36,13 @@ from mediator.hotpath.interface import (
     Abort,
     Blit,
     FaultKind,
+    Mapping,
     PageFault,
     Space,
     Surface,
     Tiling,
     never,
+    unpack_entry,
 )
 from mediator.hotpath.raster_ops import PATTERN_COPY, SOURCE_COPY, combine, uses_destination
 from mmio_trap.guest_memory import GuestAddressError, GuestMemory
@@ -59,11 +62,18 @@ def walk_ggtt(entries: memoryview, address: int) -> tuple[int, bool]:
     return _target(entries[index], address) | (address & _OFFSET_MASK), True
 
 
-def walk_ppgtt(memory: GuestMemory, root: int, address: int) -> tuple[int, bool]:
+UpperLevels = dict[tuple[int, int], tuple[int, bool, int]]
+"""(shift of a level, address above it): table below, whether writable so far, step in the last."""
+
+
+def walk_ppgtt(
+    memory: GuestMemory, root: int, address: int, upper: UpperLevels | None = None
+) -> tuple[int, bool]:
     """(guest physical address, writable) of PPGTT ``address`` (48 bits). Raises PageFault.
 
     ``root`` is the PML4's guest physical address. IPS is taken as enabled, which it is after
-    i915's workarounds (0x4080).
+    i915's workarounds (0x4080). ``upper`` is a cache of all levels but the last: entries in it are
+    not read again.
     """
     if root & ADDRESS_BEYOND.mask:
         raise _fault(address, FaultKind.BEYOND_39_BITS)
@@ -71,6 +81,10 @@ def walk_ppgtt(memory: GuestMemory, root: int, address: int) -> tuple[int, bool]
     writable = True
     step = 1
     for shift in LEVEL_SHIFTS:
+        place = (shift, address >> shift)
+        if upper is not None and place in upper:
+            table, writable, step = upper[place]
+            continue
         index = (address >> shift) & (TABLE_ENTRIES - 1)
         if shift == _PT_SHIFT:
             index &= -step
@@ -84,10 +98,12 @@ def walk_ppgtt(memory: GuestMemory, root: int, address: int) -> tuple[int, bool]
             return _join(table, address, LARGE_PAGE_SHIFTS[shift]), writable
         if entry & INTERMEDIATE_PAGE_SIZE and shift == _PD_SHIFT:
             step = _PAGES_64K_STEP
+        if upper is not None and shift != _PT_SHIFT:
+            upper[place] = table, writable, step
     return _join(table, address, PAGE_SHIFT if step == 1 else PAGE_64K_SHIFT), writable
 
 
-def translate(space: Space, address: int) -> tuple[int, bool]:
+def translate(space: Mapping, address: int) -> tuple[int, bool]:
     """(guest physical address, writable) of ``address`` by a fresh walk. Raises PageFault."""
     address &= space.mask
     entries = space.entries
@@ -107,6 +123,71 @@ def compare_exchange(
     found = int.from_bytes(memory.read(address, size), "little")
     memory.write(address, (desired if found == expected else found).to_bytes(size, "little"))
     return found
+
+
+def read_space(space: Mapping, address: int, copy: memoryview) -> int:
+    """Fill ``copy`` (bytes) with GPU memory from ``address`` on.
+
+    Returns how many bytes could be read before the first page that cannot.
+    """
+    done = 0
+    while done < len(copy):
+        at = (address + done) & space.mask
+        piece = min(PAGE_SIZE - (at & _OFFSET_MASK), len(copy) - done)
+        try:
+            physical, _ = translate(space, at)
+            copy[done : done + piece] = space.memory.read(physical, piece)
+        except (PageFault, GuestAddressError):
+            break
+        done += piece
+    return done
+
+
+def skip_commands(
+    dwords: array[int], at: int, entries: array[int], begins: bytearray
+) -> tuple[int, int]:
+    """Pass over the commands from dword ``at`` on that have an entry: `interface.pack_entry`.
+
+    ``entries`` has `interface.HEADERS` of them, by bits 31:16 of the header. Stops at the first
+    command without one, of a length that it does not allow, or that is cut off. Returns the dword
+    where that one begins, and how many were passed that are not MI_NOOP. ``begins``, as long as
+    ``dwords``, becomes 1 where each begins.
+    """
+    count, passed = len(dwords), 0
+    while at < count:
+        header = dwords[at]
+        if not header:
+            begins[at] = 1
+            at += 1
+            continue
+        entry = entries[header >> 16]
+        if not entry:
+            break
+        mask, bias, fewest, most = unpack_entry(entry)
+        length = (header & mask) + bias
+        if not max(1, fewest) <= length <= most or length > count - at:
+            break
+        begins[at] = 1
+        at += length
+        passed += 1
+    return at, passed
+
+
+def compare_pages(memory: GuestMemory, pages: array[int], copy: memoryview) -> bytes:
+    """A byte for each of the guest physical ``pages``: 1 where ``copy`` has something else there.
+
+    ``copy`` has as many pages as bytes; a page that is no readable memory differs.
+    """
+    assert len(copy) == PAGE_SIZE * len(pages), "a page of copy for each"
+    differs = bytearray()
+    for number, address in enumerate(pages):
+        at = number * PAGE_SIZE
+        try:
+            same = memory.read(address, PAGE_SIZE) == copy[at : at + PAGE_SIZE]
+        except GuestAddressError:
+            same = False
+        differs.append(not same)
+    return bytes(differs)
 
 
 def store_run(commands: memoryview, header: int, mask: int, page: int, target: memoryview) -> int:

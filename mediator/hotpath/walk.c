@@ -9,7 +9,7 @@ static int in_range(const uint64_t *range, uint64_t address)
 
 struct hp_memory_at hp_find(const struct hp_memory *memory, uint64_t address, size_t *hint)
 {
-	struct hp_memory_at found = {NULL, 0, 0};
+	struct hp_memory_at found = {.host = NULL};
 	size_t low = 0;
 	size_t high = memory->ranges;
 

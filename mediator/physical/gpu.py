@@ -6,9 +6,11 @@ The mediator drives every GPU through this interface and would not know hardware
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from mediator.gen9.identity import Identity
+from mediator.physical.compute_work import ComputeWork
 
 
 class DmaSpace(Protocol):
@@ -27,6 +29,12 @@ class DmaSpace(Protocol):
 
     def unmap(self, iova: int, size: int) -> None:
         """Take back every mapping within; returns when the GPU cannot reach it any more."""
+
+    def unmap_each(self, ranges: Sequence[tuple[int, int]]) -> None:
+        """Take back these mappings, (iova, size) as they were made, ascending; as `unmap`.
+
+        Many at once cost the GPU one stand-still. What lies between them stays.
+        """
 
     def trim(self) -> None:
         """Who was mapped here has gone: keep nothing for mappings that might come back."""
@@ -67,6 +75,10 @@ class PhysicalGpu(Protocol):
 
     def attach_space(self, space: DmaSpace) -> None:
         """Put the GPU into ``space``. Its engines must be idle."""
+
+    @property
+    def compute_work(self) -> ComputeWork:
+        """What its execution units have done, resets notwithstanding; 0 where nobody counts it."""
 
     def reset(self) -> None:
         """Function-level reset: everything cold. GGTT entries are gone."""

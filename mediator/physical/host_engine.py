@@ -112,6 +112,8 @@ class HostEngine:
 
         Ring, batch, page directory and time fields are 0. Empty until `record_golden`.
         """
+        self.golden_pages = b""
+        """The pages of the image behind it, as hardware saved them in that run."""
         self._gpu = gpu
         self._base = facts.mmio_base
         self._read32 = gpu.read32
@@ -121,6 +123,9 @@ class HostEngine:
         self._status = _dwords(slab, pages.status, PAGE)
         self._commands = _dwords(slab, pages.ring, PAGE)
         self._state = _dwords(slab, pages.context + STATE_OFFSET, PAGE)
+        behind = pages.context + STATE_OFFSET + PAGE
+        count = facts.context_pages - (STATE_OFFSET + PAGE) // PAGE
+        self._private = memoryview(slab.bytes)[behind : behind + count * PAGE]
         self._ring_address = slab.ggtt + pages.ring
         self._root = EMPTY_TABLES
         self._idle_image = self.golden
@@ -175,6 +180,7 @@ class HostEngine:
         Its events carry `IDLE_CONTEXT_ID`. It must not be running or waiting.
         """
         self._state[:] = self._idle_image
+        self._private[:] = self.golden_pages
         self.submit(self._descriptor)
 
     def events(self) -> list[tuple[int, int]]:
@@ -241,6 +247,7 @@ class HostEngine:
         if self._status[_PROOF_OFFSET // 4] != _PROOF:
             raise HardwareError(f"{self.facts.name}: the first context ran without effect")
         self.golden = golden(array("I", self._state))
+        self.golden_pages = bytes(self._private)
         self._write_ring(_IDLE_COMMANDS)
         self._idle_image = idle_image(self.golden, self._ring(len(_IDLE_COMMANDS)))
 

@@ -7,12 +7,15 @@ are the same as for a GPU that one client owns.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from errno import ENOENT
 from typing import TYPE_CHECKING
 
 from mediator.gen9.pte import ENTRY_SIZE
+from mediator.physical.compute_work import ComputeWork
 from mediator.softgpu.gpu import SoftGpu
+from mediator.softgpu.strictness import KIND, Strictness
 from mmio_trap.guest_memory import GuestMemory
 from mmio_trap.irq import MSI, Interrupts
 
@@ -47,6 +50,10 @@ class SoftDmaSpace:
             if error.errno != ENOENT:
                 raise
 
+    def unmap_each(self, ranges: Sequence[tuple[int, int]]) -> None:
+        """Take back these mappings. Raises OSError ENOENT when one is not there like that."""
+        self.memory.unmap_each(ranges)
+
     def trim(self) -> None:
         """Let go of files without a mapping."""
         self.memory.trim()
@@ -74,12 +81,14 @@ class SoftPhysicalGpu:
     Until a space is attached it reaches no memory at all.
     """
 
-    def __init__(self, identity: Identity) -> None:
+    def __init__(self, identity: Identity, strictness: Strictness = KIND) -> None:
         self.identity = identity
+        self._strictness = strictness
         self._interrupt_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._interrupts = Interrupts(_IRQ_COUNTS)
         self._interrupts.set_triggers(MSI, 0, [self._interrupt_fd])
         self._space = SoftDmaSpace()
+        self._work_before = ComputeWork()
         self._gpu = self._power_on()
 
     @property
@@ -89,15 +98,11 @@ class SoftPhysicalGpu:
 
     def read32(self, offset: int) -> int:
         """The register at BAR0 ``offset``, a multiple of 4 below 2 MiB."""
-        gpu = self._gpu
-        with gpu.lock:
-            return gpu.registers.read32(offset)
+        return self._gpu.read32(offset)
 
     def write32(self, offset: int, value: int) -> None:
         """Write the register at BAR0 ``offset``, a multiple of 4 below 2 MiB."""
-        gpu = self._gpu
-        with gpu.lock:
-            gpu.registers.write32(offset, value)
+        self._gpu.write32(offset, value)
 
     def write_ggtt(self, page: int, entries: bytes | bytearray | memoryview) -> None:
         """Write consecutive GGTT entries (8 bytes each) from that of page number ``page`` on."""
@@ -119,9 +124,15 @@ class SoftPhysicalGpu:
         self._gpu.attach_memory(space.memory)
         self._space = space
 
+    @property
+    def compute_work(self) -> ComputeWork:
+        """What its execution units have done, those of GPUs before resets too."""
+        return self._work_before + work_of(self._gpu)
+
     def reset(self) -> None:
         """Function-level reset: a cold GPU takes the old one's place, in the same space."""
         self._power_off()
+        self._work_before += work_of(self._gpu)
         self._gpu = self._power_on()
 
     def close(self) -> None:
@@ -131,7 +142,9 @@ class SoftPhysicalGpu:
         os.close(self._interrupt_fd)
 
     def _power_on(self) -> SoftGpu:
-        gpu = SoftGpu(self._space.memory, self._interrupts, self.identity)
+        gpu = SoftGpu(
+            self._space.memory, self._interrupts, self.identity, strictness=self._strictness
+        )
         gpu.start()
         return gpu
 
@@ -140,3 +153,24 @@ class SoftPhysicalGpu:
         self._interrupts.set_level(False)
         with suppress(BlockingIOError):
             os.eventfd_read(self._interrupt_fd)
+
+
+def work_of(gpu: SoftGpu) -> ComputeWork:
+    """What the execution units of ``gpu`` have done since it was powered on."""
+    units, programs = gpu.units.counters, gpu.units.programs
+    return ComputeWork(
+        kernels=units.kernels,
+        threads=units.threads,
+        groups=units.groups,
+        interpreted_groups=units.interpreted_groups,
+        busy_ns=units.busy_ns,
+        programs=programs.decoded,
+        program_hits=programs.hits,
+        compiled=programs.compiled,
+        from_disk=programs.from_disk,
+        uncompiled=programs.uncompiled,
+        suspended=units.suspended,
+        lost=units.lost,
+        faults=units.faults,
+        refused=units.refused,
+    )

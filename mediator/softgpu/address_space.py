@@ -2,7 +2,9 @@
 
 Implements PRM SKL vol 5 "Memory Views". Translations are cached like in a TLB: a PPGTT edit shows
 after `flush` (PIPE_CONTROL, MI_FLUSH_DW and the TLB registers end there), a GGTT edit at once, a
-change of the guest's memory map at once. Absent pages are never cached.
+change of the guest's memory map at once. Absent pages are never cached. A space that is `stale`
+keeps to old translations as long as hardware may: a GGTT edit shows after `Ggtt.publish`, and a
+PPGTT's upper levels are cached too.
 
 Writes through a read-only PPGTT page are discarded without a fault, as Gen8 and Gen9 do; i915's
 selftests and IGT's userptr tests rely on it.
@@ -15,6 +17,7 @@ from __future__ import annotations
 import mmap
 import threading
 from abc import ABC, abstractmethod
+from contextlib import suppress
 
 from mediator import hotpath
 from mediator.gen9.pte import (
@@ -25,7 +28,7 @@ from mediator.gen9.pte import (
     PPGTT_ADDRESS_BITS,
 )
 from mediator.hotpath.interface import FAULT_REASONS, FaultKind, PageFault
-from mediator.hotpath.reference import walk_ggtt, walk_ppgtt
+from mediator.hotpath.reference import UpperLevels, walk_ggtt, walk_ppgtt
 from mediator.softgpu.atomic import OPERATION_MASK, AtomicOp, apply
 from mmio_trap.guest_memory import GuestAddressError, GuestMemory
 
@@ -44,7 +47,9 @@ class AddressSpace(ABC):
     before the faulting page have then been written.
     """
 
-    def __init__(self, memory: GuestMemory | None, address_bits: int) -> None:
+    def __init__(self, memory: GuestMemory | None, address_bits: int, *, stale: bool) -> None:
+        self.stale = stale
+        """Walk the tables no more often than hardware has to: not for each blit either."""
         self.memory = memory if memory is not None else GuestMemory()
         self.mask = (1 << address_bits) - 1
         self.discarded_writes = 0
@@ -97,6 +102,14 @@ class AddressSpace(ABC):
             if view is not None:
                 return view
         return self._open(number << PAGE_SHIFT)
+
+    def read_pages(self, address: int, count: int) -> bytes:
+        """``count`` whole pages from ``address`` (a multiple of 4096) on."""
+        first = (address & self.mask) >> PAGE_SHIFT
+        if self.memory.generation == self._generation:
+            with suppress(KeyError):  # one of them was not used before
+                return b"".join([self._pages[n] for n in range(first, first + count)])
+        return b"".join([self.page(address + n * PAGE_SIZE) for n in range(count)])
 
     def read(self, address: int, length: int) -> bytes:
         """``length`` bytes from ``address`` on."""
@@ -269,12 +282,18 @@ class AddressSpace(ABC):
 class Ggtt(AddressSpace):
     """The global GTT: 32-bit addresses, one table on the device that the guest writes by BAR0."""
 
-    def __init__(self, memory: GuestMemory | None, size_bytes: int = 1 << 32) -> None:
-        super().__init__(memory, GGTT_ADDRESS_BITS)
+    def __init__(
+        self, memory: GuestMemory | None, size_bytes: int = 1 << 32, *, stale: bool = False
+    ) -> None:
+        super().__init__(memory, GGTT_ADDRESS_BITS, stale=stale)
         self.table_bytes = (size_bytes >> PAGE_SHIFT) * ENTRY_SIZE
         # Anonymous pages rather than an array: memory only where the guest has written.
         self._bytes = memoryview(mmap.mmap(-1, self.table_bytes))
         self._entries = self._bytes.cast("Q")
+        self._written = memoryview(mmap.mmap(-1, self.table_bytes)) if stale else self._bytes
+        """What was written, of which `_entries` shows what was published."""
+        self._unpublished: list[slice[int, int, None]] = []
+        """Bytes of the table."""
         self._editing = threading.Lock()
 
     @property
@@ -288,21 +307,24 @@ class Ggtt(AddressSpace):
         return value
 
     def read_entry(self, offset: int, count: int) -> bytes:
-        """``count`` bytes at byte ``offset`` of the table; zero past its end."""
-        found = bytes(self._bytes[offset : offset + count])
+        """``count`` bytes at byte ``offset`` of the table as written; zero past its end."""
+        found = bytes(self._written[offset : offset + count])
         return found.ljust(count, b"\0")
 
     def write_entry(self, offset: int, data: bytes | memoryview) -> None:
         """Write ``data`` (bytes) at byte ``offset`` of the table, of any size and alignment.
 
-        The new translation holds at once; what lies past the table's end is dropped.
+        The new translation holds at once, or in a stale table once it is published; what lies
+        past the table's end is dropped.
         """
         data = data[: max(0, self.table_bytes - offset)]
-        if not data:
-            return
         first = offset // ENTRY_SIZE
         last = (offset + len(data) - 1) // ENTRY_SIZE
         with self._editing:
+            if self.stale:
+                self._written[offset : offset + len(data)] = data
+                self._unpublished.append(slice(offset, offset + len(data)))
+                return
             if len(data) == ENTRY_SIZE and not offset % ENTRY_SIZE:
                 self._entries[first] = int.from_bytes(data, "little")
             else:
@@ -315,12 +337,25 @@ class Ggtt(AddressSpace):
                 self._walks.pop(number, None)
                 self._pages.pop(number, None)
 
+    def publish(self) -> None:
+        """Entries written before this are in force after it, and no older ones."""
+        with self._editing:
+            for part in self._unpublished:
+                self._bytes[part] = self._written[part]
+            self._unpublished = []
+            self._edits += 1
+            self.flush()
+
     def clear(self) -> None:
         """Make every entry absent: what a device reset leaves."""
         with self._editing:
             # A new table, not an emptied one: an engine may be walking the old one.
             self._bytes = memoryview(mmap.mmap(-1, self.table_bytes))
             self._entries = self._bytes.cast("Q")
+            self._written = (
+                memoryview(mmap.mmap(-1, self.table_bytes)) if self.stale else self._bytes
+            )
+            self._unpublished = []
             self._edits += 1
             self.flush()
 
@@ -331,9 +366,10 @@ class Ggtt(AddressSpace):
 class Ppgtt(AddressSpace):
     """A context's 48-bit space, four levels of tables in guest memory; pages of 4K to 1G."""
 
-    def __init__(self, memory: GuestMemory | None) -> None:
-        super().__init__(memory, PPGTT_ADDRESS_BITS)
+    def __init__(self, memory: GuestMemory | None, *, stale: bool = False) -> None:
+        super().__init__(memory, PPGTT_ADDRESS_BITS, stale=stale)
         self._root = 0
+        self._upper: UpperLevels = {}
 
     @property
     def root(self) -> int:
@@ -345,5 +381,10 @@ class Ppgtt(AddressSpace):
         self._root = pml4_address
         self.flush()
 
+    def flush(self) -> None:
+        """Forget every cached translation, of all levels. Any thread may call it."""
+        self._upper = {}
+        super().flush()
+
     def _walk(self, address: int) -> tuple[int, bool]:
-        return walk_ppgtt(self.memory, self._root, address)
+        return walk_ppgtt(self.memory, self._root, address, self._upper if self.stale else None)

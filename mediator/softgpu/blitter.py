@@ -22,6 +22,7 @@ from mediator import hotpath
 from mediator.gen9 import blits
 from mediator.gen9.blits import BLIT_DWORDS, OPCODE, BlitOpcode
 from mediator.gen9.pte import PAGE_SIZE
+from mediator.hotpath import reference
 from mediator.hotpath.interface import Abort, Blit, Space, Surface, Tiling
 from mediator.hotpath.raster_ops import SOURCE_COPY, uses_destination, uses_source
 
@@ -128,7 +129,8 @@ def execute_blit(
         return BlitStats()
     job = _job(work, drawn, space.mask)
     _skip(job, first_row)
-    done = hotpath.blit(space, job, abort)
+    draw = reference.blit if space.stale else hotpath.blit  # C walks the tables anew
+    done = draw(space, job, abort)
     stats = _stats(job, done, work.pixel_bytes)
     stats.rows = first_row + done
     return stats
@@ -269,9 +271,9 @@ def _job(work: _Work, drawn: Rectangle, mask: int) -> Blit:
     job.source.base &= mask
     job.source_x = (work.source_x + drawn.left - work.target.left) * size
     job.source_y = work.source_y + drawn.top - work.target.top
-    if _overlap(job, job.source):
+    if _overlap(job, job.source, mask):
         job.staged = True
-        job.upwards = _upwards(job, job.source)
+        job.upwards = _upwards(job, job.source, mask)
     return job
 
 
@@ -290,10 +292,13 @@ def _stats(job: Blit, rows: int, pixel_bytes: int) -> BlitStats:
     return BlitStats(size // pixel_bytes, reads * size, size, aborted=rows < job.height)
 
 
-def _overlap(job: Blit, source: Surface) -> bool:
+def _overlap(job: Blit, source: Surface, mask: int) -> bool:
+    """Whether both may touch one byte of a space whose addresses wrap behind ``mask``."""
     low, high = _extent(job.destination, job.x, job.y, job.width, job.height)
     source_low, source_high = _extent(source, job.source_x, job.source_y, job.width, job.height)
-    return low < source_high and source_low < high
+    return (source_low - low) & mask < high - low or (low - source_low) & mask < (
+        source_high - source_low
+    )
 
 
 def _extent(surface: Surface, x: int, y: int, width: int, height: int) -> tuple[int, int]:
@@ -311,13 +316,14 @@ def _extent(surface: Surface, x: int, y: int, width: int, height: int) -> tuple[
     return surface.base + first * step + left, surface.base + last * step + right
 
 
-def _upwards(job: Blit, source: Surface) -> bool:
+def _upwards(job: Blit, source: Surface, mask: int) -> bool:
     """Whether the rows must be taken from the last to the first, lest one be overwritten."""
     if job.destination == source and source.tiling is not Tiling.LINEAR:
         return job.y > job.source_y
     ahead = job.destination.base + job.y * job.destination.pitch + job.x
     behind = source.base + job.source_y * source.pitch + job.source_x
-    return (ahead > behind) == (source.pitch > 0)
+    is_ahead = 0 < (ahead - behind) & mask <= mask >> 1
+    return is_ahead == (source.pitch > 0)
 
 
 _DECODERS = {

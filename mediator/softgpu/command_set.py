@@ -7,6 +7,8 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from mediator.gen9.pipeline_commands import RENDER_NAMES
+from mediator.gen9.pipeline_state import STATE_COMMANDS
 from mediator.softgpu import (
     alu,
     blit_command,
@@ -15,8 +17,10 @@ from mediator.softgpu import (
     mi_memory,
     mi_registers,
     pipe_control,
+    pipeline_state,
     predicate,
 )
+from mediator.softgpu.eu.dispatch import commands as eu
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,5 +70,11 @@ HANDLERS: Final[Mapping[str, Handler]] = MappingProxyType(
         "XY_SRC_COPY_BLT": blit_command.blit,
         "XY_FAST_COPY_BLT": blit_command.blit,
         "PIPE_CONTROL": pipe_control.pipe_control,
+        "MEDIA_CURBE_LOAD": eu.curbe_load,
+        "MEDIA_INTERFACE_DESCRIPTOR_LOAD": eu.descriptor_load,
+        "MEDIA_STATE_FLUSH": mi_flow.no_effect,
+        "MEDIA_OBJECT": eu.media_object,
+        "GPGPU_WALKER": eu.gpgpu_walker,
+        **{RENDER_NAMES[key]: pipeline_state.latch for key in STATE_COMMANDS},
     }
 )

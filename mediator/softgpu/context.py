@@ -1,17 +1,21 @@
 """Saving and restoring a logical ring context: the image in memory and the engine's registers.
 
-Layout facts stand in `gen9/context_image.py`. Source: PRM SKL vol 7 "Logical Ring Context
-Format"; Linux i915 intel_lrc.c. A save never writes the dwords that the driver owns (ring tail,
-start, control and the page directory), since the driver may be writing them at the same time.
+An image is a stream of commands (`image_load.py`). One that is as a save leaves it is restored
+without parsing it, with the same effect. Layout facts stand in `gen9/context_image.py`. Source: PRM
+SKL vol 7 "Logical Ring Context Format"; Linux i915 intel_lrc.c. A save never writes the dwords that
+the driver owns (ring tail, start, control and the page directory), since the driver may be writing
+them at the same time; it writes all the rest, page for page.
 """
 
 from __future__ import annotations
 
 import struct
+from array import array
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from mediator.gen9 import registers as reg
+from mediator.gen9.commands import BCS
 from mediator.gen9.context_image import (
     STATE_DWORDS,
     STATE_OFFSET,
@@ -23,11 +27,17 @@ from mediator.gen9.execlist import (
     DESCRIPTOR_ADDRESSING_SHIFT,
     Addressing,
 )
+from mediator.gen9.pte import PAGE_SIZE
+from mediator.softgpu import hidden_state
 from mediator.softgpu.context_state import ContextState
+from mediator.softgpu.eu.dispatch import interrupted as interrupted_walker
 from mediator.softgpu.execlist import lrca
+from mediator.softgpu.hidden_state import HiddenState
+from mediator.softgpu.image_load import ImageLoad
+from mediator.softgpu.pipeline_state import IMAGE_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import MutableSequence, Sequence
 
     from mediator.softgpu.engine import Engine
 
@@ -46,10 +56,8 @@ _PAGE_MASK = ~0xFFF
 _CACHE_LINE = 64
 _INDIRECT_LINES_MASK = 0x3F
 _PER_CTX_VALID = 1 << 0
-
-_HIDDEN_DWORDS = 5
-_HIDDEN_INDEX = 0x3F0
-"""From here, after the last block, the state page keeps what no register shows (predication)."""
+_HIDDEN_BYTES = 4 * (STATE_DWORDS - hidden_state.FIRST)
+_BEFORE_HIDDEN = bytes(PAGE_SIZE - _HIDDEN_BYTES)
 
 
 class ContextError(ValueError):
@@ -64,29 +72,45 @@ def restore(engine: Engine, running: ContextState) -> None:
     mode = running.descriptor >> DESCRIPTOR_ADDRESSING_SHIFT & DESCRIPTOR_ADDRESSING_MASK
     if mode != Addressing.LEGACY_64B:
         raise ContextError(f"context addressing mode {mode}: only 48-bit page tables are modelled")
-    image = _STATE.unpack(engine.ggtt.read(_state_address(running), _STATE.size))
+    state, kept = _state_address(running), engine.register_image
+    page = engine.ggtt.read(state, _STATE.size)
+    load: ImageLoad | None = None
+    image: Sequence[int] = _STATE.unpack(page)
+    if engine.gpu.strictness.image_as_commands or not kept.fits_head(page):
+        load = ImageLoad(engine, running.descriptor, state)
+        load.head()
+        image = load.words
+    inhibited = bool(image[ImageIndex.CONTEXT_CONTROL] & _RESTORE_INHIBIT)
+    _restore_page_directory(engine, image)
+    if inhibited:
+        if not engine.gpu.strictness.inhibit_keeps_state:
+            engine.reset_context_state()
+    elif load is not None or not _restore_known(engine, running, page, image):
+        if load is None:
+            load = ImageLoad(engine, running.descriptor, state)
+            load.words[:] = array("I", page)
+        load.rest()
+        image = load.words
+        running.arbitration, running.predicate = load.state.arbitration, load.state.predicate
+        running.clip, running.interrupted = load.state.clip, load.state.interrupted
     _restore_ring(running, image)
     control = image[ImageIndex.CONTEXT_CONTROL]
     running.inhibit_switch = bool(control & _INHIBIT_SYNC_SWITCH)
     values, base = engine.gpu.registers.values, engine.mmio_base
     values[(base + reg.RING_CONTEXT_CONTROL) >> 2] = control & 0xFFFF
-    values[(base + reg.RING_PDP0_LDW) >> 2] = image[ImageIndex.PDP0_LDW]
-    values[(base + reg.RING_PDP0_UDW) >> 2] = image[ImageIndex.PDP0_UDW]
-    engine.load_page_directory()
-    if control & _RESTORE_INHIBIT:
-        engine.set_context_timestamp(0)
-        engine.reset_context_registers()
-    else:
-        engine.set_context_timestamp(image[ImageIndex.CTX_TIMESTAMP])
+    if not inhibited:
         _restore_batches(running, image)
-        engine.register_image.restore(image, values)
+    engine.clock.set(0 if inhibited else image[ImageIndex.CTX_TIMESTAMP])
     _run_indirect(engine, running, image[ImageIndex.INDIRECT_CTX])
     _run_per_context(engine, running, image[ImageIndex.BB_PER_CTX_PTR])
+    if values[(base + reg.RING_MI_MODE) >> 2] & reg.MI_MODE_STOP_RING:
+        engine.abandon = True  # the image stops its ring: i915 clears the bit for that reason
 
 
 def reload_tail(engine: Engine, running: ContextState) -> None:
     """Lite restore: the running context takes its ring's new tail from the image."""
-    engine.ppgtt.flush()
+    if not engine.ppgtt.stale:
+        engine.ppgtt.flush()
     address = _state_address(running) + 4 * ImageIndex.RING_TAIL
     running.ring.tail = engine.ggtt.read_u32(address)
 
@@ -101,15 +125,76 @@ def save(engine: Engine, running: ContextState) -> None:
     def put(index: int, *dwords: int) -> None:
         write(state + 4 * index, struct.pack(f"<{len(dwords)}I", *dwords))
 
+    _leave_ring(values, base, running)
     put(ImageIndex.RING_HEAD, running.ring.head)
     put(ImageIndex.CTX_TIMESTAMP, engine.context_timestamp())
     if control & _SAVE_INHIBIT:
         return
     put(ImageIndex.CONTEXT_CONTROL, _MASK_ALL | control)
     put(ImageIndex.BB_ADDR_UDW, *_batches(base, running))
-    kept = engine.register_image
-    write(state + 4 * kept.first, kept.save(values)[kept.first : kept.end].tobytes())
-    put(_HIDDEN_INDEX, *running.private())
+    kept, pages = engine.register_image, engine.pipeline.image
+    hidden = HiddenState(running.arbitration, running.predicate, running.clip)
+    commands = hidden_state.pack(hidden, clips=engine.engine_class == BCS)
+    write(state + 4 * kept.first, kept.save(state, values, b"" if pages else commands))
+    if pages:
+        rest = _interrupted_pages(engine, running) + commands.rjust(PAGE_SIZE, b"\0")
+        if pages is not running.loaded_pages or rest != running.loaded_rest:
+            write(state + PAGE_SIZE, pages + rest)
+
+
+def _restore_known(
+    engine: Engine, running: ContextState, page: bytes, image: Sequence[int]
+) -> bool:
+    """Restore all but the head of an image that is as a save leaves it; False if it is not."""
+    kept, state = engine.register_image, _state_address(running)
+    if not kept.fits(state, page):
+        return False
+    count = engine.facts.context_pages - 2
+    pages = engine.ggtt.read_pages(state + PAGE_SIZE, count) if count else page
+    hidden = hidden_state.parse(pages[-_HIDDEN_BYTES:], clips=engine.engine_class == BCS)
+    if hidden is None or (count and pages[-PAGE_SIZE:-_HIDDEN_BYTES] != _BEFORE_HIDDEN):
+        return False
+    if count and not _restore_pipeline(engine, running, pages):
+        return False
+    running.arbitration, running.predicate, running.clip = hidden
+    kept.restore(image, engine.gpu.registers.values)
+    return True
+
+
+def _restore_pipeline(engine: Engine, running: ContextState, pages: bytes) -> bool:
+    """Restore what a render context has more; False if it is not as a save leaves it."""
+    pipeline = engine.pipeline
+    rest = pages[IMAGE_BYTES:]
+    walker = rest[: interrupted_walker.PAGES_BYTES]
+    found = None
+    if walker != interrupted_walker.NOTHING:
+        found = interrupted_walker.parse(walker)
+        if found is None:
+            return False
+    if not pages.startswith(pipeline.image) and not pipeline.restore(pages):
+        return False
+    if pages.startswith(pipeline.image):
+        running.loaded_pages, running.loaded_rest = pipeline.image, rest
+    running.interrupted = found
+    return True
+
+
+def _interrupted_pages(engine: Engine, running: ContextState) -> bytes:
+    """The pages of the image for the command at which the context was interrupted, if any."""
+    found = running.interrupted
+    if found is None:
+        return interrupted_walker.NOTHING
+    if found.run is not None:
+        found.token = engine.units.suspend(found.run, lrca(running.descriptor))
+        found.run = None
+    return interrupted_walker.pack(found)
+
+
+def _restore_page_directory(engine: Engine, image: Sequence[int]) -> None:
+    values, base = engine.gpu.registers.values, engine.mmio_base
+    values[(base + reg.RING_PDP0_LDW) >> 2] = image[ImageIndex.PDP0_LDW]
+    values[(base + reg.RING_PDP0_UDW) >> 2] = image[ImageIndex.PDP0_UDW]
+    engine.load_page_directory()
 
 
 def _state_address(running: ContextState) -> int:
@@ -133,7 +218,18 @@ def _restore_batches(running: ContextState, image: Sequence[int]) -> None:
         batch.address = upper << 32 | lower & ~0x3
         batch.active = bool(lower & _BATCH_VALID)
         batch.ppgtt = bool(state & reg.BB_STATE_PPGTT)
-    running.restore_private(image[_HIDDEN_INDEX : _HIDDEN_INDEX + _HIDDEN_DWORDS])
+
+
+def _leave_ring(values: MutableSequence[int], base: int, running: ContextState) -> None:
+    """The ring's registers stay when its context has gone."""
+    ring = running.ring
+    for offset, value in (
+        (reg.RING_HEAD, ring.head),
+        (reg.RING_TAIL, ring.tail),
+        (reg.RING_START, ring.start),
+        (reg.RING_CTL, ring.control),
+    ):
+        values[(base + offset) >> 2] = value
 
 
 def _batches(base: int, running: ContextState) -> list[int]:
@@ -163,7 +259,7 @@ def _run_indirect(engine: Engine, running: ContextState, pointer: int) -> None:
     detour.ring.head = address & ~_PAGE_MASK
     detour.ring.tail = detour.ring.head + length
     detour.ring.control = detour.ring.tail & _PAGE_MASK | reg.RING_CTL_VALID
-    engine.run_workaround(detour)
+    engine.run_detour(detour)
 
 
 def _run_per_context(engine: Engine, running: ContextState, pointer: int) -> None:
@@ -174,4 +270,4 @@ def _run_per_context(engine: Engine, running: ContextState, pointer: int) -> Non
     detour.ring.control = reg.RING_CTL_VALID
     detour.batch.address = pointer & _PAGE_MASK
     detour.batch.active = True
-    engine.run_workaround(detour)
+    engine.run_detour(detour)

@@ -6,22 +6,17 @@ Registers (GPRs, predicates, timestamps) live in the engine's register file. Sou
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from mediator.softgpu.eu.dispatch.interrupted import Interrupted
 
 RING_OFFSET_MASK: Final = 0x1F_FFFC
 """Bits 20:2 of RING_HEAD and RING_TAIL: byte offset in the ring."""
 RING_WRAP_UNIT: Final = 1 << 21
 """Bits 31:21 of RING_HEAD count how often the head has wrapped."""
-
-_PRIVATE_MARK: Final = 0x5653_4350
-_PRIVATE: Final = struct.Struct("<5I")
-_PRIVATE_FIELDS: Final = struct.Struct("<III4h")
-_PREDICATE_BITS: Final = 0xF
-_ARBITRATION_OFF: Final = 1 << 0
 
 
 class PredicateMode(IntEnum):
@@ -85,23 +80,23 @@ class ContextState:
     """Clip rectangle of 2D commands: left, top, right, bottom; 16 bits, signed."""
     drawn_rows: int = 0
     """Rows that the 2D command at which the streamer stands has drawn in earlier runs."""
+    interrupted: Interrupted | None = None
+    """The command at which the streamer stands has started threads and goes on."""
     workaround: bool = False
     """An indirect or per-context batch, which runs while its context is being loaded."""
+    image: bool = False
+    """Not a context but the commands of its image, which no MI_BATCH_BUFFER_END ends."""
+    loaded_pages: bytes = b""
+    """State commands that stood in its image when it was loaded, if nothing else did."""
+    loaded_rest: bytes = b""
+    """What stood in its image behind them when it was loaded."""
     spinning: bool = False
     """The last run came back because a batch jumps to itself without effect."""
 
-    def private(self) -> tuple[int, ...]:
-        """State that no register shows, as five dwords for a context image."""
-        flags = 0 if self.arbitration else _ARBITRATION_OFF
-        return _PRIVATE.unpack(
-            _PRIVATE_FIELDS.pack(_PRIVATE_MARK, flags, self.predicate, *self.clip)
-        )
-
-    def restore_private(self, words: Sequence[int]) -> None:
-        """Take back five dwords that `private` gave; those of another origin are ignored."""
-        if words[0] != _PRIVATE_MARK:
-            return
-        _, flags, predicate, *clip = _PRIVATE_FIELDS.unpack(_PRIVATE.pack(*words))
-        self.arbitration = not flags & _ARBITRATION_OFF
-        self.predicate = PredicateMode.of(predicate & _PREDICATE_BITS)
-        self.clip = (clip[0], clip[1], clip[2], clip[3])
+    @property
+    def address(self) -> int:
+        """Where the streamer stands: in a batch, or by the GGTT in the ring."""
+        for batch in (self.second, self.batch):
+            if batch.active:
+                return batch.address
+        return self.ring.start + (self.ring.head & RING_OFFSET_MASK)

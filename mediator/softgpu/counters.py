@@ -1,4 +1,4 @@
-"""What a command streamer has parsed, by command name. The exporter reads it, nobody acts on it."""
+"""What an engine has done: by itself, and by command name. For people; nobody acts on it."""
 
 from __future__ import annotations
 
@@ -24,3 +24,20 @@ class CommandCounters:
     """Commands that MI_SET_PREDICATE turned into no-operations."""
     illegal: int = 0
     """Commands that no engine of this class has, or that are malformed."""
+
+
+@dataclass
+class EngineCounters:
+    """What an engine has done since power-on."""
+
+    submissions: int = 0
+    """Execution lists taken from the submission port."""
+    contexts_completed: int = 0
+    preemptions: int = 0
+    lite_restores: int = 0
+    hangs: int = 0
+    failures: int = 0
+    """Steps that ended in an error of this program."""
+    resets: int = 0
+    busy_ns: int = 0
+    """Time with a context loaded, in nanoseconds."""

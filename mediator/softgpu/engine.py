@@ -12,27 +12,32 @@ from __future__ import annotations
 import logging
 import struct
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mediator.gen9 import registers as reg
 from mediator.gen9.engines import EngineFacts
+from mediator.gen9.eu.walker import PREEMPTION_LEVEL, PREEMPTION_LEVELS
 from mediator.gen9.execlist import HWSP_CSB_OFFSET, HWSP_CSB_WRITE_POINTER_OFFSET
 from mediator.gen9.interrupts import EngineInterrupt
 from mediator.softgpu import context
 from mediator.softgpu.address_space import PageFault, Ppgtt
+from mediator.softgpu.context_clock import ContextClock
 from mediator.softgpu.context_state import ContextState
-from mediator.softgpu.counters import CommandCounters
-from mediator.softgpu.engine_registers import note_status_pointer
+from mediator.softgpu.counters import CommandCounters, EngineCounters
+from mediator.softgpu.engine_registers import note_hang, note_status_pointer
 from mediator.softgpu.execlist import ContextStatus, Execlists, lrca
 from mediator.softgpu.interrupt import raise_engine_event
+from mediator.softgpu.lateness import Lateness
+from mediator.softgpu.pipeline_state import PipelineState
+from mediator.softgpu.privilege import Privilege
 from mediator.softgpu.register_image import RegisterImage
-from mediator.softgpu.streamer import Stop, Streamer
+from mediator.softgpu.streamer import SLICE, Stop, Streamer
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from mediator.softgpu.gpu import SoftGpu
+    from mediator.softgpu.image_load import ImageLoad
 
 _LOG = logging.getLogger(__name__)
 
@@ -45,31 +50,13 @@ _LONGEST_SPIN_S = 4e-3
 _HALT_TIMEOUT_S = 0.5
 """A command stops within milliseconds of `abandon`; past this the engine is taken as lost."""
 _HALT_WAITS = 10
-_WORKAROUND_QUANTA = 4
-_WORKAROUND_QUANTUM = 64
+_DETOUR_QUANTA = 4
 """A work-around batch runs with the GPU's lock held, so it must be short (i915: 40 commands)."""
 _CSB_ENTRY = struct.Struct("<II")
 
 
-@dataclass
-class EngineCounters:
-    """What an engine has done since power-on."""
-
-    submissions: int = 0
-    """Execution lists taken from the submission port."""
-    contexts_completed: int = 0
-    preemptions: int = 0
-    lite_restores: int = 0
-    hangs: int = 0
-    failures: int = 0
-    """Steps that ended in an error of this program."""
-    resets: int = 0
-    busy_ns: int = 0
-    """Time with a context loaded, in nanoseconds."""
-
-
 class Engine:
-    """One command streamer with its execution lists. Implements `streamer.CommandHost`."""
+    """One command streamer with its execution lists. Implements `CommandHost`."""
 
     def __init__(self, gpu: SoftGpu, facts: EngineFacts) -> None:
         self.gpu = gpu
@@ -77,8 +64,10 @@ class Engine:
         self.name = facts.name
         self.engine_class = facts.engine_class
         self.mmio_base = facts.mmio_base
-        self.ggtt = gpu.ggtt
-        self.ppgtt = Ppgtt(gpu.memory)
+        self.ggtt, self.units = gpu.ggtt, gpu.units
+        self.ppgtt = Ppgtt(gpu.memory, stale=gpu.strictness.stale_translations)
+        self.pipeline = PipelineState(facts.engine_class)
+        self.privilege = Privilege(facts, gpu.registers.values, gpu.strictness)
         self.counters = CommandCounters()
         self.totals = EngineCounters()
         self.lists = Execlists()
@@ -92,11 +81,14 @@ class Engine:
         """The thread that executes commands now."""
         self.hung: str | None = None
         """Why the engine stands still until it is reset."""
+        self._loading: ImageLoad | None = None
+        """A context image is being carried out, which gets the register writes."""
+        self._lateness = Lateness(gpu.strictness.list_delay, facts.name)
         self._may_switch = True
         self._reported = False
         self._pause_s = _SHORTEST_PAUSE_S
-        self._loaded_at_ns = 0
-        self._context_ticks = 0
+        self.clock = ContextClock(gpu.clock, gpu.ticks)
+        self.reads_on = gpu.strictness.ring_reads_on
         self.register_image = RegisterImage(facts)
         self._streamer = Streamer(self)
         self._changed = threading.Condition(gpu.lock)
@@ -117,6 +109,7 @@ class Engine:
         with self.gpu.lock:
             self._exit = True
             self.abandon = True
+            self.units.stop()
             self.kick()
         if self._thread is not None:
             self._thread.join()
@@ -134,10 +127,11 @@ class Engine:
         self.hung = None
         self.attention = False
         self.abandon = self.executing  # until it has noticed
+        self._lateness.forget()
         self._may_switch = True
         self.totals.resets += 1
         self.gpu.registers.reset(self.gpu.engine_rows[self.name])
-        self.reset_context_registers()
+        self.reset_context_state()
         self.ppgtt.flush()
         self.kick()
 
@@ -147,6 +141,7 @@ class Engine:
         A command of a ring waits for no engine, be it its own: the other may wait for it.
         """
         self.abandon = True
+        self.units.stop()
         self.kick()
         caller = threading.get_ident()
         if any(caller == engine.runner for engine in self.gpu.engines.values()):
@@ -180,7 +175,8 @@ class Engine:
         """A write to the execution list submission port. The caller holds the GPU's lock."""
         if self.lists.write_elsp(dword):
             self.totals.submissions += 1
-            self.attention = True
+            self._lateness.submitted(busy=self.context is not None)
+            self.attention = not self._lateness.left
             self.kick()
 
     def step(self) -> float | None:
@@ -201,9 +197,13 @@ class Engine:
                     return None
                 self.executing = True
                 self.runner = threading.get_ident()
+                late = self._lateness.left
+                quantum = self._lateness.limit(QUANTUM)
             with gpu.turn:
-                stop = self._streamer.run(running, QUANTUM)
+                stop = self._streamer.run(running, quantum)
             with gpu.lock:
+                if late:
+                    self._lateness.count(quantum - self._streamer.left)
                 self.executing = False
                 self.runner = None
                 self._changed.notify_all()
@@ -230,27 +230,32 @@ class Engine:
         low, high = self.gpu.registers.values[first : first + 2]
         self.ppgtt.load(high << 32 | low)
 
-    def reset_context_registers(self) -> None:
-        """Registers of the context take their reset values: nothing of another context stays."""
+    def reset_context_state(self) -> None:
+        """What belongs to a context is as after a reset: nothing of another one stays."""
+        self.pipeline.reset()
         values, rows = self.gpu.registers.values, self.gpu.registers.map.by_offset
         for offset in self.register_image.offsets:
             values[offset >> 2] = rows[offset].reset
 
-    def run_workaround(self, detour: ContextState) -> None:
-        """Run an indirect or per-context batch to its end, before the context itself.
+    def run_detour(
+        self, detour: ContextState, quanta: int = _DETOUR_QUANTA, load: ImageLoad | None = None
+    ) -> None:
+        """Run a work-around batch, or the image itself, to its end before the context goes on.
 
-        Raises ContextError when it does not come to an end.
+        ``load`` gets the register writes of an image. Raises ContextError when there is no end.
         """
         waiting, self.attention = self.attention, False
+        self._loading = load
         try:
-            for _ in range(_WORKAROUND_QUANTA):
-                stop = self._streamer.run(detour, _WORKAROUND_QUANTUM)
+            for _ in range(quanta):
+                stop = self._streamer.run(detour, SLICE)
                 if stop is not Stop.QUANTUM:
                     break
         finally:
+            self._loading = None
             self.attention = waiting or self.abandon
         if stop not in (Stop.RING_EMPTY, Stop.HUNG) and not self.abandon:
-            raise context.ContextError(f"a context work-around batch ended with {stop.name}")
+            raise context.ContextError(f"a batch of a context's restore ended with {stop.name}")
 
     # -- what the streamer asks of its host ----------------------------------------------------
 
@@ -273,13 +278,10 @@ class Engine:
     def write_register(self, offset: int, value: int) -> None:
         """Write the register at BAR0 offset ``offset``."""
         with self.gpu.lock:
-            self.gpu.registers.write32(offset, value)
-
-    def nonprivileged_slots(self) -> frozenset[int]:
-        """Register offsets that RING_FORCE_TO_NONPRIV opens to user batches."""
-        first = (self.mmio_base + reg.RING_FORCE_TO_NONPRIV) >> 2
-        values = self.gpu.registers.values[first : first + reg.RING_FORCE_TO_NONPRIV_COUNT]
-        return frozenset(v & reg.FORCE_TO_NONPRIV_ADDRESS_MASK for v in values)
+            if self._loading is not None:
+                self._loading.write(offset, value)
+            else:
+                self.gpu.registers.write32(offset, value)
 
     def notify(self, bit: int) -> None:
         """Raise interrupt ``bit`` (0..15) of this engine, subject to RING_IMR and the bank."""
@@ -293,25 +295,13 @@ class Engine:
 
     def active_head(self) -> int:
         """ACTHD: the address at which the command streamer stands."""
-        running = self.context
-        if running is None:
+        if self.context is None:
             return self.gpu.registers.values[(self.mmio_base + reg.RING_ACTHD) >> 2]
-        for batch in (running.second, running.batch):
-            if batch.active:
-                return batch.address
-        return running.ring.start + (running.ring.head & reg.RING_HEAD_OFFSET.mask)
+        return self.context.address
 
     def context_timestamp(self) -> int:
         """CTX_TIMESTAMP: 32-bit ticks that the loaded context has been active."""
-        if self.context is None:
-            return self._context_ticks
-        elapsed = self.gpu.ticks(self.gpu.clock() - self._loaded_at_ns)
-        return (self._context_ticks + elapsed) & 0xFFFF_FFFF
-
-    def set_context_timestamp(self, ticks: int) -> None:
-        """Set what CTX_TIMESTAMP counts on from."""
-        self._context_ticks = ticks
-        self._loaded_at_ns = self.gpu.clock()
+        return self.clock.counted if self.context is None else self.clock.read()
 
     def flush_tlb(self) -> None:
         """Drop cached translations of the context's address space and of the GGTT."""
@@ -322,6 +312,12 @@ class Engine:
     def pause(self) -> bool:
         """A change of the guest's memory map waits for the engines."""
         return self.gpu.memory.change_waiting
+
+    @property
+    def preemption_level(self) -> int:
+        """Where threads may be interrupted: the context's wish counts on a strict GPU alone."""
+        levels = self.gpu.strictness.preemption_levels
+        return PREEMPTION_LEVEL.get(self.read_register(PREEMPTION_LEVELS)) if levels else 0
 
     def aside(self) -> AbstractContextManager[None]:
         """Inside, other engines may run Python."""
@@ -339,16 +335,8 @@ class Engine:
         with self.gpu.lock:
             self.hung = reason
             self.totals.hangs += 1
-            values, base = self.gpu.registers.values, self.mmio_base
             _LOG.info("%s hangs at %#x: %s", self.name, address, reason)
-            if command is not None:
-                values[(base + reg.RING_IPEHR) >> 2] = command
-            if fault is not None:
-                self.gpu.record_fault(self.facts, fault)
-                return
-            values[(base + reg.RING_EIR) >> 2] |= reg.EIR_INSTRUCTION_ERROR
-            if not values[(base + reg.RING_EMR) >> 2] & reg.EIR_INSTRUCTION_ERROR:
-                self.notify(EngineInterrupt.MASTER_ERROR)
+            note_hang(self, command, fault)
 
     # -- the execution lists ---------------------------------------------------------------------
 
@@ -386,7 +374,7 @@ class Engine:
                 return None
             self._report(lists.promote())
             self._load()
-        elif lists.pending and self._may_switch:
+        elif lists.pending and self._may_take():
             if lists.is_lite_restore():
                 self.totals.lite_restores += 1
                 self._report(lists.lite_restore())
@@ -396,8 +384,20 @@ class Engine:
                 self._save()
                 self._report(lists.preempt())
                 self._load()
-        self.attention = bool(lists.pending)
-        return None if self.hung is not None else self.context
+        self.attention = bool(lists.pending) and not self._lateness.left
+        return None if self.hung is not None or self.abandon else self.context
+
+    def _may_take(self) -> bool:
+        """Whether the waiting list may be taken where the running context stands.
+
+        At an arbitration point; where lists are taken late, between any two whole commands.
+        """
+        if self._lateness.left or self._may_switch or not self._lateness.anywhere:
+            return self._may_switch and not self._lateness.left
+        running = self.context
+        if running is None or not running.arbitration:
+            return False
+        return not running.drawn_rows and running.interrupted is None
 
     def _after(self, running: ContextState, stop: Stop) -> float | None:
         """The streamer returned: what now? Pause as for `step`."""
@@ -405,7 +405,9 @@ class Engine:
             return None
         if stop is Stop.QUANTUM:
             self._may_switch = False
-            return self._back_off(_LONGEST_SPIN_S) if running.spinning else self._go_on()
+            idles = running.spinning and not self._lateness.left
+            return self._back_off(_LONGEST_SPIN_S) if idles else self._go_on()
+        self._lateness.drained()
         if stop is Stop.WAIT:
             self._may_switch = running.arbitration
             if self.lists.pending and self._may_switch:
@@ -417,7 +419,7 @@ class Engine:
                 return 0
             return self._back_off(_LONGEST_WAIT_S)
         self._may_switch = True
-        if stop is Stop.RING_EMPTY and not self.lists.is_lite_restore():
+        if stop is Stop.RING_EMPTY and (self._lateness.left or not self.lists.is_lite_restore()):
             self._complete()
         return self._go_on()
 
@@ -439,7 +441,7 @@ class Engine:
         descriptor = self.lists.current
         assert descriptor is not None, "no element to load"
         self._may_switch = True
-        self._loaded_at_ns = self.gpu.clock()
+        self.clock.load()
         self.context = ContextState(descriptor=descriptor)
         self._guarded(lambda running: context.restore(self, running))
 
@@ -447,7 +449,7 @@ class Engine:
         """Save the running context into its image and unload it."""
         self._guarded(lambda running: context.save(self, running))
         self._account()
-        self._context_ticks = self.context_timestamp()
+        self.clock.counted = self.context_timestamp()
         self.context = None
 
     def _guarded(self, action: context.Action) -> None:
@@ -483,7 +485,7 @@ class Engine:
 
     def _account(self) -> None:
         if self.context is not None:
-            self.totals.busy_ns += self.gpu.clock() - self._loaded_at_ns
+            self.totals.busy_ns += self.clock.active_ns
 
     def _go_on(self) -> float:
         self._pause_s = _SHORTEST_PAUSE_S

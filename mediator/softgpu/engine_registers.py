@@ -14,9 +14,11 @@ from mediator.gen9 import registers as reg
 from mediator.gen9.engine_register_facts import engine_register_rows
 from mediator.gen9.engines import EngineFacts
 from mediator.gen9.execlist import CSB_ENTRIES
+from mediator.gen9.interrupts import EngineInterrupt
 from mmio_trap.register_map import Register
 
 if TYPE_CHECKING:
+    from mediator.softgpu.address_space import PageFault
     from mediator.softgpu.engine import Engine
     from mediator.softgpu.gpu import SoftGpu
 
@@ -127,15 +129,33 @@ def note_status_pointer(engine: Engine) -> None:
     _store(engine, reg.RING_CONTEXT_STATUS_PTR, _read_status_pointer(engine))
 
 
+def note_hang(engine: Engine, command: int | None, fault: PageFault | None) -> None:
+    """Say in the error registers why the engine stands still. The caller holds the GPU's lock.
+
+    ``command``: first dword of what it stands at, if that was read.
+    """
+    if command is not None:
+        _store(engine, reg.RING_IPEHR, command)
+    if fault is not None:
+        engine.gpu.record_fault(engine.facts, fault)
+        return
+    _store(engine, reg.RING_EIR, _stored(engine, reg.RING_EIR) | reg.EIR_INSTRUCTION_ERROR)
+    if not _stored(engine, reg.RING_EMR) & reg.EIR_INSTRUCTION_ERROR:
+        engine.notify(EngineInterrupt.MASTER_ERROR)
+
+
 def _read_mi_mode(engine: Engine) -> int:
     """MODE_IDLE is set while the ring stands still: stopped, or with nothing to run."""
     mode = _stored(engine, reg.RING_MI_MODE) & ~reg.MI_MODE_IDLE
     stands = not engine.executing and (engine.abandon or engine.context is None)
+    if not engine.gpu.answers.there(engine.mmio_base + reg.RING_MI_MODE):
+        stands = False
     return mode | reg.MI_MODE_IDLE if stands else mode
 
 
 def _write_mi_mode(engine: Engine, value: int) -> None:
     if value & reg.MI_MODE_STOP_RING:
+        engine.gpu.answers.ask(engine.mmio_base + reg.RING_MI_MODE)
         engine.halt()
     elif engine.abandon:
         engine.resume()
@@ -146,6 +166,7 @@ def _write_reset_ctl(engine: Engine, value: int) -> None:
     if value & reg.RESET_CTL_CAT_ERROR:
         value &= ~reg.RESET_CTL_CAT_ERROR
     if value & reg.RESET_CTL_REQUEST:
+        engine.gpu.answers.ask(engine.mmio_base + reg.RING_RESET_CTL)
         if engine.halt():
             value |= reg.RESET_CTL_READY
     else:
@@ -153,6 +174,12 @@ def _write_reset_ctl(engine: Engine, value: int) -> None:
         if not _stored(engine, reg.RING_MI_MODE) & reg.MI_MODE_STOP_RING:
             engine.resume()
     _store(engine, reg.RING_RESET_CTL, value)
+
+
+def _read_reset_ctl(engine: Engine) -> int:
+    value = _stored(engine, reg.RING_RESET_CTL)
+    ready = engine.gpu.answers.there(engine.mmio_base + reg.RING_RESET_CTL)
+    return value if ready else value & ~reg.RESET_CTL_READY
 
 
 _READERS: dict[int, Reader] = {
@@ -165,6 +192,7 @@ _READERS: dict[int, Reader] = {
     reg.RING_ACTHD: lambda e: e.active_head() & 0xFFFF_FFFF,
     reg.RING_DMA_FADD: lambda e: e.active_head() & 0xFFFF_FFFF,
     reg.RING_MI_MODE: _read_mi_mode,
+    reg.RING_RESET_CTL: _read_reset_ctl,
     reg.RING_BB_STATE: _read_bb_state,
     reg.RING_SBB_ADDR: lambda e: _batch_address(e, second=True),
     reg.RING_BB_ADDR: lambda e: _batch_address(e, second=False),

@@ -11,21 +11,28 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from mediator.gen9 import registers as reg
 from mediator.gen9.engines import ENGINES, EngineFacts
 from mediator.gen9.identity import KABY_LAKE_GT2, Identity
-from mediator.softgpu import fences
+from mediator.softgpu import fences, power
 from mediator.softgpu.address_space import Ggtt, PageFault
+from mediator.softgpu.answers import Answers
 from mediator.softgpu.engine import Engine
 from mediator.softgpu.engine_registers import engine_rows
+from mediator.softgpu.eu.dispatch.host_units import make_units
 from mediator.softgpu.fences import Fence
 from mediator.softgpu.mmio_table import build_map
 from mediator.softgpu.power import PowerState
+from mediator.softgpu.strictness import KIND, Strictness
 from mediator.softgpu.turn import Turn
 from mmio_trap.guest_memory import GuestMemory
 from mmio_trap.irq import Interrupts
 from mmio_trap.register_map import RegisterFile
+
+if TYPE_CHECKING:
+    from mediator.softgpu.eu.dispatch.units import ExecutionUnits
 
 REGISTERS_SIZE = 2 << 20
 """Bytes of BAR0 that are registers."""
@@ -65,21 +72,27 @@ class SoftGpu:
         interrupts: Interrupts,
         identity: Identity = KABY_LAKE_GT2,
         clock: Callable[[], int] = time.monotonic_ns,
+        strictness: Strictness = KIND,
+        units: ExecutionUnits | None = None,
     ) -> None:
         self.memory = memory
         self.interrupts = interrupts
         self.identity = identity
         self.clock = clock
+        self.strictness = strictness
         self.lock = threading.RLock()
         self.turn = Turn()
         self.counters = GpuCounters()
+        self.units = units or make_units()
         self._born_ns = clock()
         self.queued_events: dict[int, int] = {}
         """By offset of IIR: events that came once more before they were cleared."""
         self.fences: dict[int, Fence] = {}
         """By number; those that are on."""
+        self.answers = Answers(strictness.answer_looks)
+        self._sleeps = strictness.needs_forcewake
         self.power = PowerState(sampled_at_ns=self._born_ns)
-        self.ggtt = Ggtt(memory, GGTT_SIZE)
+        self.ggtt = Ggtt(memory, GGTT_SIZE, stale=strictness.stale_translations)
         self.registers: RegisterFile[SoftGpu] = RegisterFile(_REGISTER_MAP, self, "softgpu")
         self.engines = {facts.name: Engine(self, facts) for facts in ENGINES}
 
@@ -98,6 +111,7 @@ class SoftGpu:
             engine.abandon = True  # all at once: each may take a moment
         for engine in self.engines.values():
             engine.stop()
+        self.units.close()
         self.flush_translations()
 
     def attach_memory(self, memory: GuestMemory) -> None:
@@ -117,10 +131,25 @@ class SoftGpu:
             for engine in engines:
                 engine.ppgtt.attach(memory)
 
+    def read32(self, offset: int) -> int:
+        """The register at BAR0 ``offset``, a multiple of 4, as the processor reads it."""
+        with self.lock:
+            if self._sleeps and not power.reaches(self, offset, write=False):
+                return 0
+            return self.registers.read32(offset)
+
+    def write32(self, offset: int, value: int) -> None:
+        """Write the register at BAR0 ``offset``, a multiple of 4, as the processor does."""
+        with self.lock:
+            if not self._sleeps or power.reaches(self, offset, write=True):
+                self.registers.write32(offset, value)
+
     def read(self, offset: int, count: int) -> bytes:
         """``count`` bytes of BAR0 at ``offset``."""
         if offset + count <= REGISTERS_SIZE:
             with self.lock:
+                if self._sleeps and not power.reaches(self, offset, write=False):
+                    return bytes(count)
                 return self.registers.read(offset, count)
         if offset >= GSM_OFFSET:
             return self.ggtt.read_entry(offset - GSM_OFFSET, count)
@@ -130,7 +159,8 @@ class SoftGpu:
         """Write ``data`` into BAR0 at ``offset``."""
         if offset + len(data) <= REGISTERS_SIZE:
             with self.lock:
-                self.registers.write(offset, data)
+                if not self._sleeps or power.reaches(self, offset, write=True):
+                    self.registers.write(offset, data)
         elif offset >= GSM_OFFSET:
             self.counters.ggtt_writes += 1
             self.ggtt.write_entry(offset - GSM_OFFSET, data)
@@ -155,6 +185,11 @@ class SoftGpu:
                 at += length
         except PageFault:
             return
+
+    def publish_entries(self) -> None:
+        """GGTT entries that were written are in force; every cached translation is dropped."""
+        self.ggtt.publish()
+        self.flush_translations()
 
     def flush_translations(self) -> None:
         """Drop every cached translation."""

@@ -19,10 +19,6 @@ if TYPE_CHECKING:
     from mediator.softgpu.gpu import SoftGpu
     from mmio_trap.register_map import Register
 
-_SOURCES = tuple((bank.iir >> 2, bank.ier >> 2, bank.sources) for bank in BANKS)
-"""Dwords of IIR and IER in the register file, and what raises which master bit, by bank."""
-
-
 _BANKS = tuple((bank.iir >> 2, bank.ier >> 2, bank.sources) for bank in BANKS)
 """For the sake of speed: dwords of IIR and IER, and what they raise."""
 

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 def write_flush_control(gpu: SoftGpu, _register: Register[SoftGpu], _value: int) -> None:
     """GFX_FLSH_CNTL: GGTT entries written before this are in force after it."""
-    gpu.flush_translations()
+    gpu.publish_entries()
 
 
 def write_tlb_invalidate(gpu: SoftGpu, register: Register[SoftGpu], _value: int) -> None:
     """An engine's TLB control: drop the translations, then clear the request bit."""
-    gpu.flush_translations()
+    gpu.publish_entries()
     gpu.registers.values[register.offset >> 2] = 0

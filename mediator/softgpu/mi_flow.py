@@ -154,6 +154,8 @@ def batch_buffer_end(streamer: Streamer, _command: list[int]) -> Outcome:
         context.second.active = False
     elif context.batch.active:
         _return_to_ring(context)
+    elif context.image:
+        return None
     else:
         raise IllegalCommand("MI_BATCH_BUFFER_END in the ring")
     return Jump.FORWARD

@@ -20,7 +20,7 @@ from mediator.softgpu.fences import write_fence
 from mediator.softgpu.fuses import read_fuse
 from mediator.softgpu.interrupt import clear_events, read_master, write_bank, write_master
 from mediator.softgpu.invalidation import write_flush_control, write_tlb_invalidate
-from mediator.softgpu.reset import write_gdrst
+from mediator.softgpu.reset import read_gdrst, write_gdrst
 from mmio_trap.register_map import Access, Register, RegisterMap, register_array
 
 if TYPE_CHECKING:
@@ -41,14 +41,15 @@ _READERS: dict[int, Reader] = {
     reg.GEN6_GT_CORE_STATUS: power.read_core_status,
     reg.PWRGT_STATUS: power.read_domain_status,
     reg.GEN6_RPSTAT1: power.read_frequency,
+    reg.GDRST: read_gdrst,
     irq.MASTER_IRQ: read_master,
     **dict.fromkeys(KABY_LAKE_GT2.fuses, read_fuse),
     **dict.fromkeys(reg.PWR_WELL_CTL, read_power_wells),
 }
 _WRITERS: dict[int, Writer] = {
-    reg.FORCEWAKE_RENDER: power.write_power_control,
-    reg.FORCEWAKE_MEDIA: power.write_power_control,
-    reg.FORCEWAKE_GT: power.write_power_control,
+    reg.FORCEWAKE_RENDER: power.write_forcewake,
+    reg.FORCEWAKE_MEDIA: power.write_forcewake,
+    reg.FORCEWAKE_GT: power.write_forcewake,
     reg.GEN6_RC_CONTROL: power.write_power_control,
     reg.PCODE_MAILBOX: power.write_pcode_mailbox,
     reg.GDRST: write_gdrst,

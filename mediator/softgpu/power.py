@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mediator.gen9 import registers as reg
+from mediator.gen9.forcewake import DOMAINS, domains
 from mediator.gen9.identity import FREQUENCY_UNIT_MHZ, RATIOS_PER_UNIT
 from mediator.gen9.pcode import (
     CDCLK_READY,
@@ -30,11 +31,8 @@ if TYPE_CHECKING:
 _RESIDENCY_UNIT_NS = 1280
 _DWORD = 0xFFFF_FFFF
 
-_REQUEST_OF_ACK = {
-    reg.FORCEWAKE_ACK_RENDER: reg.FORCEWAKE_RENDER,
-    reg.FORCEWAKE_ACK_MEDIA: reg.FORCEWAKE_MEDIA,
-    reg.FORCEWAKE_ACK_GT: reg.FORCEWAKE_GT,
-}
+_REQUEST_OF_ACK = {ack: request for _, request, ack in DOMAINS}
+_ACK_OF_REQUEST = {request: ack for _, request, ack in DOMAINS}
 
 GT_STATE_ON = 0
 GT_STATE_RC6 = 3
@@ -56,13 +54,32 @@ class PowerState:
 
 
 def read_forcewake_ack(gpu: SoftGpu, register: Register[SoftGpu]) -> int:
-    """FORCEWAKE_ACK: every bit requested is acknowledged at once."""
-    return gpu.registers.values[_REQUEST_OF_ACK[register.offset] >> 2]
+    """FORCEWAKE_ACK: every bit requested is acknowledged, at once or after some looks."""
+    values = gpu.registers.values
+    if gpu.answers.there(register.offset):
+        values[register.offset >> 2] = values[_REQUEST_OF_ACK[register.offset] >> 2]
+    return values[register.offset >> 2]
 
 
 def write_power_control(gpu: SoftGpu, _register: Register[SoftGpu], _value: int) -> None:
-    """A forcewake request or RC_CONTROL has changed: close the residency account and go on."""
+    """RC_CONTROL has changed: close the residency account and go on."""
     sample(gpu)
+
+
+def write_forcewake(gpu: SoftGpu, register: Register[SoftGpu], _value: int) -> None:
+    """A forcewake request has changed: close the residency account, and answer."""
+    sample(gpu)
+    gpu.answers.ask(_ACK_OF_REQUEST[register.offset])
+
+
+def reaches(gpu: SoftGpu, offset: int, *, write: bool) -> bool:
+    """Whether the processor reaches the register at BAR0 ``offset``: its domains are held awake."""
+    wanted = domains(offset, write=write)
+    values = gpu.registers.values
+    for domain, request, ack in DOMAINS:
+        if wanted & domain and not values[request >> 2] & values[ack >> 2]:
+            return False
+    return True
 
 
 def read_residency(gpu: SoftGpu, _register: Register[SoftGpu]) -> int:

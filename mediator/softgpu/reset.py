@@ -18,6 +18,20 @@ if TYPE_CHECKING:
 
 def write_gdrst(gpu: SoftGpu, _register: Register[SoftGpu], value: int) -> None:
     """Reset the engines named by ``value``; the bits read 0 again when they are done."""
+    gpu.answers.ask(GDRST)
+    if not gpu.answers.late:
+        _reset(gpu, value)
+
+
+def read_gdrst(gpu: SoftGpu, _register: Register[SoftGpu]) -> int:
+    """GDRST: the resets that are not done yet."""
+    value = gpu.registers.values[GDRST >> 2]
+    if value and gpu.answers.there(GDRST):
+        _reset(gpu, value)
+    return gpu.registers.values[GDRST >> 2]
+
+
+def _reset(gpu: SoftGpu, value: int) -> None:
     for engine in gpu.engines.values():
         if value & (GDRST_FULL | engine.facts.reset_bit):
             engine.reset()

@@ -12,11 +12,10 @@ from __future__ import annotations
 
 from array import array
 from collections import defaultdict
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from mediator.gen9.commands import decode
-from mediator.gen9.privilege import user_registers
-from mediator.softgpu.address_space import AddressSpace, Ggtt, PageFault
+from mediator.softgpu.address_space import PageFault
 from mediator.softgpu.command_set import HANDLERS, RUNS
 from mediator.softgpu.context_state import (
     RING_OFFSET_MASK,
@@ -25,19 +24,20 @@ from mediator.softgpu.context_state import (
     ContextState,
 )
 from mediator.softgpu.outcome import Handler, IllegalCommand, Jump, Outcome, Run, Stop
+from mediator.softgpu.pipeline_state import latch
 from mediator.softgpu.predicate import ignores_predication, suppressed
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
+    from mediator.softgpu.address_space import AddressSpace
+    from mediator.softgpu.command_host import CommandHost
+    from mediator.softgpu.eu.dispatch.interrupted import Interrupted, Position
 
-    from mediator.softgpu.counters import CommandCounters
-
-__all__ = ["CommandHost", "Stop", "Streamer"]
+__all__ = ["Stop", "Streamer"]
 
 _PAGE: Final = 4096
 _PAGE_DWORDS: Final = _PAGE // 4
 _PAGE_MASK: Final = ~(_PAGE - 1)
-_SLICE: Final = 64
+SLICE: Final = 64
 """Commands between two looks at `CommandHost.abandon`."""
 _RING_VALID: Final = 1 << 0
 _RING_PAGES_SHIFT: Final = 12
@@ -47,7 +47,6 @@ _ADDRESS_MASK: Final = (1 << 48) - 1
 _WRAPS_MASK: Final = 0xFFFF_FFFF & ~(RING_WRAP_UNIT - 1)
 _RUN_DWORDS: Final = 32
 """So many dwords must follow before a run of one command is looked for."""
-_CACHED_HEADERS: Final = 1 << 16
 
 _NO_PAGE: Final = memoryview(b"").cast("I")
 
@@ -55,78 +54,14 @@ _Entry = tuple[Handler | None, int, int, int, str, defaultdict[str, int], Run | 
 """Handler (None: pass over), length mask, length bias, fewest dwords, name, where it counts."""
 
 
-class CommandHost(Protocol):
-    """What the streamer asks of its engine."""
-
-    @property
-    def name(self) -> str:
-        """Engine name, such as rcs0."""
-
-    @property
-    def engine_class(self) -> str:
-        """RCS, BCS, VCS or VECS."""
-
-    @property
-    def mmio_base(self) -> int:
-        """BAR0 offset of the engine's registers."""
-
-    @property
-    def attention(self) -> bool:
-        """Return at the next arbitration point."""
-
-    @property
-    def abandon(self) -> bool:
-        """Return as soon as a command is complete, wherever that is."""
-
-    @property
-    def pause(self) -> bool:
-        """Let go of the guest memory soon; the next run goes on from there."""
-
-    @property
-    def ggtt(self) -> Ggtt:
-        """The global address space."""
-
-    @property
-    def ppgtt(self) -> AddressSpace:
-        """The running context's address space."""
-
-    @property
-    def status_page(self) -> int:
-        """GGTT address of the engine's hardware status page."""
-
-    @property
-    def context_page(self) -> int:
-        """GGTT address of the running context's per-process status page."""
-
-    @property
-    def counters(self) -> CommandCounters:
-        """Where commands are counted."""
-
-    def read_register(self, offset: int) -> int:
-        """Dword at BAR0 ``offset``."""
-
-    def write_register(self, offset: int, value: int) -> None:
-        """Write a dword at BAR0 ``offset``."""
-
-    def nonprivileged_slots(self) -> frozenset[int]:
-        """BAR0 offsets that RING_FORCE_TO_NONPRIV opens to user batches."""
-
-    def notify(self, bit: int) -> None:
-        """Raise interrupt ``bit`` of the engine."""
-
-    def timestamp(self) -> int:
-        """The 36-bit timestamp."""
-
-    def flush_tlb(self) -> None:
-        """Drop cached translations."""
-
-    def aside(self) -> AbstractContextManager[None]:
-        """Inside, other engines may run Python: for long work in C."""
-
-    def hang(
-        self, reason: str, *, address: int, command: int | None, fault: PageFault | None
-    ) -> None:
-        """Nothing runs until reset. ``address`` is that of the command."""
+def _place(context: ContextState) -> Position:
+    """Where ``context`` stands. A batch in the GGTT may be a copy, whose address may change."""
+    ring = context.ring.head & RING_OFFSET_MASK
+    first, second = (
+        each.address if each.active and each.ppgtt else 0
+        for each in (context.batch, context.second)
+    )
+    return ring, first, second
 
 
 class Streamer:
@@ -142,6 +77,7 @@ class Streamer:
         "_budget",
         "_commands",
         "_entries",
+        "_in_runs",
         "_limit",
         "_loop_target",
         "_loop_work",
@@ -149,7 +85,7 @@ class Streamer:
         "_privileged_entries",
         "_ring_offset",
         "_user_entries",
-        "_user_registers",
+        "_went_on",
         "context",
         "host",
         "index",
@@ -171,7 +107,6 @@ class Streamer:
         """Commands of this run without effect: a loop of these alone spins."""
         self.jump_target = 0
         """Where the last jump went."""
-        self._user_registers = user_registers(host.engine_class, host.mmio_base)
         self._privileged_entries: dict[int, _Entry] = {}
         self._user_entries: dict[int, _Entry] = {}
         self._entries = self._privileged_entries
@@ -181,24 +116,30 @@ class Streamer:
         self._ring_offset = 0
         self._batch: BatchState | None = None
         self._budget = 0
+        self._in_runs = True
         self._commands = 0
         self._loop_target = -1
         self._loop_work = 0
+        self._went_on: Interrupted | None = None
 
     # -- running -----------------------------------------------------------------------------
 
     def run(self, context: ContextState, quantum: int) -> Stop:
         """Carry out up to ``quantum`` commands of ``context``, which is left where they end.
 
-        Runs of MI_NOOP and the jump to another page cost one command each.
+        Runs of MI_NOOP and the jump to another page cost one command each. Up to `SLICE` the
+        quantum is exact; above, many of one command in a row may go past it.
         """
         self.context = context
         context.spinning = False
         self._budget = quantum
+        self._in_runs = quantum > SLICE
         self._commands = self.passive = 0
         self._loop_target = -1
-        self._page = _NO_PAGE
+        self._went_on, context.interrupted = context.interrupted, None
         try:
+            if self._went_on is not None and self._went_on.position != _place(context):
+                self._forget()  # as after a reset: the driver has moved it
             return self._run(quantum)
         except PageFault as fault:
             return self._hang(f"page fault: {fault}", fault)
@@ -207,6 +148,7 @@ class Streamer:
             return self._hang(str(error), None)
         finally:
             self._page = _NO_PAGE
+            self._forget()
 
     def _run(self, quantum: int) -> Stop:
         host = self.host
@@ -237,7 +179,7 @@ class Streamer:
         page, index, limit = self._page, self.index, self._limit
         entries = self._entries
         # Under predication each command may change what becomes of the next.
-        left = longest = 1 if self.context.predicate else _SLICE
+        left = longest = 1 if self.context.predicate else min(SLICE, self._budget + 1)
         try:
             while left and index < limit:
                 dw0 = page[index]
@@ -272,10 +214,14 @@ class Streamer:
                         return outcome
                 counts[name] += 1
                 index = end
-                if run is not None and end + _RUN_DWORDS <= limit and page[end] == dw0:
+                if (
+                    run is not None
+                    and self._in_runs
+                    and end + _RUN_DWORDS <= limit
+                    and page[end] == dw0
+                ):
                     done = run(self, page[end:limit])
                     counts[name] += done
-                    self._commands += done
                     index += done * length
         except (PageFault, IllegalCommand):
             self._store_position()
@@ -329,6 +275,11 @@ class Streamer:
         self.host.hang(reason, address=self.address, command=command, fault=fault)
         return Stop.HUNG
 
+    @property
+    def left(self) -> int:
+        """Commands of the last run's quantum that it did not use."""
+        return max(self._budget, 0)
+
     # -- decoding ----------------------------------------------------------------------------
 
     def _entry(self, dw0: int) -> _Entry:
@@ -338,13 +289,12 @@ class Streamer:
             raise IllegalCommand(f"illegal command {dw0:#010x} on {self.host.name}")
         row, counters = decoded[0], self.host.counters
         handler = HANDLERS.get(row.name)
-        counts = counters.skipped if handler is None else counters.executed
+        counts = counters.skipped if handler in (None, latch) else counters.executed
         if row.privileged and not self.privileged:
             handler, counts = None, counters.dropped
         run = None if handler is None else RUNS.get(row.name)
         entry = (handler, row.rule.mask, row.rule.bias, row.minimum, row.name, counts, run)
-        if len(self._entries) < _CACHED_HEADERS:
-            self._entries[dw0 >> 16] = entry
+        self._entries[dw0 >> 16] = entry
         return entry
 
     # -- position ----------------------------------------------------------------------------
@@ -366,6 +316,30 @@ class Streamer:
         self.index += dwords
         self._store_position()
 
+    def _forget(self) -> None:
+        """The command at which the context was interrupted is not the one that it stands at."""
+        if self._went_on is not None:
+            self.host.units.forget(self._went_on)
+            self._went_on = None
+
+    @property
+    def place(self) -> Position:
+        """Where the current command stands, as an image can say it."""
+        self._store_position()
+        return _place(self.context)
+
+    @property
+    def goes_on(self) -> bool:
+        """The current command was interrupted, and goes on now."""
+        return self._went_on is not None and self._went_on.position == self.place
+
+    def take_interrupted(self) -> Interrupted | None:
+        """What the current command did before it was interrupted, to go on with."""
+        if not self.goes_on:
+            return None
+        found, self._went_on = self._went_on, None
+        return found
+
     def _seek(self) -> bool:
         """Open the page at the current position; False when the ring is empty."""
         context = self.context
@@ -382,14 +356,9 @@ class Streamer:
             self._entries = self._privileged_entries
             return self._seek_ring()
         space: AddressSpace
-        if batch.ppgtt:
-            self.privileged = False
-            self._entries = self._user_entries
-            space = self.host.ppgtt
-        else:
-            self.privileged = True
-            self._entries = self._privileged_entries
-            space = self.host.ggtt
+        space = self.host.ppgtt if batch.ppgtt else self.host.ggtt
+        self.privileged = not (batch.ppgtt and self.host.privilege.checked)
+        self._entries = self._privileged_entries if self.privileged else self._user_entries
         self._base = batch.address & _PAGE_MASK
         self.index = (batch.address & (_PAGE - 1)) >> 2
         self._limit = _PAGE_DWORDS
@@ -440,8 +409,8 @@ class Streamer:
         ring.head = wraps | offset
 
     def _check_complete(self, name: str, length: int) -> None:
-        """A command in the ring must end at or before the tail."""
-        if self._batch is not None:
+        """A command in the ring must end at or before the tail, unless the engine reads on."""
+        if self._batch is not None or self.host.reads_on:
             return
         ring = self.context.ring
         offset = self._ring_offset + 4 * self.index
@@ -464,7 +433,7 @@ class Streamer:
     def _gather_ring(self, length: int) -> bytes:
         start, size = self.context.ring.start, self._ring_size()
         offset = self._ring_offset + 4 * self.index
-        first = min(length, size - offset)
+        first = length if self.host.reads_on else min(length, size - offset)
         data = self.host.ggtt.read(start + offset, first)
         if first < length:
             data += self.host.ggtt.read(start, length - first)
@@ -485,11 +454,7 @@ class Streamer:
 
     def write_register(self, offset: int, value: int) -> None:
         """Write the register at BAR0 ``offset`` if the batch may; drop and count it if not."""
-        if (
-            self.privileged
-            or offset in self._user_registers
-            or offset in self.host.nonprivileged_slots()
-        ):
+        if self.privileged or self.host.privilege.may_write(offset):
             self.host.write_register(offset, value)
         else:
             self.host.counters.dropped[f"register {offset:#x}"] += 1

@@ -27,6 +27,12 @@ class Addressing(MemoryWatcher, Protocol):
     def iova(self, address: int, length: int = 4096) -> int | None:
         """Where the GPU finds guest physical ``address``; None when it can never be there."""
 
+    def prepare(self, pml4s: Collection[int]) -> None:
+        """Do what `root` of these does, which then takes little time.
+
+        Raises Unfinished where that is more than should be done at once: it is to be called again.
+        """
+
     def root(self, pml4: int) -> int:
         """I/O virtual address of page tables that say now what the guest's at ``pml4`` say.
 

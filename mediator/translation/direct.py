@@ -6,7 +6,7 @@ the guest does not know. One vGPU at a time has the whole GPU.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from errno import ENOSPC
 
 from mediator.errors import GuestError, Reason
@@ -49,10 +49,10 @@ class DirectAddressing:
         self._space.map(address, size, fd, fd_offset, readable, writable)
         self._ranges.add(address, size)
 
-    def unmapped(self, address: int, size: int) -> None:
-        """Take guest memory back from the GPU; see `MemoryWatcher`."""
-        self._space.unmap(address, size)
-        self._ranges.remove(address)
+    def unmapped(self, ranges: Sequence[tuple[int, int]]) -> None:
+        """Take guest memory back from the GPU, all at once; see `MemoryWatcher`."""
+        self._space.unmap_each(ranges)
+        self._ranges.remove(ranges)
 
     @property
     def table_pages(self) -> int:
@@ -66,6 +66,9 @@ class DirectAddressing:
         if address < self.slab.iova + self.slab.size and self.slab.iova < address + length:
             return None
         return address
+
+    def prepare(self, pml4s: Collection[int]) -> None:
+        """There is nothing that takes time."""
 
     def root(self, pml4: int) -> int:
         """``pml4`` (bits 11:0 ignored) if a page of guest memory is there.
@@ -112,8 +115,8 @@ class DirectAddressing:
 
         Slab and space stay: they are whose who made them. The watcher is told no more.
         """
-        for address, size in self._ranges.all():
-            self.unmapped(address, size)
+        if ranges := self._ranges.all():
+            self.unmapped(ranges)
         self.stop_recording()
         self._space.trim()
         self.forget()

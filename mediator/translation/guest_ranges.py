@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterable
 
 from mediator.gen9.pte import PAGE_SHIFT
 
@@ -20,13 +21,14 @@ class GuestRanges:
         if self._marked is not None:
             self._marked.append((address, address + size))
 
-    def remove(self, address: int) -> None:
-        """The range that starts at ``address`` is gone. Raises KeyError when there is none."""
-        del self._sizes[address]
+    def remove(self, ranges: Iterable[tuple[int, int]]) -> None:
+        """These (address, size) are gone. Raises KeyError when one was not there."""
+        for address, _ in ranges:
+            del self._sizes[address]
 
     def all(self) -> list[tuple[int, int]]:
-        """(address, size) of each range."""
-        return list(self._sizes.items())
+        """(address, size) of each range, ascending."""
+        return sorted(self._sizes.items())
 
     def mark(self) -> None:
         """Remember from now on what has been there, beginning with what is."""

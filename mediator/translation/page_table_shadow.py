@@ -11,10 +11,11 @@ import mmap
 import secrets
 from array import array
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 
 from mediator import hotpath
-from mediator.errors import GuestError, Reason
+from mediator.errors import GuestError, Reason, Unfinished
 from mediator.gen9.pte import ENTRY_SIZE, PAGE_SIZE
 from mediator.hotpath.interface import (
     PageFault,
@@ -26,6 +27,9 @@ from mediator.hotpath.interface import (
 from mediator.physical.memory import Slab
 from mediator.physical.partition import DMA_SIZE, Window
 from mmio_trap.guest_memory import GuestMemory
+
+STEP = 1024
+"""Tables that are new which one call brings up to date: 4 GiB of 4K pages, and some 20 ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,10 @@ class PageTableShadow:
         """Asked when room is short: PML4s whose tables the GPU uses. Their shadows stay."""
         self._counts = array("Q", [0] * ShadowCount.WORDS)
         self._shadow: ShadowTables | None = None
+        self._prepared: dict[int, int] = {}
+        """What `sync` has to give by PML4, as `prepare` found it."""
+        self._made_room = False
+        """Room was made, and no PML4 has been brought up to date since."""
 
     @property
     def figures(self) -> ShadowFigures:
@@ -78,28 +86,64 @@ class PageTableShadow:
         """Pages of tables that have taken memory."""
         return self._counts[ShadowCount.USED]
 
+    def prepare(self, pml4s: Collection[int]) -> None:
+        """Do what `sync` of these would do: until the next call it gives what this one found.
+
+        Raises Unfinished where more than `STEP` tables are new, whose memory must be found first:
+        so many are done, and it is to be called again.
+        """
+        self._prepared.clear()
+        for pml4 in pml4s:
+            with suppress(GuestError):  # for `sync` to say
+                self._prepared[pml4] = self._advance(pml4)
+
     def sync(self, pml4: int) -> int:
         """I/O virtual address of a PML4 that says now what the guest's at ``pml4`` says.
 
         ``pml4`` is a guest physical address; bits 11:0 are ignored. The caller is inside
         ``memory.using()`` or is the thread that changes the memory map. Raises GuestError:
         PAGE_TABLE when the PML4 is not in guest memory, TOO_LARGE when the tables in use and
-        these do not fit together.
+        these do not fit together, or when more than `STEP` tables are new that were not prepared.
         """
+        found = self._prepared.get(pml4)
+        if found is not None:
+            return found
+        for _ in range(2):
+            with suppress(Unfinished):
+                return self._advance(pml4)
+            if not self._made_room:
+                break
+        text = f"the page tables under {pml4:#x} have grown since they were submitted"
+        raise GuestError(Reason.TOO_LARGE, text)
+
+    def _advance(self, pml4: int) -> int:
+        """Bring tables up to date. Raises Unfinished where there is more to do, and GuestError."""
+        used, room = self._counts[ShadowCount.USED], self._room
+        limit = min(room, used + STEP)
         try:
-            return self._sync(pml4)
+            found = self._sync(pml4, limit)
         except TablesFull:
-            self._make_room()
-        try:
-            return self._sync(pml4)
-        except TablesFull:
-            room = (self._slab.size - self._slab.ggtt_size) // PAGE_SIZE
-            raise GuestError(
-                Reason.TOO_LARGE, f"the page tables under {pml4:#x} need more than {room} pages"
-            ) from None
+            if limit == room:
+                if self._made_room:
+                    self._made_room = False
+                    raise GuestError(
+                        Reason.TOO_LARGE,
+                        f"the page tables under {pml4:#x} need more than {room} pages",
+                    ) from None
+                self._make_room()
+                self._made_room = True
+            raise Unfinished from None
+        self._made_room = False
+        return found
+
+    @property
+    def _room(self) -> int:
+        """Pages that tables may take."""
+        return (self._slab.size - self._slab.ggtt_size) // PAGE_SIZE
 
     def forget(self) -> None:
         """Drop every copy and scrub every table; the GPU uses none of them."""
+        self._prepared.clear()
         if self._shadow is not None:
             self._shadow = None
             for row in (ShadowCount.USED, *range(ShadowCount.FREE, ShadowCount.WORDS)):
@@ -109,10 +153,12 @@ class PageTableShadow:
     def _scrub(self) -> None:
         self._slab.scrub(self._slab.ggtt_size, self._slab.size - self._slab.ggtt_size)
 
-    def _sync(self, pml4: int) -> int:
+    def _sync(self, pml4: int, limit: int) -> int:
+        """A pass that uses the first ``limit`` slots. Raises TablesFull and GuestError."""
         shadow = self._shadow
         if shadow is None:
             shadow = self._shadow = self._empty()
+        shadow.limit = limit
         try:
             slot = hotpath.shadow_sync(self._memory, shadow, pml4)
         except PageFault as fault:
@@ -122,6 +168,7 @@ class PageTableShadow:
 
     def _make_room(self) -> None:
         """Give up every table that is not in use."""
+        self._prepared.clear()
         kept = self.in_use()
         if kept and self._shadow is not None:
             hotpath.shadow_keep(self._shadow, kept)
@@ -132,7 +179,7 @@ class PageTableShadow:
         """No tables yet. Memory is taken where it is touched."""
         slab = self._slab
         self._scrub()  # slots never taken must be zero, whoever had the slab before
-        slots = (slab.size - slab.ggtt_size) // PAGE_SIZE
+        slots = self._room
         first = slab.ggtt_size // ENTRY_SIZE
         index_size = 2 << (slots - 1).bit_length()
         return ShadowTables(

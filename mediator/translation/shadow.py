@@ -6,7 +6,7 @@ entries stay inside the window; so several vGPUs can use the GPU's engines at on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from errno import ENOSPC
 
 from mediator.gen9.pte import PAGE_SHIFT, PAGE_SIZE
@@ -55,10 +55,11 @@ class ShadowAddressing:
         self._space.map(iova, size, fd, fd_offset, readable, writable)
         self._ranges.add(address, size)
 
-    def unmapped(self, address: int, size: int) -> None:
-        """Take guest memory back from the GPU; see `MemoryWatcher`."""
-        self._space.unmap(self._window.base + address, size)
-        self._ranges.remove(address)
+    def unmapped(self, ranges: Sequence[tuple[int, int]]) -> None:
+        """Take guest memory back from the GPU, all at once; see `MemoryWatcher`."""
+        base = self._window.base
+        self._space.unmap_each([(base + address, size) for address, size in ranges])
+        self._ranges.remove(ranges)
 
     @property
     def table_pages(self) -> int:
@@ -68,6 +69,10 @@ class ShadowAddressing:
     def iova(self, address: int, length: int = PAGE_SIZE) -> int | None:
         """Where the GPU finds guest physical ``address``; None past the window."""
         return self._window.iova(address, length)
+
+    def prepare(self, pml4s: Collection[int]) -> None:
+        """See `Addressing.prepare`."""
+        self.tables.prepare(pml4s)
 
     def root(self, pml4: int) -> int:
         """I/O virtual address of the shadow of the tables at ``pml4``, as they are now.
@@ -111,8 +116,8 @@ class ShadowAddressing:
 
         Slab and space stay: they are whose who made them. The watcher is told no more.
         """
-        for address, size in self._ranges.all():
-            self.unmapped(address, size)
+        if ranges := self._ranges.all():
+            self.unmapped(ranges)
         self.stop_recording()
         self._space.trim()
         self.forget()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 
 from mediator.gen9.pte import PAGE_SHIFT
 from mediator.physical.gpu import DmaSpace
@@ -71,6 +72,10 @@ class _View:
     def unmap(self, iova: int, size: int) -> None:
         """As the space's."""
         self._space.unmap(iova, size)
+
+    def unmap_each(self, ranges: Sequence[tuple[int, int]]) -> None:
+        """As the space's."""
+        self._space.unmap_each(ranges)
 
     def trim(self) -> None:
         """As the space's: others' mappings stay."""

@@ -12,31 +12,33 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from mediator.errors import GuestError, Reason
+from mediator.errors import Reason, Unfinished
 from mediator.gen9 import registers as reg
 from mediator.gen9.context_image import STATE_OFFSET, ImageIndex
 from mediator.gen9.execlist import (
     CSB_ENTRIES,
     HWSP_CSB_OFFSET,
     HWSP_CSB_WRITE_POINTER_OFFSET,
+    Descriptor,
 )
 from mediator.gen9.interrupts import EngineInterrupt
+from mediator.port import Load
+from mediator.vgpu.admission import admit
 from mediator.vgpu.execlist import NO_SLOT, Element, Execlists
 from mediator.vgpu.ggtt import GgttFault
 from mediator.vgpu.interrupt import raise_engine_event, raise_engine_events
 from mediator.vgpu.metrics import EngineCounters, Failure
 from mediator.vgpu.mmio_table import ENGINE_ROWS
-from mediator.workload.workload import SLOTS, Slot, Workloads
+from mediator.workload.workload import Workloads
 from mmio_trap.guest_memory import GuestAddressError
 
 if TYPE_CHECKING:
+    from mediator.errors import GuestError
     from mediator.gen9.engines import EngineFacts
     from mediator.vgpu.vgpu import Vgpu
+    from mediator.workload.slot import Slot
 
 _PAGE_MASK = ~0xFFF
-_LONG_AUDIT_NS = 2_000_000
-"""A submission that takes longer to audit than this pays for it with GPU time."""
-
 _SHOWN = (
     (reg.RING_HEAD, ImageIndex.RING_HEAD),
     (reg.RING_TAIL, ImageIndex.RING_TAIL),
@@ -78,12 +80,12 @@ class EngineState:
 class VirtualEngine:
     """One engine as its guest sees it."""
 
-    def __init__(self, vgpu: Vgpu, facts: EngineFacts, first_page: int) -> None:
+    def __init__(self, vgpu: Vgpu, facts: EngineFacts) -> None:
         self.vgpu = vgpu
         self.facts = facts
         self.name = facts.name
         self.state = EngineState()
-        self.workloads = Workloads(vgpu, facts, first_page)
+        self.workloads = Workloads(vgpu, facts)
 
     @property
     def lists(self) -> Execlists:
@@ -101,11 +103,23 @@ class VirtualEngine:
         state = self.state
         return bool(state.lists.elements) and not state.hung and not state.stopped
 
+    @property
+    def must_leave(self) -> bool:
+        """A list waits until the running one has left the hardware: see `Element`."""
+        lists = self.lists
+        return bool(lists.pending) and any(element.must_leave for element in lists.elements)
+
     # -- submission --------------------------------------------------------------------------
 
     def write_elsp(self, value: int) -> None:
-        """A dword of the execution list submission port."""
+        """A dword of the execution list submission port.
+
+        Raises Unfinished, and nothing has changed, where more is to be prepared than should be at
+        once.
+        """
         vgpu, lists = self.vgpu, self.lists
+        if not lists.pending:
+            self.workloads.prepare(lists.completed_by(value) or ())
         elements = lists.take_port(value)
         if not elements:
             return
@@ -114,71 +128,47 @@ class VirtualEngine:
             vgpu.reject(Reason.SUBMISSION, f"{self.name}: a list already waits", engine=self.name)
             return
         lists.pending = elements
-        began = vgpu.clock()
-        self._admit(elements)
-        used = vgpu.clock() - began
-        if used > _LONG_AUDIT_NS:
-            vgpu.dispatcher.charge_audit(vgpu, used)
+        admit(self, elements)
         vgpu.dispatcher.submit(vgpu, self.name)
 
-    def build_missing(self, elements: list[Element]) -> None:
-        """Give shadows to elements that have none: those of a vGPU loaded from elsewhere."""
-        if any(e.slot == NO_SLOT and not e.refused for e in elements):
-            self._admit(elements)
+    def next_list(self) -> tuple[list[Element], Load]:
+        """What the hardware, which has nothing of this engine, gets; each with a shadow or refused.
 
-    def _admit(self, elements: list[Element]) -> None:
-        in_use = {e.lrca: e.slot for e in self.lists.elements if e.slot != NO_SLOT}
-        free = [n for n in range(SLOTS) if n not in in_use.values()]
-        now, seen = self.vgpu.clock(), set[int]()
-        for element in elements:
-            if element.slot != NO_SLOT or element.refused:
-                continue
-            if not element.requests:  # those that come from elsewhere are counted already
-                element.requests = 1
-                self.counters.submitted += 1
-            try:
-                if element.lrca in seen:
-                    text = f"context {element.lrca:#x} twice in one list"
-                    raise GuestError(Reason.SUBMISSION, text)
-                seen.add(element.lrca)
-                known = in_use.get(element.lrca)
-                if known is None:
-                    slot = self._choose(free, element)
-                    self.workloads.build(element, self.workloads.slots[slot])
-                else:
-                    slot = known
-                    loaded = self.vgpu.dispatcher.holds(self.vgpu, self.name)
-                    head = self._head(slot, loaded=loaded)
-                    self.workloads.extend(self.workloads.slots[slot], head, loaded=loaded)
-                element.slot = slot
-                element.submitted_ns = element.admitted_ns = now
-            except GuestError as error:
-                self.vgpu.reject(error.reason, f"{self.name}: {error.text}", engine=self.name)
-                self._fail([element], Failure.REFUSED)
-                element.refused, element.refused_command = str(error), error.command
-                element.refused_at = error.offset or 0
-
-    def _choose(self, free: list[int], element: Element) -> int:
-        """Take a free slot: the one that has the context's last shadow, if there is one."""
-        slots = self.workloads.slots
-        chosen = next((n for n in free if slots[n].lrca == element.lrca), free[0])
-        free.remove(chosen)
-        return chosen
-
-    def _head(self, number: int, *, loaded: bool) -> int:
-        """Byte offset in the ring from which the hardware may still fetch, or one before.
-
-        What the guest was told says not what runs: RING_START does.
+        The rest of the running list, unless the pending one has to take its place first.
         """
-        slot = self.workloads.slots[number]
-        head = None
-        if loaded:
-            read = self._hardware
-            if read(reg.RING_START) == slot.hardware_ring:
-                found = read(reg.RING_HEAD)
-                if read(reg.RING_START) == slot.hardware_ring:
-                    head = found
-        return (self.workloads.head(slot) if head is None else head) & reg.RING_HEAD_OFFSET.mask
+        lists = self.lists
+        if lists.active:
+            if self.must_leave:
+                self.gave_way()
+            self.build_missing(lists.rest)  # may have the pending list take its place too
+            return lists.rest, Load.RESUMED
+        self.build_missing(lists.pending)
+        return lists.pending, Load.GUEST
+
+    def build_missing(self, elements: list[Element]) -> None:
+        """Give shadows to elements that have none, and whose contexts the hardware does not have.
+
+        Those of a vGPU loaded from elsewhere, and those that waited for their context to leave.
+        """
+        missing = [e for e in elements if e.slot == NO_SLOT and not e.refused]
+        if missing:
+            if not all(e.admitted_ns for e in missing):
+                self._prepare_at_once(missing)  # it comes from elsewhere and has all to do
+            admit(self, elements)
+
+    def _prepare_at_once(self, elements: list[Element]) -> None:
+        while True:
+            try:
+                return self.workloads.prepare(elements)
+            except Unfinished:
+                continue
+
+    def refuse_element(self, element: Element, error: GuestError) -> None:
+        """A context that was submitted cannot run: the engine will stand when it is its turn."""
+        self.vgpu.reject(error.reason, f"{self.name}: {error.text}", engine=self.name)
+        self._fail([element], Failure.REFUSED)
+        element.refused, element.refused_command = str(error), error.command
+        element.refused_at, element.must_leave = error.offset or 0, False
 
     def roots(self) -> set[int]:
         """Guest physical addresses of the page tables that its shadows use."""
@@ -195,6 +185,20 @@ class VirtualEngine:
         """The pending list took the place of the running one."""
         if not lite:
             self._carry_back()
+        self._give_place(lite=lite)
+
+    def gave_way(self) -> None:
+        """The pending list, whose shadows could not go on, takes the place of the running one.
+
+        The hardware has nothing of either. The guest sees the event that hardware would give.
+        """
+        first, current = self.lists.pending[0], self.lists.current
+        assert current is not None, "something had the shadow"
+        self._carry_back()
+        forced = first.descriptor & Descriptor.FORCE_RESTORE
+        self._give_place(lite=not forced and first.same_context(current))
+
+    def _give_place(self, *, lite: bool) -> None:
         outgoing = self.lists.rest
         status = self.lists.preempt(lite=lite)
         self.counters.preempted += sum(element.requests for element in outgoing)
@@ -370,12 +374,12 @@ class VirtualEngine:
     def ring_tail(self) -> int:
         """RING_TAIL of what runs."""
         slot = self._slot()
-        return self._stored(reg.RING_TAIL) if slot is None else slot.tail
+        return self._stored(reg.RING_TAIL) if slot is None else slot.copy.tail
 
     def ring_start(self) -> int:
         """RING_START of what runs, the guest's own."""
         slot = self._slot()
-        return self._stored(reg.RING_START) if slot is None else slot.ring_start
+        return self._stored(reg.RING_START) if slot is None else slot.copy.start
 
     def ring_control(self) -> int:
         """RING_CTL of what runs; a wait for a semaphore shows."""
@@ -384,7 +388,7 @@ class VirtualEngine:
             return self._stored(reg.RING_CTL)
         if self._on_hardware:
             return self._hardware(reg.RING_CTL)
-        pages = slot.ring_size // 4096 - 1
+        pages = slot.copy.size // 4096 - 1
         return reg.RING_CTL_PAGES.put(pages) | reg.RING_CTL_VALID
 
     def active_head(self) -> int:
@@ -394,10 +398,10 @@ class VirtualEngine:
             return self._stored(reg.RING_ACTHD)
         if self._on_hardware:
             address = self._hardware(reg.RING_ACTHD_UDW) << 32 | self._hardware(reg.RING_ACTHD)
-            return self.workloads.to_guest(slot, address)
+            return self.workloads.to_guest(slot, address).address
         if self.state.lost:
             return self.state.stands_at
-        return slot.ring_start + (self.workloads.head(slot) & reg.RING_HEAD_OFFSET.mask)
+        return slot.copy.start + (self.workloads.head(slot) & reg.RING_HEAD_OFFSET.mask)
 
     def batch_address(self, *, second: bool) -> int:
         """BB_ADDR or SBB_ADDR: 48-bit address, bit 0 set while the batch is active."""
@@ -413,12 +417,16 @@ class VirtualEngine:
         )
         low = self._hardware(lower)
         address = self._hardware(upper) << 32 | low & ~3
-        return self.workloads.to_guest(slot, address) | low & 1
+        return self.workloads.to_guest(slot, address).address | low & 1
 
     def batch_state(self) -> int:
-        """BB_STATE."""
-        if self._on_hardware:
-            return self._hardware(reg.RING_BB_STATE)
+        """BB_STATE. A user batch that runs as a copy stands in the GGTT on hardware alone."""
+        slot = self._slot()
+        if slot is not None and self._on_hardware:
+            state = self._hardware(reg.RING_BB_STATE)
+            low = self._hardware(reg.RING_BB_ADDR)
+            place = self.workloads.to_guest(slot, low & ~3)
+            return state | reg.BB_STATE_PPGTT if low & 1 and place.user else state
         return reg.BB_STATE_PPGTT if self.state.stands_in_ppgtt else 0
 
     def error_register(self, offset: int) -> int:

@@ -34,6 +34,8 @@ class Element:
     """64 bits, as the guest wrote it."""
     slot: int = NO_SLOT
     """The shadow that runs in its place; NO_SLOT: there is none yet."""
+    must_leave: bool = False
+    """Its context has a shadow that cannot go on: first that has to leave the hardware."""
     refused: str = ""
     """Why it cannot run; empty when it can."""
     refused_command: int = 0
@@ -65,7 +67,7 @@ class Element:
 
     def forget_here(self) -> None:
         """It goes to another process or host, whose shadows and clock are others."""
-        self.slot = NO_SLOT
+        self.slot, self.must_leave = NO_SLOT, False
         self.submitted_ns = self.admitted_ns = self.started_ns = 0
 
     def take_over(self, other: Element) -> None:
@@ -113,13 +115,20 @@ class Execlists:
 
         In the order of execution; elements that are not valid are left out.
         """
-        self.written.append(value)
-        if len(self.written) < ELSP_DWORDS:
+        found = self.completed_by(value)
+        if found is None:
+            self.written.append(value)
+        else:
+            self.written = []
+        return found
+
+    def completed_by(self, value: int) -> list[Element] | None:
+        """What `take_port` would give for this dword."""
+        if len(self.written) < ELSP_DWORDS - 1:
             return None
-        high1, low1, high0, low0 = self.written
-        self.written = []
-        pair = (high0 << 32 | low0, high1 << 32 | low1)
-        return [Element(value) for value in pair if value & Descriptor.VALID]
+        high1, low1, high0 = self.written
+        pair = (high0 << 32 | value, high1 << 32 | low1)
+        return [Element(each) for each in pair if each & Descriptor.VALID]
 
     def promote(self) -> tuple[int, int]:
         """An idle engine takes the pending list: its status entry."""

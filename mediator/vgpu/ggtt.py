@@ -13,7 +13,8 @@ in bytes. Not locked: callers hold the vGPU's lock. Those of `read` and `write` 
 from __future__ import annotations
 
 import mmap
-from collections.abc import Callable, Iterable, Iterator
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from mediator.errors import Reason
@@ -53,7 +54,7 @@ class VirtualGgtt:
 
     ``translate`` gives the address at which the GPU finds a guest physical page, None for one it
     never can. ``install`` is told the number of a page and the hardware entries from there on,
-    after each write of the guest. ``reject`` hears of entries that were not taken.
+    after each write of the guest. ``reject`` hears of entries that were not taken, and how many.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class VirtualGgtt:
         memory: GuestMemory,
         translate: Callable[[int], int | None],
         install: Callable[[int, bytes], None],
-        reject: Callable[[Reason, str], None],
+        reject: Callable[[Reason, str, int], None],
     ) -> None:
         self._part = _join(part)
         self._pages = tuple(
@@ -92,40 +93,57 @@ class VirtualGgtt:
 
     def write_entry(self, offset: int, data: bytes) -> None:
         """Write entries or pieces of them, any size and alignment."""
-        count = len(data)
-        if count == ENTRY_SIZE and not offset % ENTRY_SIZE:
-            self._write_one(offset // ENTRY_SIZE, int.from_bytes(data, "little"))
+        count = min(len(data), ENTRIES_SIZE - offset)
+        if count <= 0:
             return
-        end = min(offset + count, ENTRIES_SIZE)
-        for at in range(offset & -ENTRY_SIZE, end, ENTRY_SIZE):
-            low, high = max(at, offset), min(at + ENTRY_SIZE, end)
-            entry = bytearray(self._guest[at : at + ENTRY_SIZE])
-            entry[low - at : high - at] = data[low - offset : high - offset]
-            self._write_one(at // ENTRY_SIZE, int.from_bytes(entry, "little"))
-
-    def _write_one(self, page: int, entry: int) -> None:
-        for own in self._pages:
-            if page in own:
-                break
+        if (offset | count) % ENTRY_SIZE == 0:
+            whole = bytearray(data[:count])
         else:
-            if entry & PRESENT:
-                self._reject(Reason.GGTT_ENTRY, f"entry of page {page:#x}: not the vGPU's")
-            return
-        self._entries[page] = entry
-        self._touched.add(page // CHUNK_ENTRIES)
-        translated = self._translated(page, entry)
-        self._hardware[page] = translated
-        self._install(page, translated.to_bytes(ENTRY_SIZE, "little"))
+            first, end = offset & -ENTRY_SIZE, (offset + count + ENTRY_SIZE - 1) & -ENTRY_SIZE
+            whole = bytearray(self._guest[first:end])
+            whole[offset - first : offset - first + count] = data[:count]
+        self._write_entries(offset // ENTRY_SIZE, memoryview(whole).cast("Q"))
 
-    def _translated(self, page: int, entry: int) -> int:
-        """The hardware's entry for the guest's."""
-        if not entry & PRESENT:
-            return 0
-        found = self._translate(entry & _ADDRESS_MASK)
-        if found is None:
-            self._reject(Reason.GGTT_ENTRY, f"entry of page {page:#x}: {entry:#x} is no memory")
-            return 0
-        return found | PRESENT
+    def _write_entries(self, page: int, entries: memoryview) -> None:
+        """Write entries from that of ``page`` on: those of the part, and count the others."""
+        taken = 0
+        for own in self._pages:
+            first = max(page, own.start)
+            inside = entries[first - page : max(own.stop - page, 0)]
+            if inside:
+                taken += sum(map(PRESENT.__and__, inside))
+                self._write_own(first, inside)
+        refused = sum(map(PRESENT.__and__, entries)) - taken
+        if refused:
+            text = f"{_named(page, len(entries))}: not the vGPU's"
+            self._reject(Reason.GGTT_ENTRY, text, refused)
+
+    def _write_own(self, page: int, entries: memoryview) -> None:
+        """Write entries of the part."""
+        end = page + len(entries)
+        translated = self._translated(page, entries)
+        self._entries[page:end] = entries
+        self._hardware[page:end] = memoryview(translated)
+        self._touched.update(range(page // CHUNK_ENTRIES, (end - 1) // CHUNK_ENTRIES + 1))
+        self._install(page, translated.tobytes())
+
+    def _translated(self, page: int, entries: Sequence[int] | memoryview) -> array[int]:
+        """The hardware's entries for the guest's."""
+        translate, refused, made = self._translate, 0, array("Q")
+        for entry in entries:
+            if not entry & PRESENT:
+                made.append(0)
+                continue
+            found = translate(entry & _ADDRESS_MASK)
+            if found is None:
+                refused += 1
+                made.append(0)
+            else:
+                made.append(found | PRESENT)
+        if refused:
+            text = f"{_named(page, len(made))}: points at no memory"
+            self._reject(Reason.GGTT_ENTRY, text, refused)
+        return made
 
     # The mediator's side
 
@@ -148,6 +166,10 @@ class VirtualGgtt:
     def hardware_entries(self, page: int, count: int) -> bytes:
         """The entries that the hardware should have for ``count`` pages from ``page`` on."""
         return self._shadow[page * ENTRY_SIZE : (page + count) * ENTRY_SIZE]
+
+    def guest_entries(self, page: int, count: int) -> bytes:
+        """The entries of ``count`` pages from ``page`` on, as the guest wrote them."""
+        return self._guest[page * ENTRY_SIZE : (page + count) * ENTRY_SIZE]
 
     def read(self, address: int, length: int) -> bytes:
         """``length`` bytes of GGTT space. Raises GgttFault."""
@@ -225,11 +247,20 @@ class VirtualGgtt:
         self.clear()
         for n, chunk in state.chunks.items():
             self._touched.add(n)
-            entries = memoryview(chunk).cast("Q")
-            for page, entry in enumerate(entries, n * CHUNK_ENTRIES):
-                if entry and any(page in own for own in self._pages):
-                    self._entries[page] = entry
-                    self._hardware[page] = self._translated(page, entry)
+            entries, first = memoryview(chunk).cast("Q"), n * CHUNK_ENTRIES
+            for own in self._pages:
+                page = max(first, own.start)
+                inside = entries[page - first : max(own.stop - first, 0)]
+                if inside:
+                    self._entries[page : page + len(inside)] = inside
+                    translated = self._translated(page, inside)
+                    self._hardware[page : page + len(inside)] = memoryview(translated)
+
+
+def _named(page: int, count: int) -> str:
+    return (
+        f"entry of page {page:#x}" if count == 1 else f"of {count} entries from page {page:#x} on"
+    )
 
 
 def _join(part: Iterable[range]) -> tuple[range, ...]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from mediator.gen9.engines import ENGINES
+from mediator.physical.compute_work import ComputeWork
 
 _UNIT_BITS = 8
 """Times below 256 ns are one: a finer clock does not see them."""
@@ -13,7 +14,6 @@ _FINE_BITS = 4
 """16 buckets for each power of two: half a bucket is 3 % of its value."""
 _LONGEST_BITS = 40
 """Everything from 18 minutes on is in the last bucket."""
-_FINE = 1 << _FINE_BITS
 BUCKETS = (_LONGEST_BITS - _UNIT_BITS - _FINE_BITS + 1) << _FINE_BITS
 
 
@@ -170,10 +170,12 @@ class VgpuCounters:
     """How often its slice ended while it had more to do."""
     attaches: int = 0
     """Clients that came."""
+    compute: ComputeWork = field(default_factory=ComputeWork)
+    """What execution units did for it until it left the hardware last."""
 
-    def reject(self, reason: str) -> None:
-        """Count a refusal."""
-        self.rejections[reason] = self.rejections.get(reason, 0) + 1
+    def reject(self, reason: str, times: int = 1) -> None:
+        """Count a refusal, or some of one kind."""
+        self.rejections[reason] = self.rejections.get(reason, 0) + times
 
     @property
     def requests(self) -> int:
@@ -227,6 +229,7 @@ class VgpuCounters:
             "hangs": self.hangs,
             "notifications": self.notifications,
             "world_switches": self.world_switches,
+            "kernels": self.compute.kernels,
         }
 
 

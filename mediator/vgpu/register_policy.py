@@ -178,6 +178,9 @@ ROW_POLICY: dict[int, Policy] = {offset: _policy(offset) for offset in sorted(_R
 
 _MASKED_SWITCHED = frozenset(o for o in SWITCHED if _ROWS[o].access is Access.MASKED)
 _MASK_ALL = 0xFFFF_0000
+_NEVER_SET = {0x20D4: 0x18}
+"""Bits of masked registers that no guest sets on the hardware: of CSFE_CHICKEN1_RCS what GVT-g
+refuses (handlers.c, csfe_chicken1_mmio_write)."""
 _NONPRIV = frozenset({*_CONTEXT, *_NONPRIV_LIST})
 """What a slot may name. What user batches may write anyway needs no slot."""
 _SLOT_NOPID = {
@@ -196,13 +199,13 @@ def hardware_value(offset: int, virtual: int) -> int:
     """What is written to the hardware's switched register for its virtual value.
 
     A FORCE_TO_NONPRIV slot that names what a guest's user may not write becomes an unused one; a
-    masked register gets all of its bits; performance reports stay off, since they go to one place
-    for all.
+    masked register gets all of its bits, less those that no guest sets; performance reports stay
+    off, since they go to one place for all.
     """
     if offset in _SLOT_NOPID:
         return virtual & _SLOT_BITS if _may_be_named(virtual) else _SLOT_NOPID[offset]
     if offset in _MASKED_SWITCHED:
-        return _MASK_ALL | virtual & 0xFFFF
+        return _MASK_ALL | virtual & 0xFFFF & ~_NEVER_SET.get(offset, 0)
     return 0 if offset == OACONTROL else virtual
 
 

@@ -29,6 +29,7 @@ def state_of(vgpu: Vgpu) -> VgpuState:
         ggtt=vgpu.ggtt.state(),
         second_events=vgpu.second_events,
         engines={name: engine.state for name, engine in vgpu.engines.items()},
+        saved_images=vgpu.saved_images,
         counters=vgpu.counters,
     )
 
@@ -45,6 +46,8 @@ def check_fits(vgpu: Vgpu, state: VgpuState) -> None:
         raise ValueError(f"vGPU state with a register at {min(unknown):#x}, which is unknown")
     if state.engines.keys() != vgpu.engines.keys():
         raise ValueError(f"vGPU state with the engines {sorted(state.engines)}")
+    if state.saved_images.keys() != vgpu.engines.keys():
+        raise ValueError(f"vGPU state with saved images of {sorted(state.saved_images)}")
     state.counters.check()
 
 
@@ -62,4 +65,5 @@ def take_over(vgpu: Vgpu, state: VgpuState) -> None:
         for element in engine.lists.elements:
             element.forget_here()
     vgpu.second_events = state.second_events
+    vgpu.saved_images = state.saved_images
     vgpu.counters = state.counters

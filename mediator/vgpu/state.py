@@ -13,8 +13,9 @@ import msgspec
 from mediator.vgpu.engine import EngineState
 from mediator.vgpu.ggtt import GgttState
 from mediator.vgpu.metrics import VgpuCounters
+from mediator.workload.saved_images import SavedImages
 
-VERSION = 2
+VERSION = 4
 """Grows with every change of what follows; others are refused."""
 
 
@@ -36,6 +37,8 @@ class VgpuState:
     """By offset of IIR: events that came once more before they were cleared."""
     ggtt: GgttState = field(default_factory=GgttState)
     engines: dict[str, EngineState] = field(default_factory=dict)
+    saved_images: dict[str, SavedImages] = field(default_factory=dict)
+    """By engine: the private parts of context images that hardware has saved for it."""
     counters: VgpuCounters = field(default_factory=VgpuCounters)
 
 

@@ -8,26 +8,20 @@ by the dispatcher for what comes back; never inside a handler.
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mediator.errors import Reason
+from mediator.errors import Reason, Unfinished
 from mediator.gen9 import registers as reg
 from mediator.gen9.engines import ENGINES
 from mediator.gen9.identity import Identity
-from mediator.gen9.pci import (
-    BAR0_SIZE,
-    BAR4_SIZE,
-    CONFIG_SIZE,
-    GGMS_4MB,
-    build_config_space,
-)
-from mediator.physical.partition import APERTURE_SIZE, PAGE, SLAB_SIZE
+from mediator.gen9.pci import GGMS_4MB, build_config_space
+from mediator.physical.partition import PAGE
 from mediator.vgpu import aperture
+from mediator.vgpu.door import Door
 from mediator.vgpu.engine import VirtualEngine
 from mediator.vgpu.fences import Fence
 from mediator.vgpu.ggtt import VirtualGgtt
@@ -35,14 +29,18 @@ from mediator.vgpu.interrupt import update_line
 from mediator.vgpu.metrics import Failure, VgpuCounters
 from mediator.vgpu.mmio_table import REGISTER_MAP, register_name
 from mediator.vgpu.observer import Unobserved, VgpuObserver
+from mediator.vgpu.pieces import PAUSE_S, pieces
+from mediator.vgpu.regions import GSM_OFFSET, IRQ_COUNTS, REGIONS, REGISTERS_SIZE, TRAP_CLASS
+from mediator.vgpu.rest import Rest
 from mediator.vgpu.saving import check_fits, state_of, take_over
 from mediator.vgpu.state import decode, encode
 from mediator.vgpu.trace import INSTANT, Trace
 from mediator.vgpu.vgpu_type import VgpuType
-from mediator.workload.workload import SLOT_PAGES, SLOTS
+from mediator.workload.saved_images import SavedImages
 from mmio_trap.device import Region, RegionIndex
 from mmio_trap.guest_memory import GuestMemory
 from mmio_trap.irq import Interrupts
+from mmio_trap.log_budget import LogBudget
 from mmio_trap.register_map import RegisterFile
 
 if TYPE_CHECKING:
@@ -52,24 +50,6 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-REGISTERS_SIZE = 2 << 20
-"""Bytes of BAR0 that are registers."""
-GSM_OFFSET = 8 << 20
-"""BAR0 offset of the GGTT entries."""
-_REGIONS = (
-    Region(BAR0_SIZE),
-    Region(),
-    Region(APERTURE_SIZE),
-    Region(),
-    Region(BAR4_SIZE),
-    Region(),
-    Region(),
-    Region(CONFIG_SIZE),
-    Region(),
-)
-_IRQ_COUNTS = (1, 1, 0, 1, 1)
-_TRAP_CLASS: dict[int, str] = {RegionIndex.BAR2: "aperture", RegionIndex.CONFIG: "config"}
-"""By region; what is not here is BAR0's."""
 _FAULT_REGISTERS = (
     reg.GEN8_FAULT_TLB_DATA0,
     reg.GEN8_FAULT_TLB_DATA1,
@@ -117,20 +97,23 @@ class Vgpu:
         self.dispatcher = dispatcher
         self.slab = slab
         self.clock = clock
-        self.lock = threading.RLock()
+        self.lock = Door()
         self.counters = VgpuCounters()
         """Since it was made, or loaded: clients come and go."""
+        self._refusals_logged = LogBudget(clock)
         self.observer: VgpuObserver = observer or Unobserved()
         self.trace: Trace | None = None
         """Where somebody wants to see what happens."""
         self.config = build_config_space(plan.identity, ggms=GGMS_4MB)
+        self.rest = Rest()
+        """What it waits for after it kept the processor from others."""
         self.parked = False
         """It gets no turn on the hardware."""
         self._closed = False
         self._make_addressing = addressing
         self.attached = False
         """A client is there."""
-        self._build(GuestMemory(), Interrupts(_IRQ_COUNTS))
+        self._build(GuestMemory(), Interrupts(IRQ_COUNTS))
 
     def _build(self, memory: GuestMemory, interrupts: Interrupts) -> None:
         """Everything that belongs to one client, cold."""
@@ -138,6 +121,8 @@ class Vgpu:
         self.interrupts = interrupts
         self.addressing = self._make_addressing(memory)
         self.addressing.ask_in_use(self.roots)
+        self.saved_images = {facts.name: SavedImages() for facts in ENGINES}
+        """By engine: what contexts in its guest's memory may hold. They outlive resets."""
         self._cold()
 
     def _cold(self) -> None:
@@ -151,22 +136,19 @@ class Vgpu:
         self.ggtt = VirtualGgtt(
             self.plan.part, self.memory, self.addressing.iova, self._install, self.reject
         )
-        self.engines = {
-            facts.name: VirtualEngine(self, facts, number * SLOTS * SLOT_PAGES)
-            for number, facts in enumerate(ENGINES)
-        }
+        self.engines = {facts.name: VirtualEngine(self, facts) for facts in ENGINES}
 
     # -- PciDevice -----------------------------------------------------------------------------
 
     @property
     def regions(self) -> Sequence[Region]:
         """Nine regions: BAR0, BAR2, BAR4 and configuration space are present."""
-        return _REGIONS
+        return REGIONS
 
     @property
     def irq_counts(self) -> Sequence[int]:
         """INTx and one MSI vector."""
-        return _IRQ_COUNTS
+        return IRQ_COUNTS
 
     def attach(self, memory: GuestMemory, interrupts: Interrupts) -> None:
         """A client has come: power on."""
@@ -195,15 +177,23 @@ class Vgpu:
         self.memory.set_watcher(None)
         with self.lock:
             self.addressing.close()
-            self._build(GuestMemory(), Interrupts(_IRQ_COUNTS))
+            self._build(GuestMemory(), Interrupts(IRQ_COUNTS))
 
     def region_read(self, index: int, offset: int, count: int) -> bytes:
-        """Read a region; regions without behaviour read 0."""
-        began = self.clock()
-        with self.lock:
-            data = self._read(index, offset, count)
-            self._note_trap(began, index, offset, write=False)
-        return data
+        """Read a region; regions without behaviour read 0.
+
+        It takes place in pieces between which others may have the lock, as writes do.
+        """
+        began, end = self.clock(), offset + count
+        found = bytearray()
+        for at, size in pieces(offset, count):
+            with self.lock:
+                found += self._read(index, at, size)
+                if at + size == end:
+                    self._note_trap(began, index, offset, write=False)
+            if at + size != end:
+                time.sleep(PAUSE_S)
+        return bytes(found)
 
     def _read(self, index: int, offset: int, count: int) -> bytes:
         if index == RegionIndex.BAR0:
@@ -219,22 +209,41 @@ class Vgpu:
 
     def region_write(self, index: int, offset: int, data: bytes) -> None:
         """Write a region; regions without behaviour ignore it."""
-        began = self.clock()
+        began, end = self.clock(), offset + len(data)
+        for at, size in pieces(offset, len(data)):
+            piece = data[at - offset : at - offset + size]
+            while not self._write_piece(index, at, piece):
+                pass  # others had the lock
+            if at + size == end:
+                with self.lock:
+                    self._note_trap(began, index, offset, write=True)
+            else:
+                time.sleep(PAUSE_S)
+        self.rest.take()
+
+    def _write_piece(self, index: int, offset: int, data: bytes) -> bool:
+        """False where it is to be done once more: a submission for which much is to be prepared."""
         with self.lock:
-            if index == RegionIndex.BAR0:
-                if offset + len(data) <= REGISTERS_SIZE:
-                    self.registers.write(offset, data)
-                elif offset >= GSM_OFFSET:
-                    self.ggtt.write_entry(offset - GSM_OFFSET, data)
-            elif index == RegionIndex.CONFIG:
-                self.config.write(offset, data)
-            elif index == RegionIndex.BAR2:
-                aperture.write(self, offset, data)
-            self._note_trap(began, index, offset, write=True)
+            try:
+                self._write(index, offset, data)
+            except Unfinished:
+                return False
+        return True
+
+    def _write(self, index: int, offset: int, data: bytes) -> None:
+        if index == RegionIndex.BAR0:
+            if offset + len(data) <= REGISTERS_SIZE:
+                self.registers.write(offset, data)
+            elif offset >= GSM_OFFSET:
+                self.ggtt.write_entry(offset - GSM_OFFSET, data)
+        elif index == RegionIndex.CONFIG:
+            self.config.write(offset, data)
+        elif index == RegionIndex.BAR2:
+            aperture.write(self, offset, data)
 
     def _note_trap(self, began: int, index: int, offset: int, *, write: bool) -> None:
         counters = self.counters
-        kind = _TRAP_CLASS.get(index, "register")
+        kind = TRAP_CLASS.get(index, "register")
         if index == RegionIndex.BAR0 and offset >= GSM_OFFSET:
             kind = "gtt"
         traps = counters.traps[kind]
@@ -319,11 +328,14 @@ class Vgpu:
             self.line_held = False
             update_line(self)
 
-    def reject(self, reason: Reason, text: str, *, engine: str = "") -> None:
-        """Count and log something that the guest does not get."""
-        self.counters.reject(reason)
-        extra = {"vgpu": self.name, "reason": str(reason), **({"engine": engine} if engine else {})}
-        _LOG.info("%s: refused (%s): %s", self.name, reason, text, extra=extra)
+    def reject(self, reason: Reason, text: str, times: int = 1, *, engine: str = "") -> None:
+        """Count something that the guest does not get, and log it if there is not too much."""
+        self.counters.reject(reason, times)
+        if self._refusals_logged.take():
+            extra = {"vgpu": self.name, "reason": str(reason)}
+            if engine:
+                extra["engine"] = engine
+            _LOG.info("%s: refused (%s): %s", self.name, reason, text, extra=extra)
         self.observer.refused(self, reason, text)
 
     def note_hang(self, engine: str, reason: str) -> None:
@@ -342,6 +354,10 @@ class Vgpu:
     def golden(self, engine: str) -> Sequence[int]:
         """The register state page of a context that has never run."""
         return self.dispatcher.host.engines[engine].golden
+
+    def golden_pages(self, engine: str) -> bytes:
+        """The private pages behind it."""
+        return self.dispatcher.host.engines[engine].golden_pages
 
     def roots(self) -> frozenset[int]:
         """Guest physical addresses of the page tables that the hardware may be walking."""
@@ -475,6 +491,3 @@ class Vgpu:
             count = min(first + 512, own.stop // PAGE) - start
             if count > 0:
                 self.dispatcher.install(self, start, bytes(8 * count))
-
-
-assert SLOTS * SLOT_PAGES * len(ENGINES) * PAGE <= SLAB_SIZE, "the slots fit the slab"

@@ -56,7 +56,7 @@ class Kind(Enum):
     """A privileged batch is copied and audited too."""
     BATCH_END = auto()
     ARBITRATION = auto()
-    """Must not keep a user batch on the hardware of a guest that knows that it shares it."""
+    """Must not keep a batch on the hardware: off for a few commands only."""
     CONDITIONAL_END = auto()
     """Compares memory, as ADDRESSES."""
 

@@ -1,8 +1,12 @@
-"""Shadows of privileged batches: copied out of guest memory, audited, patched, and only then run.
+"""Shadows of batches: copied out of guest memory, audited, patched, and only then run.
 
 A batch in the GGTT has privilege, so the guest must not be able to change it after the audit. All
 that a batch can jump to, to any depth and in loops, is copied with it. A batch in the context's
-own address space is left alone: the hardware lets it do nothing to others.
+own address space is left alone where the hardware lets it do nothing to others. The blitter does
+not: there it is copied through the guest's own page tables, audited as one without privilege
+(`user_audit.py`), and the copy runs in the GGTT. Where a page is missing the copy ends in a read of
+that address, which faults as the fetch would have done; what is mapped there later is not run. A
+command that is refused becomes one at which any engine stands: what stands before it is run.
 
 The audit follows commands, not bytes: a jump is taken only to a place where an audited command
 begins, and a jump into the middle of one gives another shadow that begins there.
@@ -11,39 +15,48 @@ begins, and a jump into the middle of one gives another shadow that begins there
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from mediator.errors import GuestError, Reason
 from mediator.gen9.context_image import BATCH_BUFFER_END
 from mediator.workload.command_scanner import scan
-from mediator.workload.command_stream import Counts, Stream
+from mediator.workload.command_stream import Counts, Stream, Target
 
 if TYPE_CHECKING:
     from mediator.workload.view import AuditView
 
 _PAGE: Final = 4096
 _GGTT_MASK: Final = 0xFFFF_FFFF
+_ALIGN: Final = 64
+"""Bytes: a line of the cache from which hardware fetches, and what an indirect batch begins at."""
+_FAULT: Final = (0x36 << 23 | 1 << 21 | 2, 0xFFFF_FFFF)
+"""MI_CONDITIONAL_BATCH_BUFFER_END that ends, unless the address that follows faults."""
+_ILLEGAL: Final = 7 << 29
+"""A command of no kind: what the hardware meets in place of one that it is not to carry out."""
+_ILLEGAL_REASONS: Final = frozenset({Reason.UNKNOWN_COMMAND, Reason.BAD_COMMAND})
 MAX_DWORDS: Final = 1 << 18
 """Dwords of privileged batches that one audit looks at: 1 MiB."""
+MAX_USER_DWORDS: Final = 1 << 21
+"""The same of batches without privilege: 8 MiB, more than there is room for."""
 MAX_BATCHES: Final = 256
-"""Privileged batches that one of them may lead to, itself included."""
+"""Batches that one of them may lead to, itself included."""
 MAX_JUMPS: Final = 1024
 """Commands in all these that start one."""
-
-Saved = list[tuple[int, int, int, bytes]]
-"""Guest's address, hardware's address, length in bytes, command begins (a byte for each dword)."""
+_USER_MASK: Final = (1 << 48) - 1
+_LEAST_READ: Final = 512
+_MOST_READ: Final = 256 << 10
+"""Bytes of a user's batch that are read at once: between these, as many as are there already."""
 
 
 @dataclass(slots=True)
 class _Batch:
-    """One shadowed piece: ``dwords`` before jumps are put in, ``begins`` one byte for each."""
+    """One shadowed piece: ``dwords`` before jumps are put in, ``begins`` a byte for each."""
 
-    address: int
-    dwords: list[int]
+    place: Target
+    dwords: array[int]
     begins: bytes
-    jumps: list[tuple[int, int]] = field(default_factory=list)
+    jumps: list[tuple[int, Target]] = field(default_factory=list)
     hardware: int = 0
 
     @property
@@ -51,31 +64,35 @@ class _Batch:
         """Bytes of the guest's batch that were audited."""
         return 4 * len(self.begins)
 
-    def at(self, address: int) -> int | None:
-        """Hardware address of the command that begins at the guest's ``address``."""
-        offset = address - self.address
-        if not 0 <= offset < self.length or offset & 3 or not self.begins[offset >> 2]:
+    def at(self, target: Target) -> int | None:
+        """Hardware address of the command that begins at the guest's ``target``."""
+        if target == self.place:
+            return self.hardware  # also where nothing is but the fault
+        offset = target.address - self.place.address
+        if not 0 <= offset < self.length or offset & 3 or target.user != self.place.user:
             return None
-        return self.hardware + offset
+        return self.hardware + offset if self.begins[offset >> 2] else None
 
 
 class BatchShadow:
-    """The privileged batches of one submission of a context, for one engine of a vGPU.
+    """The batches of one submission of a context that are run from copies, for one engine.
 
-    Addresses are GGTT addresses in bytes: the guest's own, and those of the copies.
+    Addresses are bytes: the guest's own, in the GGTT or its context's space, and the GGTT addresses
+    of the copies.
     """
 
     def __init__(self, view: AuditView) -> None:
         self._view = view
         self._counts = Counts()
         self._placed: list[_Batch] = []
-        self._groups: dict[tuple[int, int], list[_Batch]] = {}
-        """What was placed last for an address and fixed length (0 for none)."""
-        self._current: dict[int, int] = {}
-        """Guest's addresses shadowed since `begin`."""
+        self._groups: dict[tuple[Target, int, int], list[_Batch]] = {}
+        """What was placed last for a place, fixed length (0 for none) and alignment."""
+        self._current: dict[tuple[Target, int], int] = {}
+        """What was shadowed since `begin`."""
         self._pages: dict[int, array[int]] = {}
-        """Guest pages read since `begin`: each only once, so that all see the same."""
+        """GGTT pages read since `begin`: each only once, so that all see the same."""
         self._seen = 0
+        self._seen_user = 0
 
     def begin(self) -> Counts:
         """A new audit: guest memory may have changed, so what comes now is copied again.
@@ -85,98 +102,107 @@ class BatchShadow:
         self._counts = Counts()
         self._current.clear()
         self._pages.clear()
-        self._seen = 0
+        self._seen = self._seen_user = 0
         return self._counts
 
-    def shadow(self, address: int) -> int:
-        """Shadow the batch at ``address``, ended by MI_BATCH_BUFFER_END; where it is to be run.
+    def shadow(self, target: Target, align: int = _ALIGN) -> int:
+        """Shadow the batch at ``target``, ended by MI_BATCH_BUFFER_END; where it is to be run.
 
-        Raises GuestError.
+        That is a multiple of ``align``. Raises GuestError.
         """
-        address &= _GGTT_MASK
-        found = self._current.get(address)
+        mask = _USER_MASK if target.user else _GGTT_MASK
+        target = Target(target.address & mask, target.user)
+        found = self._current.get((target, align))
         if found is None:
-            found = self._current[address] = self._place((address, 0), self._follow(address))
+            found = self._place((target, 0, align), self._follow(target))
+            self._current[target, align] = found
         return found
 
     def shadow_fixed(self, address: int, length: int) -> int:
         """Shadow ``length`` bytes of commands (a multiple of 4) without end; where they are to run.
 
-        No command may reach beyond them. Raises GuestError.
+        They are in the GGTT, and no command may reach beyond them. Raises GuestError.
         """
-        address &= _GGTT_MASK
+        place = Target(address & _GGTT_MASK)
         if length <= 0 or length & 3 or address & 3:
             raise GuestError(Reason.BATCH, f"{length} bytes of commands at {address:#x}")
         stream = Stream(self._view, self._counts, f"batch {address:#x}", in_ring=True)
-        self._extend(stream, address, length // 4)
+        self._extend(stream, place.address, length // 4)
         del stream.dwords[length // 4 :]
         begins, end = scan(stream)
         for at, target in stream.jumps:
             stream.put(at + 1, self.shadow(target), 0)
-        return self._place((address, length), [_Batch(address, stream.dwords, _marks(begins, end))])
+        batch = _Batch(place, stream.dwords, bytes(begins[:end]))
+        return self._place((place, length, _ALIGN), [batch])
 
-    def to_guest(self, address: int) -> int | None:
+    def to_guest(self, address: int) -> Target | None:
         """The guest's address of the hardware's ``address``; None outside all shadows."""
         for batch in reversed(self._placed):
-            if 0 <= address - batch.hardware <= batch.length:
-                return batch.address + address - batch.hardware
+            offset = address - batch.hardware
+            if 0 <= offset < 4 * len(batch.dwords) or offset == batch.length:
+                return Target(batch.place.address + min(offset, batch.length), batch.place.user)
         return None
 
-    def to_hardware(self, address: int) -> int | None:
-        """Where the command at the guest's ``address`` was shadowed; None where none begins."""
-        for batch in reversed(self._placed):
-            found = batch.at(address)
-            if found is not None:
-                return found
-        return None
-
-    def state(self) -> Saved:
-        """What `load` needs to go on translating addresses."""
-        return [(b.address, b.hardware, b.length, b.begins) for b in self._placed]
-
-    def load(self, saved: Saved) -> None:
-        """Take back what `state` gave; the shadows themselves are where they were."""
-        self._groups.clear()
-        self.begin()
-        self._placed = [
-            _Batch(address, [], begins, hardware=hardware) for address, hardware, _, begins in saved
-        ]
-
-    def _follow(self, root: int) -> list[_Batch]:
+    def _follow(self, root: Target) -> list[_Batch]:
         """Audited copies of the batch at ``root``, which comes first, and of all it leads to."""
         batches: list[_Batch] = []
         wanted = [root]
         jumps = 0
         while wanted:
-            address = wanted.pop()
-            if any(batch.at(address) is not None for batch in batches):
+            target = wanted.pop()
+            self._counts.spend(len(batches) + 1)
+            if any(batch.at(target) is not None for batch in batches):
                 continue
-            batch = self._copy(address)
+            batch = self._copy(target)
             batches.append(batch)
             wanted += [target for _, target in batch.jumps]
             jumps += len(batch.jumps)
             if len(batches) > MAX_BATCHES or jumps > MAX_JUMPS:
-                raise GuestError(Reason.TOO_LARGE, f"batch {root:#x} leads to too many others")
+                text = f"batch {root.address:#x} leads to too many others"
+                raise GuestError(Reason.TOO_LARGE, text)
         return batches
 
-    def _copy(self, address: int) -> _Batch:
-        stream = Stream(self._view, self._counts, f"batch {address:#x}", in_ring=False)
-        begins, end = scan(stream, lambda end: self._extend(stream, address, end))
+    def _copy(self, place: Target) -> _Batch:
+        address, user = place
+        stream = Stream(self._view, self._counts, f"batch {address:#x}", in_ring=False, user=user)
+        extend = self._extend_user if user else self._extend
+        try:
+            _, end = scan(stream, lambda end: extend(stream, address, end))
+        except GuestError as error:
+            if not user or stream.refused is None or error.reason not in _ILLEGAL_REASONS:
+                raise
+            end = self._stand(stream, error)
+        dwords, begins = stream.dwords, stream.begins
+        del dwords[end:]
+        if stream.refused is not None:
+            dwords.extend((_ILLEGAL, BATCH_BUFFER_END))  # it may be taken for two dwords
+        elif stream.missing is not None:
+            dwords.extend((*_FAULT, stream.missing & 0xFFFF_FFFF, stream.missing >> 32))
         # The last command may be a jump, and passed over under predication. An end never is.
-        dwords = [*stream.dwords[:end], BATCH_BUFFER_END]
-        return _Batch(address, dwords, _marks(begins, end), stream.jumps)
+        dwords.append(BATCH_BUFFER_END)
+        return _Batch(place, dwords, bytes(begins[:end]), stream.jumps)
 
-    def _extend(self, stream: Stream, address: int, end: int) -> None:
-        """Copy guest memory up to the end of the page that has dword ``end`` - 1 of a batch."""
+    def _stand(self, stream: Stream, error: GuestError) -> int:
+        """The hardware stands at the refused command, as it would without an audit: its dword."""
+        at = stream.refused
+        assert at is not None, "there is one"
+        stream.begins[at] = 0
+        self._counts.dropped += 1
+        self._view.reject(error.reason, error.text)
+        return at
+
+    def _extend(self, stream: Stream, address: int, end: int) -> bool:
+        """Copy the GGTT up to the end of the page that has dword ``end`` - 1 of a batch."""
         dwords = stream.dwords
         while len(dwords) < end:
             position = address + 4 * len(dwords)
             first = position % _PAGE // 4
-            found = self._page(position - position % _PAGE)[first:].tolist()
+            found = self._page(position - position % _PAGE)[first:]
             self._seen += len(found)
             if self._seen > MAX_DWORDS:
                 raise GuestError(Reason.TOO_LARGE, f"privileged batches after {address:#x}")
             dwords += found
+        return True
 
     def _page(self, address: int) -> array[int]:
         page = self._pages.get(address)
@@ -186,15 +212,34 @@ class BatchShadow:
             page = self._pages[address] = array("I", self._view.read_ggtt(address, _PAGE))
         return page
 
-    def _place(self, key: tuple[int, int], batches: list[_Batch]) -> int:
+    def _extend_user(self, stream: Stream, address: int, end: int) -> bool:
+        """Copy the context's own space beyond dword ``end`` - 1 of a batch; False at a gap."""
+        dwords = stream.dwords
+        while len(dwords) < end:
+            position = address + 4 * len(dwords) & _USER_MASK
+            chunk = bytearray(min(max(4 * len(dwords), _LEAST_READ), _MOST_READ))
+            with memoryview(chunk) as view:
+                done = self._view.read_user(position, view) & -4
+            if not done:
+                stream.missing = position
+                return False
+            self._seen_user += done // 4
+            if self._seen_user > MAX_USER_DWORDS:
+                raise GuestError(Reason.TOO_LARGE, f"batches after {address:#x}")
+            dwords.frombytes(chunk[:done])
+        return True
+
+    def _place(self, key: tuple[Target, int, int], batches: list[_Batch]) -> int:
         """Put ``batches`` where the hardware can run them; the address of the first."""
         before = self._groups.get(key)
         if before is not None and _same(before, batches):
             return before[0].hardware
         rooms = []
+        align = key[2]
         for batch in batches:
-            batch.hardware, room = self._view.place_batch(4 * len(batch.dwords))
+            batch.hardware, room = self._view.place_batch(4 * len(batch.dwords), align)
             rooms.append(room)
+            align = _ALIGN
         for batch, room in zip(batches, rooms, strict=True):
             self._fill(batch, batches, room)
         self._groups[key] = batches
@@ -202,23 +247,16 @@ class BatchShadow:
         return batches[0].hardware
 
     def _fill(self, batch: _Batch, batches: list[_Batch], room: memoryview) -> None:
-        dwords = batch.dwords.copy()
+        dwords = batch.dwords[:] if batch.jumps else batch.dwords
         for at, target in batch.jumps:
+            self._counts.spend(len(batches))
             found = next(
                 (hw for hw in (other.at(target) for other in batches) if hw is not None), None
             )
             assert found is not None, "all that a batch leads to is shadowed with it"
-            dwords[at + 1 : at + 3] = [found, 0]
-        room[: len(dwords)] = memoryview(array("I", dwords))
-
-
-def _marks(begins: Iterable[int], dwords: int) -> bytes:
-    """One byte for each of ``dwords``: 1 where a command begins."""
-    marks = bytearray(dwords)
-    for index in begins:
-        marks[index] = 1
-    return bytes(marks)
+            dwords[at + 1], dwords[at + 2] = found, 0
+        room[: len(dwords)] = memoryview(dwords)
 
 
 def _same(before: list[_Batch], batches: list[_Batch]) -> bool:
-    return [(b.address, b.dwords) for b in before] == [(b.address, b.dwords) for b in batches]
+    return [(b.place, b.dwords) for b in before] == [(b.place, b.dwords) for b in batches]

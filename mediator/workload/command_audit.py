@@ -10,6 +10,7 @@ what the guest knows them to be.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable
 from types import MappingProxyType
 from typing import Final
@@ -21,7 +22,13 @@ from mediator.gen9.field import Field
 from mediator.gen9.registers import RING_HWS_PGA
 from mediator.vgpu.mmio_table import register_name
 from mediator.workload.audit_rules import USE_GGTT, Address, Kind, Rule
-from mediator.workload.command_stream import Stream
+from mediator.workload.command_stream import (
+    ARBITRATION_ON,
+    PAIR_WORK,
+    UPDATE_WORK,
+    Stream,
+    Target,
+)
 from mediator.workload.view import RegisterUse
 
 _PAGE: Final = 4096
@@ -37,12 +44,14 @@ _BATCH_START: Final = 0x31 << 23 | 1
 """MI_BATCH_BUFFER_START of a batch with privilege."""
 _LOAD_IMMEDIATE: Final = 0x22 << 23 | 1
 """MI_LOAD_REGISTER_IMM of one pair."""
+_CALLED_ALIGN: Final = 64
 _LOAD_PAIRS: Final = Field(7, 0)
 _BYTE_DISABLES: Final = Field(11, 8)
 _PREDICATED: Final = 1 << 21
 _COMPARE: Final = Field(14, 12)
 _COMPARISONS: Final = 6
-_WAIT_REGISTER: Final = 1 << 16
+WAIT_REGISTER: Final = 1 << 16
+"""MI_SEMAPHORE_WAIT: the operand is a register."""
 _END_MASKED: Final = 1 << 19
 _ATOMIC_SIZE: Final = Field(20, 19)
 _ATOMIC_SIZES: Final = (4, 8, 16)
@@ -64,12 +73,15 @@ _FLUSH_WRITE_DWORDS: Final = 4
 _FLUSH_RESERVED: Final = 2
 _QWORD_ALIGN: Final = 0xFFFF_FFF8
 
-_ARBITRATION_ON: Final = 1 << 0
+_LONGEST_UNARBITRATED: Final = 256
+"""Dwords for which arbitration may be off. What i915 protects so is below 100."""
 _BATCH_SECOND_LEVEL: Final = 1 << 22
 _BATCH_ADD_OFFSET: Final = 1 << 16
 _BATCH_PREDICATED: Final = 1 << 15
 _BATCH_PPGTT: Final = 1 << 8
 _DWORD_ALIGN: Final = 0xFFFF_FFFC
+_USER_HIGH: Final = 0xFFFF
+"""Address bits 47:32 of a context's own space."""
 
 
 Check = Callable[[Stream, int, int], "bool | None"]
@@ -150,9 +162,9 @@ def _load_immediate(stream: Stream, at: int, length: int) -> bool | None:
     dwords = stream.dwords
     if not length % 2:
         stream.refuse(Reason.BAD_COMMAND, at, f"of {length} dwords")
+    stream.counts.spend(PAIR_WORK * (length // 2))
     disables = _BYTE_DISABLES.get(dwords[at])
-    passed = 0
-    kept: list[int] | None = None
+    kept: array[int] | None = None
     for i in range(at + 1, at + length, 2):
         operand, value = dwords[i], dwords[i + 1]
         if disables:
@@ -161,7 +173,6 @@ def _load_immediate(stream: Stream, at: int, length: int) -> bool | None:
         if use is RegisterUse.PASS:
             if operand & ~REGISTER_MASK:
                 stream.keep_register(i)
-            passed += 1
             if kept is not None:
                 kept += dwords[i : i + 2]
             continue
@@ -174,7 +185,7 @@ def _load_immediate(stream: Stream, at: int, length: int) -> bool | None:
     return None
 
 
-def _shorten(stream: Stream, at: int, length: int, kept: list[int]) -> None:
+def _shorten(stream: Stream, at: int, length: int, kept: array[int]) -> None:
     header = _LOAD_PAIRS.put(len(kept) - 1, stream.dwords[at] & ~_LOAD_PAIRS.mask) if kept else 0
     rest = [0] * (length - 1 - len(kept))
     stream.put(at, header, *kept, *rest)
@@ -263,7 +274,7 @@ def _semaphore_wait(stream: Stream, at: int, length: int) -> bool | None:
     dwords = stream.dwords
     header = dwords[at]
     _check_comparison(stream, at)
-    if header & _WAIT_REGISTER:
+    if header & WAIT_REGISTER:
         if stream.read_use(dwords[at + 2])[0] is RegisterUse.PASS:
             stream.keep_register(at + 2)
         else:
@@ -304,7 +315,7 @@ def _call_store(stream: Stream, at: int, length: int, address: int) -> None:
     values = stream.dwords[at + 2 : at + length]
     header = _STORE_DATA + len(values) - 1 | _GLOBAL | (_STORE_QWORD if len(values) == 2 else 0)
     called = [header, address, 0, *values, BATCH_BUFFER_END]
-    place, room = stream.view.place_batch(4 * len(called))
+    place, room = stream.view.place_batch(4 * len(called), _CALLED_ALIGN)
     for index, dword in enumerate(called):
         room[index] = dword
     stream.blank(at, length)
@@ -355,6 +366,9 @@ def _flush_dw(stream: Stream, at: int, length: int) -> bool | None:
     if operation == _FLUSH_RESERVED or length < _FLUSH_WRITE_DWORDS:
         stream.refuse(Reason.BAD_COMMAND, at, f"with operation {operation} in {length} dwords")
     address = dwords[at + 1]
+    if stream.user and (address & _FLUSH_GLOBAL or header & _STORE_INDEX):
+        stream.put(at, header & ~(_POST_SYNC.mask | _STORE_INDEX))  # it flushes and writes nothing
+        return None
     if not address & _FLUSH_GLOBAL:
         return None
     if header & _STORE_INDEX:
@@ -371,6 +385,7 @@ def _update_gtt(stream: Stream, at: int, length: int) -> bool | None:
     count = (length - 2) // 2
     if length % 2 or address // _PAGE + count > _GTT_PAGES:
         stream.refuse(Reason.BAD_COMMAND, at, f"of {length} dwords from {address:#x} on")
+    stream.counts.spend(UPDATE_WORK + count // 2)
     pairs = zip(dwords[at + 2 : at + length : 2], dwords[at + 3 : at + length : 2], strict=True)
     stream.view.update_ggtt(address, [low | high << 32 for low, high in pairs])
     stream.blank(at, length)
@@ -383,33 +398,43 @@ def _update_gtt(stream: Stream, at: int, length: int) -> bool | None:
 def _batch_start(stream: Stream, at: int, _length: int) -> bool | None:
     """Nothing after a chain is run; after a call, or one that may not be taken, it goes on.
 
-    In a second-level batch a call is a chain too, but who calls is not known here.
+    In a second-level batch a call is a chain too, but who calls is not known here. Who has no
+    privilege starts none that has it.
     """
+    stream.arbitrate()
     header = stream.dwords[at]
     call = header & _BATCH_SECOND_LEVEL
     if stream.in_ring and call:
         stream.refuse(Reason.BAD_COMMAND, at, "of a second level in the ring")
-    if header & _BATCH_PPGTT:
+    low, high = stream.dwords[at + 1] & _DWORD_ALIGN, stream.dwords[at + 2] & _USER_HIGH
+    user = stream.user or bool(header & _BATCH_PPGTT)
+    if user:
         stream.counts.user_batches += 1
     else:
-        if header & _BATCH_ADD_OFFSET:
-            stream.refuse(Reason.BAD_COMMAND, at, "of a privileged batch at an offset")
         stream.counts.privileged_batches += 1
-        stream.jumps.append((at, stream.dwords[at + 1] & _DWORD_ALIGN))
+    if not user or stream.view.copies_user_batches:
+        if header & _BATCH_ADD_OFFSET:
+            stream.refuse(Reason.BAD_COMMAND, at, "of a batch that is audited, at an offset")
+        stream.jumps.append((at, Target(low | high << 32, user=True) if user else Target(low)))
+        if header & _BATCH_PPGTT:  # the copy is in the GGTT
+            stream.put(at, header & ~_BATCH_PPGTT)
     return not (stream.in_ring or call or header & _BATCH_PREDICATED)
 
 
 def _arbitration(stream: Stream, at: int, _length: int) -> bool | None:
-    """Arbitration goes off for a user batch: with PVINFO i915 does so, since it never preempts.
+    """Arbitration is off for a few commands at most, and on wherever the stream is left.
 
-    The mediator does, and what cannot be preempted is lost when its slice ends. Without PVINFO
-    i915 itself leaves arbitration on there.
+    i915 protects its breadcrumbs and workaround batches so, and without preemption of its own the
+    whole of a user batch. The mediator preempts whoever is there: what cannot be preempted is lost
+    when its slice ends. So at each start of a batch and at each end `Stream.arbitrate` turns it on.
     """
-    follows = stream.dwords[at + 1] if at + 1 < len(stream.dwords) else 0
-    starts_user_batch = follows >> 23 == _BATCH_START >> 23 and follows & _BATCH_PPGTT
-    off = not stream.dwords[at] & _ARBITRATION_ON
-    if off and starts_user_batch and stream.in_ring and stream.view.knows_of_sharing:
-        stream.put(at, stream.dwords[at] | _ARBITRATION_ON)
+    off = stream.arbitration_off
+    if off and at - off[0] > _LONGEST_UNARBITRATED:
+        stream.arbitrate()
+    if stream.dwords[at] & ARBITRATION_ON:
+        off.clear()
+    else:
+        off.append(at)
     return None
 
 
@@ -422,6 +447,7 @@ def _batch_end(stream: Stream, at: int, _length: int) -> bool | None:
 def _conditional_end(stream: Stream, at: int, _length: int) -> bool | None:
     if stream.in_ring:
         stream.refuse(Reason.BAD_COMMAND, at, "outside a batch")
+    stream.arbitrate()
     _check_comparison(stream, at)
     header = stream.dwords[at]
     if header & _GLOBAL:

@@ -9,11 +9,14 @@ from __future__ import annotations
 from array import array
 from typing import TYPE_CHECKING, Final, Protocol
 
+from mediator import hotpath
 from mediator.errors import GuestError, Reason
 from mediator.gen9.commands import decode
+from mediator.hotpath.interface import HEADERS, pack_entry
 from mediator.workload.audit_rules import RULES
 from mediator.workload.command_audit import Check, check_for
-from mediator.workload.command_stream import Counts, Stream
+from mediator.workload.command_stream import CHECK_WORK, Counts, Stream
+from mediator.workload.user_audit import user_check_for
 
 if TYPE_CHECKING:
     from mediator.workload.batch_shadow import BatchShadow
@@ -24,48 +27,78 @@ __all__ = ["Counts", "Stream", "audit_ring", "scan"]
 _LONGEST: Final = 1 << 17
 """More dwords than any header can ask for."""
 
+_RUN: Final = 16
+"""After so many commands that needed no look C passes over those that follow."""
+
 _Entry = tuple[Check | None, int, int, int, int]
 """Check (None: nothing to check), length mask, length bias, fewest and most dwords."""
 
-_ENTRIES: Final[dict[str, dict[int, _Entry]]] = {}
-"""By engine class, then by header bits 31:16: at most 65536 of them, each made once."""
+
+class _Known:
+    """What is known of the commands of one engine class, with privilege or without."""
+
+    def __init__(self) -> None:
+        self.entries: dict[int, _Entry] = {}
+        """By header bits 31:16: at most 65536 of them, each made once."""
+        self.passed = array("Q", bytes(8 * HEADERS))
+        """The same for C, of those that need no look."""
+
+
+_KNOWN: Final[dict[tuple[str, bool], _Known]] = {}
+"""By engine class and whether the commands are a user's."""
+
+
+def _known(engine_class: str, user: bool) -> _Known:
+    found = _KNOWN.get((engine_class, user))
+    if found is None:
+        found = _KNOWN[engine_class, user] = _Known()
+    return found
 
 
 class More(Protocol):
     """Where the commands of a batch come from."""
 
-    def __call__(self, end: int) -> None:
-        """Append to the stream until it has ``end`` dwords. Raises GuestError."""
+    def __call__(self, end: int) -> bool:
+        """Append to the stream until it has ``end`` dwords or more. Raises GuestError.
+
+        False: a page is missing before, at which hardware would fault.
+        """
 
 
-def scan(stream: Stream, more: More | None = None) -> tuple[list[int], int]:
-    """Audit and patch the commands of ``stream``; the dwords where they begin, and their end.
+def scan(stream: Stream, more: More | None = None) -> tuple[bytearray, int]:
+    """Audit and patch the commands of ``stream``; where they begin, and the dword of their end.
 
-    Without ``more`` the stream is all there is, and its last command must end where it ends.
-    With it the scan ends after the command behind which nothing is run. Raises GuestError.
+    The first is a byte for each dword, 1 where a command begins. Without ``more`` the stream is
+    all there is, and its last command must end where it ends. With it the scan ends after the
+    command behind which nothing is run, or before one that is not all there. Raises GuestError.
     """
-    dwords = stream.dwords
-    entries = _ENTRIES.setdefault(stream.view.engine_class, {})
-    known = entries.get
-    starts: list[int] = []
-    begin = starts.append
+    dwords, spend = stream.dwords, stream.counts.spend
+    table = _known(stream.view.engine_class, stream.user)
+    entry_of = table.entries.get
     end = len(dwords)
-    index = noops = 0
+    begins = stream.begins = bytearray(end)
+    index = commands = 0
+    left = _RUN
     while True:
         if index >= end:
             if more is None:
                 break
-            more(index + 1)
+            if not more(index + 1):
+                break
             end = len(dwords)
-        begin(index)
+            begins += bytes(end - len(begins))
+        if not left:
+            left = _RUN
+            index, passed = hotpath.skip_commands(dwords, index, table.passed, begins)
+            commands += passed
+            continue
+        begins[index] = 1
         dw0 = dwords[index]
         if not dw0:
             index += 1
-            noops += 1
+            left -= 1
             continue
-        entry = known(dw0 >> 16)
-        if entry is None:
-            entry = _entry(stream, index, entries)
+        entry = entry_of(dw0 >> 16) or _entry(stream, index, table)
         check, mask, bias, fewest, most = entry
         length = (dw0 & mask) + bias
         if not fewest <= length <= most:
@@ -74,16 +107,26 @@ def scan(stream: Stream, more: More | None = None) -> tuple[list[int], int]:
         if after > end:
             if more is None:
                 stream.refuse(Reason.BAD_COMMAND, index, f"of {length} dwords is cut off")
-            more(after)
+            if not more(after):
+                begins[index] = 0
+                break
             end = len(dwords)
+            begins += bytes(end - len(begins))
         at, index = index, after
-        if check is not None and check(stream, at, length):
-            break
-    stream.counts.commands += len(starts) - noops
-    return starts, index
+        commands += 1
+        if check is None:
+            left -= 1
+        else:
+            spend(CHECK_WORK + _RUN - left)
+            left = _RUN
+            if check(stream, at, length):
+                break
+    stream.arbitrate()
+    stream.counts.commands += commands
+    return begins, index
 
 
-def _entry(stream: Stream, at: int, entries: dict[int, _Entry]) -> _Entry:
+def _entry(stream: Stream, at: int, table: _Known) -> _Entry:
     """How to audit commands with the header at dword ``at``; remembered."""
     dw0 = stream.dwords[at]
     found = decode(dw0, stream.view.engine_class)
@@ -91,9 +134,12 @@ def _entry(stream: Stream, at: int, entries: dict[int, _Entry]) -> _Entry:
     if found is None or rule is None:
         stream.refuse(Reason.UNKNOWN_COMMAND, at, "is not known")
     row, (fewest, most) = found[0], rule.dwords or (1, _LONGEST)
-    check = check_for(rule, dw0 >> 16)
+    key = dw0 >> 16
+    check = user_check_for(row, rule, key) if stream.user else check_for(rule, key)
     entry = (check, row.rule.mask, row.rule.bias, max(fewest, row.minimum), most)
-    entries[dw0 >> 16] = entry
+    table.entries[key] = entry
+    if check is None:
+        table.passed[key] = pack_entry(*entry[1:])
     return entry
 
 
@@ -103,9 +149,10 @@ def audit_ring(
     """Audit the commands in ``ring`` from ``head`` up to ``tail``, and patch them in place.
 
     ``ring`` is the whole ring as dwords and already a private copy; head and tail are byte offsets
-    in it, multiples of 4 and not the same; behind the end it goes on at the beginning. The batches
-    with privilege that it starts are shadowed by ``batches``. Raises GuestError, and then nothing
-    of the ring has been changed.
+    in it, multiples of 4 and not the same; behind the end it goes on at the beginning, with a
+    command of its own: what reads on behind the end finds something else there. The batches that
+    it starts are shadowed by ``batches``, those without privilege where the view copies them.
+    Raises GuestError, and then nothing of the ring has been changed.
     """
     size = 4 * len(ring)
     if head == tail or (head | tail) & 3 or not (0 <= head < size and 0 <= tail < size):
@@ -114,10 +161,13 @@ def audit_ring(
     counts = batches.begin()
     stream = Stream(view, counts, f"ring {head:#x}", in_ring=True)
     if first < last:
-        stream.dwords = ring[first:last].tolist()
+        stream.dwords.frombytes(ring[first:last].tobytes())
     else:
-        stream.dwords = ring[first:].tolist() + ring[:last].tolist()
-    scan(stream)
+        stream.dwords.frombytes(ring[first:].tobytes())
+        stream.dwords.frombytes(ring[:last].tobytes())
+    begins, _ = scan(stream)
+    if last < first:
+        _check_end(stream, begins, len(ring) - first)
     for at, target in stream.jumps:
         stream.put(at + 1, batches.shadow(target), 0)
     if stream.patched:
@@ -125,8 +175,15 @@ def audit_ring(
     return counts
 
 
-def _write_back(dwords: list[int], ring: memoryview, first: int, last: int) -> None:
-    patched = memoryview(array("I", dwords))
+def _check_end(stream: Stream, begins: bytearray, end: int) -> None:
+    """No command stands across dword ``end``, where the ring goes on at its beginning."""
+    if end < len(begins) and not begins[end]:
+        across = begins.rindex(1, 0, end)
+        stream.refuse(Reason.BAD_COMMAND, across, "stands across the ring's end")
+
+
+def _write_back(dwords: array[int], ring: memoryview, first: int, last: int) -> None:
+    patched = memoryview(dwords)
     if first < last:
         ring[first:last] = patched
         return

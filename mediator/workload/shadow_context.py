@@ -16,12 +16,15 @@ from functools import cache
 from mediator.gen9 import registers as reg
 from mediator.gen9.context_image import (
     BATCH_BUFFER_END,
+    INDIRECT_CONTEXT_OFFSET,
     LAYOUTS,
     STATE_DWORDS,
     ContextControl,
     ImageIndex,
 )
 from mediator.gen9.engines import ENGINES, EngineFacts
+from mediator.vgpu.register_policy import ROW_POLICY, Policy
+from mediator.workload.command_stream import Target
 
 _MASK_ALL = 0xFFFF_0000
 _BATCH_VALID = 1 << 0
@@ -29,6 +32,7 @@ _BATCH_ADDRESS = 0xFFFF_FFFC
 _KEPT_CONTROL = ContextControl.RS_ENABLE | ContextControl.INHIBIT_SYNC_SWITCH
 _LEVELS = ((ImageIndex.BB_ADDR_UDW, "first"), (ImageIndex.SBB_ADDR_UDW, "second"))
 _BATCHES = slice(ImageIndex.BB_ADDR_UDW, ImageIndex.SBB_STATE + 1)
+_STARTS = (ImageIndex.BB_START_ADDR_UDW, ImageIndex.BB_START_ADDR)
 SAVED_FROM = 0x40
 """From this dword on a save belongs to the hardware alone; before, the driver writes too."""
 
@@ -66,6 +70,8 @@ class Plan:
     """Headers and register offsets; values 0."""
     values: tuple[slice, ...]
     """Values of the blocks that the hardware alone saves, one slice for each block."""
+    mediators: tuple[int, ...]
+    """Values among them that no guest may give: their registers are none of a context's own."""
     end: int
     """First dword after the register loads: what is private to the hardware follows."""
 
@@ -76,21 +82,28 @@ def plan(engine: str) -> Plan:
     facts = next(facts for facts in ENGINES if facts.name == engine)
     layout = LAYOUTS[facts.engine_class]
     template = array("I", bytes(4 * STATE_DWORDS))
-    values = []
+    values, mediators = [], []
     for block in layout.blocks:
         template[block.index] = block.header
         for register in block.registers:
-            template[register.index - 1] = register.address(facts.mmio_base)
+            address = template[register.index - 1] = register.address(facts.mmio_base)
+            if block.index >= SAVED_FROM and ROW_POLICY[address] is not Policy.CONTEXT:
+                mediators.append(register.index)
         if block.index >= SAVED_FROM:
             first = block.registers[0].index
             values.append(slice(first, first + 2 * len(block.registers), 2))
     template[layout.end] = BATCH_BUFFER_END
-    return Plan(template, tuple(values), layout.end + 1)
+    return Plan(template, tuple(values), tuple(mediators), layout.end + 1)
 
 
 def inhibited(page: Sequence[int]) -> bool:
     """Whether the page asks not to be restored: the context has never run."""
     return bool(page[ImageIndex.CONTEXT_CONTROL] & ContextControl.RESTORE_INHIBIT)
+
+
+def save_inhibited(page: Sequence[int]) -> bool:
+    """Whether the page asks not to be saved: the hardware writes head and time alone."""
+    return bool(page[ImageIndex.CONTEXT_CONTROL] & ContextControl.SAVE_INHIBIT)
 
 
 def interrupted(page: Sequence[int]) -> tuple[Batch | None, Batch | None]:
@@ -106,11 +119,19 @@ def interrupted(page: Sequence[int]) -> tuple[Batch | None, Batch | None]:
     return found[0], found[1]
 
 
-def build(facts: EngineFacts, page: array[int], golden: Sequence[int], ring: RingFields) -> bytes:
+def build(
+    facts: EngineFacts,
+    page: array[int],
+    golden: Sequence[int],
+    ring: RingFields,
+    private: array[int],
+) -> bytes:
     """The shadow's state page (4096 bytes) for the guest's ``page``.
 
     A context that has never run gets ``golden`` values: nothing of the one before it stays in the
-    registers.
+    registers. So does any context for a register that the policy does not leave to contexts: no
+    command of the guest can have changed it. ``private`` is what stands behind the register loads:
+    dwords that hardware saved (`private_part.py`).
     """
     shape = plan(facts.name)
     made = shape.template[:]
@@ -118,8 +139,9 @@ def build(facts: EngineFacts, page: array[int], golden: Sequence[int], ring: Rin
     source = golden if never_ran else page
     for values in shape.values:
         made[values] = array("I", source[values])
-    if not never_ran:
-        made[shape.end :] = page[shape.end :]
+    for index in shape.mediators:
+        made[index] = golden[index]
+    made[shape.end :] = private
     control = page[ImageIndex.CONTEXT_CONTROL] & _KEPT_CONTROL
     made[ImageIndex.CONTEXT_CONTROL] = _MASK_ALL | control
     made[ImageIndex.MI_MODE] &= ~reg.MI_MODE_STOP_RING  # stopping is not a context's to do
@@ -136,7 +158,7 @@ def build(facts: EngineFacts, page: array[int], golden: Sequence[int], ring: Rin
             made[index + 4] = reg.BB_STATE_PPGTT if batch.ppgtt else 0
     made[ImageIndex.BB_PER_CTX_PTR] = ring.per_context
     made[ImageIndex.INDIRECT_CTX] = ring.indirect
-    made[ImageIndex.INDIRECT_CTX_OFFSET] = page[ImageIndex.INDIRECT_CTX_OFFSET]
+    made[ImageIndex.INDIRECT_CTX_OFFSET] = INDIRECT_CONTEXT_OFFSET
     made[ImageIndex.PDP0_UDW] = ring.root >> 32
     made[ImageIndex.PDP0_LDW] = ring.root & 0xFFFF_FFFF
     return made.tobytes()
@@ -146,13 +168,13 @@ def carry_back(
     facts: EngineFacts,
     saved: array[int],
     guest: array[int],
-    to_guest: Callable[[int], int | None],
+    to_guest: Callable[[int], Target | None],
     put: Callable[[int, bytes], None],
 ) -> None:
     """Write what the hardware ``saved`` into the guest's page, which held ``guest`` before.
 
     ``guest`` is brought up to date as well. ``put`` takes a dword index and bytes. ``to_guest``
-    gives the guest's address of a privileged batch that ran as a shadow. The dwords that the
+    gives the guest's place of a batch that ran as a shadow. The dwords that the
     driver owns (tail, start, control, page tables) are not written: it may be writing them now.
     """
     end = plan(facts.name).end
@@ -165,6 +187,8 @@ def carry_back(
         kept = _MASK_ALL | (control & 0xFFFF & ~ContextControl.RESTORE_INHIBIT)
         saved[ImageIndex.CONTEXT_CONTROL] = kept
         _name_batches(saved, to_guest)
+        for index in _STARTS:  # of no use to the guest: the mediator's addresses
+            saved[index] = guest[index]
         saved[_BATCHES.start + 1 : _BATCHES.stop : 2] = guest[
             _BATCHES.start + 1 : _BATCHES.stop : 2
         ]
@@ -180,11 +204,12 @@ def carry_back(
         put(part.start, fresh.tobytes())
 
 
-def _name_batches(saved: array[int], to_guest: Callable[[int], int | None]) -> None:
-    """Batches that ran as shadows get the guest's addresses."""
+def _name_batches(saved: array[int], to_guest: Callable[[int], Target | None]) -> None:
+    """Batches that ran as shadows get the guest's places."""
     for index, _ in _LEVELS:
         lower = saved[index + 2]
         if lower & _BATCH_VALID and not saved[index + 4] & reg.BB_STATE_PPGTT:
-            address = to_guest(saved[index] << 32 | lower & _BATCH_ADDRESS) or 0
-            saved[index] = address >> 32
-            saved[index + 2] = address & _BATCH_ADDRESS | _BATCH_VALID
+            place = to_guest(saved[index] << 32 | lower & _BATCH_ADDRESS) or Target(0)
+            saved[index] = place.address >> 32
+            saved[index + 2] = place.address & _BATCH_ADDRESS | _BATCH_VALID
+            saved[index + 4] = reg.BB_STATE_PPGTT if place.user else 0

@@ -24,14 +24,20 @@ class AuditView(Protocol):
 
     engine_class: EngineClass
     mmio_base: int
-    knows_of_sharing: bool
-    """The guest was told by PVINFO, and so never preempts its own contexts."""
+    copies_user_batches: bool
+    """The engine does not hold user batches back: they are audited too, and run from copies."""
 
     def owns(self, address: int, length: int) -> bool:
         """Whether all ``length`` bytes of GGTT from ``address`` on are the vGPU's part."""
 
     def read_ggtt(self, address: int, length: int) -> bytes:
         """A copy of ``length`` bytes of the guest's GGTT space. Raises GuestError."""
+
+    def read_user(self, address: int, copy: memoryview) -> int:
+        """Fill ``copy`` (bytes) from ``address`` on in the context's own address space.
+
+        Returns how many bytes could be read before the first page that the guest's tables lack.
+        """
 
     def register_read(self, offset: int) -> tuple[RegisterUse, int]:
         """How a command may read BAR0 ``offset``; the value, for VIRTUAL."""
@@ -45,8 +51,8 @@ class AuditView(Protocol):
         Nothing is written now; what is not PASS is left out.
         """
 
-    def place_batch(self, size: int) -> tuple[int, memoryview]:
-        """Room for ``size`` bytes (rounded up to pages) of shadow batch.
+    def place_batch(self, size: int, align: int) -> tuple[int, memoryview]:
+        """Room for ``size`` bytes of shadow batch, at a multiple of ``align`` (up to a page).
 
         Its GGTT address on the hardware and its dwords. Raises GuestError TOO_LARGE.
         """

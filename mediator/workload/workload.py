@@ -4,21 +4,24 @@ The way of one submission: `admit` reads the guest's register state page and rin
 patches the copies, shadows privileged batches, gets page tables from the address space and lays
 all of it down in a slot of the vGPU's slab. `carry_back` returns what the hardware saved. A
 context that is submitted again while its shadow is in use keeps it: only the ring's new part is
-copied, as hardware would reload the tail only.
+copied, as hardware would reload the tail only. What is more than new text behind the old one waits
+until the context has left the hardware (`ring_copy.py` says why).
 
-A slot's GGTT part is the shadow context (page 0 and all from page 2 on are the guest's own pages,
-page 1 is the mediator's), the shadow ring (same offsets as the guest's, so that heads and tails
+A slot's GGTT part is the shadow context (page 0 is the guest's own, all others the mediator's:
+`private_part.py` says why), the shadow ring (same offsets as the guest's, so that heads and tails
 need no translation) and room for batches.
 """
 
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass, field
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from mediator import hotpath
 from mediator.errors import GuestError, Reason
 from mediator.gen9 import registers as reg
+from mediator.gen9.commands import BCS
 from mediator.gen9.context_image import STATE_DWORDS, STATE_OFFSET, ImageIndex
 from mediator.gen9.execlist import (
     DESCRIPTOR_ADDRESSING_MASK,
@@ -26,108 +29,69 @@ from mediator.gen9.execlist import (
     Addressing,
     Descriptor,
 )
-from mediator.gen9.pte import PRESENT
 from mediator.physical.partition import EMPTY_TABLES, PAGE
+from mediator.vgpu.execlist import NO_SLOT
 from mediator.vgpu.ggtt import GgttFault
 from mediator.vgpu.mmio_table import command_read, command_target, command_write
 from mediator.workload import shadow_context
 from mediator.workload.batch_shadow import BatchShadow
 from mediator.workload.command_scanner import audit_ring
+from mediator.workload.command_stream import Target
+from mediator.workload.private_part import PrivatePart
 from mediator.workload.shadow_context import Batch, RingFields
+from mediator.workload.slot import STATE_PAGE, Slot, make_slots
+from mediator.workload.user_space import UserSpace
 from mmio_trap.guest_memory import GuestAddressError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from mediator.gen9.engines import EngineClass, EngineFacts
-    from mediator.physical.memory import Slab
     from mediator.vgpu.execlist import Element
     from mediator.vgpu.vgpu import Vgpu
+    from mediator.workload.ring_copy import RingCopy
     from mediator.workload.view import RegisterUse
 
-SLOTS = 4
-"""Shadows of one engine: two elements that run, two that are pending."""
-SLOT_PAGES = 1024
-"""Pages of the slab that one slot takes."""
-_RING_PAGE = 32
-_BATCH_PAGE = 544
 _LONGEST_SPAN = 512 << 10
 """Bytes of ring in one submission: i915 gives no user a longer ring."""
-_WARM_BATCH_PAGES = 64
+_WARM_ROOM = 64 * PAGE
 """With more batch room in use a shadow is made anew, which frees it."""
-_CONTEXT_ID = 0x100
-"""Hardware context ids of shadows: this and the slot's number."""
 _TAIL_ALIGN = ~7
 _LINES = 0x3F
 _VALID = 1 << 0
-_STATE_PAGE = 1
 _STATE_BYTES = 4 * STATE_DWORDS
-
-
-@dataclass
-class Slot:
-    """One shadow: where it lies and whose context it is."""
-
-    number: int
-    base: int
-    """Byte of the slab at which it begins."""
-    ggtt: int
-    """GGTT address of the same."""
-    lrca: int = 0
-    ring_start: int = 0
-    """The guest's own, as all below but ``ring`` and ``batches``."""
-    ring_size: int = 0
-    pml4: int = 0
-    tail: int = 0
-    """How far the ring is copied and audited."""
-    page: array[int] = field(default_factory=lambda: array("I"))
-    """The guest's register state page as it was read, or written back."""
-    warm: bool = False
-    """The shadow and ``page`` are what the hardware saved last: it can be run again."""
-    raw: bytearray = field(default_factory=bytearray)
-    """The guest's ring as it was copied, before the audit patched it."""
-    audited: bytearray = field(default_factory=bytearray)
-    """The same after the audit; only from here it goes where the hardware can see it."""
-    batches: BatchShadow | None = None
-    batch_pages: int = 0
-    """Pages of batch room in use."""
-    entries: bytes = b""
-    """GGTT entries of the shadow context, as the hardware has them."""
-
-    @property
-    def state(self) -> int:
-        """Byte of the slab at which the register state page is."""
-        return self.base + _STATE_PAGE * PAGE
-
-    @property
-    def ring(self) -> int:
-        """Byte of the slab at which the shadow ring begins."""
-        return self.base + _RING_PAGE * PAGE
-
-    @property
-    def hardware_ring(self) -> int:
-        """GGTT address of the shadow ring."""
-        return self.ggtt + _RING_PAGE * PAGE
-
-    @property
-    def context_id(self) -> int:
-        """What the hardware's status entries call it."""
-        return _CONTEXT_ID + self.number
 
 
 class Workloads:
     """The shadows of one virtual engine. Implements `workload.view.AuditView` for its audit."""
 
-    def __init__(self, vgpu: Vgpu, facts: EngineFacts, first_page: int) -> None:
-        """``first_page``: page of the slab at which the engine's slots begin."""
+    def __init__(self, vgpu: Vgpu, facts: EngineFacts) -> None:
         self._vgpu = vgpu
         self._facts = facts
-        self._first_page = first_page
-        self.slots = _make_slots(vgpu.addressing.slab, first_page)
+        self.slots = make_slots(vgpu.addressing.slab, facts)
+        self._private = PrivatePart(vgpu, facts)
         self._slot = self.slots[0]
         self.engine_class: EngineClass = facts.engine_class
         self.mmio_base = facts.mmio_base
-        self.knows_of_sharing = not vgpu.private_ggtt
+        self.copies_user_batches = facts.engine_class == BCS
 
     # -- admitting ---------------------------------------------------------------------------
+
+    def prepare(self, elements: Iterable[Element]) -> None:
+        """Get the page tables of contexts ready that are about to be admitted. Raises Unfinished.
+
+        What is wrong with one is said when it is admitted.
+        """
+        read, wanted = self._vgpu.ggtt.read_u32, set[int]()
+        for element in elements:
+            image = element.lrca + STATE_OFFSET
+            with suppress(GgttFault):
+                upper, lower = (
+                    read(image + 4 * index) for index in (ImageIndex.PDP0_UDW, ImageIndex.PDP0_LDW)
+                )
+                wanted.add(upper << 32 | lower)
+        if wanted:
+            self._vgpu.addressing.prepare(wanted)
 
     def build(self, element: Element, slot: Slot) -> None:
         """Make ``slot`` the shadow of a context that has none. Raises GuestError.
@@ -155,7 +119,7 @@ class Workloads:
 
     def _is_warm(self, slot: Slot, lrca: int, page: array[int]) -> bool:
         """The shadow is what the hardware saved of this context, and only the tail is new."""
-        if not slot.warm or slot.lrca != lrca or slot.batch_pages > _WARM_BATCH_PAGES:
+        if not slot.warm or slot.lrca != lrca or slot.room_used > _WARM_ROOM:
             return False
         known = slot.page
         known[ImageIndex.RING_TAIL] = page[ImageIndex.RING_TAIL]
@@ -170,7 +134,7 @@ class Workloads:
         self._take_ring(slot, page)
         root = self._root(slot.pml4)
         words = self._vgpu.addressing.slab.u32
-        words[at + ImageIndex.RING_TAIL] = slot.tail
+        words[at + ImageIndex.RING_TAIL] = slot.copy.tail
         words[at + ImageIndex.INDIRECT_CTX] = self._indirect(batches, page[ImageIndex.INDIRECT_CTX])
         words[at + ImageIndex.BB_PER_CTX_PTR] = self._per_context(
             batches, page[ImageIndex.BB_PER_CTX_PTR]
@@ -182,7 +146,7 @@ class Workloads:
         """Make the shadow from the guest's ``page`` alone."""
         slot.lrca = lrca
         slot.pml4 = page[ImageIndex.PDP0_UDW] << 32 | page[ImageIndex.PDP0_LDW]
-        slot.batch_pages = 0
+        slot.room_used = 0
         self._slot = slot
         slot.batches = batches = BatchShadow(self)
         control = self._check_ring(slot, page)
@@ -190,68 +154,73 @@ class Workloads:
         first, second = shadow_context.interrupted(page)
         ring = RingFields(
             head=page[ImageIndex.RING_HEAD],
-            tail=slot.tail,
+            tail=slot.copy.tail,
             start=slot.hardware_ring,
             control=control,
             root=self._root(slot.pml4),
             indirect=self._indirect(batches, page[ImageIndex.INDIRECT_CTX]),
             per_context=self._per_context(batches, page[ImageIndex.BB_PER_CTX_PTR]),
-            first=_resume(batches, first),
-            second=_resume(batches, second),
+            first=_resume(batches, first, copies=self.copies_user_batches),
+            second=_resume(batches, second, copies=self.copies_user_batches),
         )
         golden = self._vgpu.golden(self._facts.name)
-        state = shadow_context.build(self._facts, page, golden, ring)
+        private = self._private.lay(slot, page)
+        state = shadow_context.build(self._facts, page, golden, ring, private)
         self._vgpu.addressing.slab.bytes[slot.state : slot.state + _STATE_BYTES] = state
 
     def _take_ring(self, slot: Slot, page: array[int]) -> None:
-        """Copy and audit the ring from its head up to its tail."""
-        offset = page[ImageIndex.RING_HEAD] & reg.RING_HEAD_OFFSET.mask
-        slot.tail = page[ImageIndex.RING_TAIL] & reg.RING_HEAD_OFFSET.mask & _TAIL_ALIGN
-        if offset >= slot.ring_size or slot.tail >= slot.ring_size:
-            text = f"head {offset:#x} or tail {slot.tail:#x} outside {slot.ring_size:#x} bytes"
+        """Copy and audit the ring from its head up to its tail. The hardware does not have it."""
+        copy = slot.copy
+        head = page[ImageIndex.RING_HEAD] & reg.RING_HEAD_OFFSET.mask
+        tail = page[ImageIndex.RING_TAIL] & reg.RING_HEAD_OFFSET.mask & _TAIL_ALIGN
+        if head >= copy.size or tail >= copy.size:
+            text = f"head {head:#x} or tail {tail:#x} outside {copy.size:#x} bytes"
             raise GuestError(Reason.RING, text)
-        if offset != slot.tail:
-            self._lay_ring(slot, offset, slot.tail, self._read_ring(slot, offset, slot.tail))
+        assert slot.batches is not None, "the slot is set up"
+        slot.batches.begin()  # a ring without commands has batches of its context all the same
+        copy.begin(head)
+        self._lay_ring(slot, tail)
 
-    def extend(self, slot: Slot, head: int, *, loaded: bool) -> None:
+    def extend(self, slot: Slot, head: int | None, *, loaded: bool) -> bool:
         """The context was submitted again: take over its ring up to the new tail.
 
-        ``head``: byte offset in the ring where the hardware stands at least. Raises GuestError.
+        ``head``: byte offset in the ring where the hardware was seen, or is going to start; None
+        where that is not known.
+        ``loaded``: the hardware may have the shadow. Returns False where the shadow cannot go on:
+        the tail goes back, there is no more room for batches, or, unless ``loaded``, the text has
+        changed. It is then to be built anew from what the hardware saved. Raises GuestError.
         """
-        slab, ggtt = self._vgpu.addressing.slab, self._vgpu.ggtt
+        slab, ggtt, copy = self._vgpu.addressing.slab, self._vgpu.ggtt, slot.copy
         try:
             tail = ggtt.read_u32(slot.lrca + STATE_OFFSET + 4 * ImageIndex.RING_TAIL)
         except GgttFault as fault:
             raise GuestError(Reason.CONTEXT, f"register state page: {fault}") from fault
         tail &= reg.RING_HEAD_OFFSET.mask & _TAIL_ALIGN
-        if tail >= slot.ring_size:
-            raise GuestError(Reason.RING, f"tail {tail:#x} outside {slot.ring_size:#x} bytes")
+        if tail >= copy.size:
+            raise GuestError(Reason.RING, f"tail {tail:#x} outside {copy.size:#x} bytes")
+        if head is not None:
+            copy.note_head(head)
+        if not copy.goes_on(tail):
+            return False
+        if not loaded and not copy.same_text(self._read_ring(copy, copy.bound, copy.tail)):
+            return False
         self._slot = slot
-        assert slot.batches is not None, "the slot is in use"
-        if head != tail:
-            fresh = self._read_ring(slot, head, tail)
-            known = (slot.tail - head) % slot.ring_size
-            start, fresh_from = head, 0
-            if known <= len(fresh) and (
-                loaded or _span(slot.raw, head, slot.tail) == fresh[:known]
-            ):
-                # As it was audited; what the hardware may be fetching is never laid over.
-                start, fresh_from = slot.tail, known
-            elif loaded:  # the tail goes back: it must still stand behind a whole command
-                with memoryview(bytearray(slot.raw)).cast("I") as ring:
-                    audit_ring(self, slot.batches, ring, head, tail)
-                start = tail
-            if start != tail:
-                self._lay_ring(slot, start, tail, fresh[fresh_from:])
-        slot.tail = tail
-        slab.u32[(slot.state >> 2) + ImageIndex.RING_TAIL] = tail
-        root = self._root(slot.pml4)
+        try:
+            self._lay_ring(slot, tail)
+        except GuestError as error:
+            if error.reason is Reason.TOO_LARGE and slot.room_used:
+                return False
+            raise
         at = slot.state >> 2
+        slab.u32[at + ImageIndex.RING_TAIL] = tail  # last: what it uncovers is there
+        root = self._root(slot.pml4)
         slab.u32[at + ImageIndex.PDP0_UDW] = root >> 32
         slab.u32[at + ImageIndex.PDP0_LDW] = root & 0xFFFF_FFFF
+        return True
 
     def descriptor(self, element: Element) -> int:
         """What the hardware's submission port gets for an element that has a slot."""
+        assert element.slot != NO_SLOT, "it has a shadow"
         slot = self.slots[element.slot]
         kept = element.descriptor & (Descriptor.FORCE_RESTORE | Descriptor.FORCE_PD_RESTORE)
         mode = Addressing.LEGACY_64B << DESCRIPTOR_ADDRESSING_SHIFT
@@ -274,6 +243,7 @@ class Workloads:
         assert batches is not None, "the slot has run"
         memory = vgpu.memory
         try:
+            self._private.carry_back(slot, saved)
             shadow_context.carry_back(
                 self._facts,
                 saved,
@@ -284,16 +254,16 @@ class Workloads:
         except GuestAddressError as error:
             vgpu.reject(Reason.CONTEXT, f"{slot.lrca:#x} while it ran: {error}")
             return
-        slot.warm = True
+        slot.warm = not shadow_context.save_inhibited(slot.page)
 
-    def to_guest(self, slot: Slot, address: int) -> int:
-        """A GGTT address at which the hardware executes, as the guest knows it."""
+    def to_guest(self, slot: Slot, address: int) -> Target:
+        """Where the hardware executes at GGTT ``address``, as the guest knows it."""
         within = address - slot.hardware_ring
-        if 0 <= within < slot.ring_size:
-            return slot.ring_start + within
+        if 0 <= within < slot.copy.size:
+            return Target(slot.copy.start + within)
         batches = slot.batches
         found = None if batches is None else batches.to_guest(address)
-        return address if found is None else found
+        return Target(address) if found is None else found
 
     def forget(self) -> None:
         """Drop every shadow: the slab's GGTT entries are its own again."""
@@ -302,7 +272,7 @@ class Workloads:
             if slot.entries:
                 pages = len(slot.entries) // 8
                 self._vgpu.write_hardware_ggtt(slot.ggtt // PAGE, slab.entries(slot.base, pages))
-        self.slots = _make_slots(slab, self._first_page)
+        self.slots = make_slots(slab, self._facts)
         self._slot = self.slots[0]
 
     def reinstall(self) -> None:
@@ -324,6 +294,11 @@ class Workloads:
         except GgttFault as fault:
             raise GuestError(Reason.BATCH, str(fault)) from fault
 
+    def read_user(self, address: int, copy: memoryview) -> int:
+        """See `AuditView`."""
+        space = UserSpace(self._vgpu.memory, self._slot.pml4)
+        return hotpath.read_space(space, address, copy)
+
     def register_read(self, offset: int) -> tuple[RegisterUse, int]:
         """See `AuditView`."""
         return command_read(self._vgpu, offset)
@@ -336,17 +311,15 @@ class Workloads:
         """See `AuditView`."""
         return command_target(offset)
 
-    def place_batch(self, size: int) -> tuple[int, memoryview]:
+    def place_batch(self, size: int, align: int) -> tuple[int, memoryview]:
         """See `AuditView`."""
-        slot, pages = self._slot, -(-size // PAGE)
-        first = _BATCH_PAGE + slot.batch_pages
-        if first + pages > SLOT_PAGES:
-            most = SLOT_PAGES - _BATCH_PAGE
-            raise GuestError(Reason.TOO_LARGE, f"more than {most} pages of privileged batches")
-        slot.batch_pages += pages
-        at = (slot.base + first * PAGE) >> 2
-        room = self._vgpu.addressing.slab.u32[at : at + pages * PAGE // 4]
-        return slot.ggtt + first * PAGE, room
+        slot = self._slot
+        start = slot.take_room(size, align)
+        if start is None:
+            text = f"{size} bytes of batches, with {slot.room_used} of {slot.room_size} in use"
+            raise GuestError(Reason.TOO_LARGE, text)
+        at = slot.base + start >> 2
+        return slot.ggtt + start, self._vgpu.addressing.slab.u32[at : at + size // 4]
 
     def update_ggtt(self, address: int, entries: list[int]) -> None:
         """See `AuditView`."""
@@ -360,51 +333,51 @@ class Workloads:
     # -- parts -------------------------------------------------------------------------------
 
     def _check_ring(self, slot: Slot, page: array[int]) -> int:
-        """RING_CTL of the shadow; the ring's place and size go into the slot."""
+        """RING_CTL of the shadow; the ring's place and size go into the slot's copy."""
         control = page[ImageIndex.RING_CTL]
         if not control & reg.RING_CTL_VALID:
             raise GuestError(Reason.RING, "the ring is not enabled")
-        slot.ring_start = page[ImageIndex.RING_START] & -PAGE
-        slot.ring_size = (reg.RING_CTL_PAGES.get(control) + 1) * PAGE
-        if not self._vgpu.ggtt.owns(slot.ring_start, slot.ring_size):
-            raise GuestError(Reason.RING, f"{slot.ring_start:#x} is not the vGPU's")
-        if len(slot.raw) != slot.ring_size:
-            slot.raw = bytearray(slot.ring_size)
-            slot.audited = bytearray(slot.ring_size)
+        start = page[ImageIndex.RING_START] & -PAGE
+        size = (reg.RING_CTL_PAGES.get(control) + 1) * PAGE
+        if not self._vgpu.ggtt.owns(start, size):
+            raise GuestError(Reason.RING, f"{start:#x} is not the vGPU's")
+        slot.copy.belongs_to(start, size)
         return control & (reg.RING_CTL_PAGES.mask | reg.RING_CTL_VALID)
 
-    def _read_ring(self, slot: Slot, head: int, tail: int) -> bytes:
+    def _read_ring(self, copy: RingCopy, head: int, tail: int) -> bytes:
         """The guest's ring from ``head`` up to ``tail``, round the end if need be."""
-        ggtt, start = self._vgpu.ggtt, slot.ring_start
-        if (tail - head) % slot.ring_size > _LONGEST_SPAN:
+        length = copy.distance(head, tail)
+        if length > _LONGEST_SPAN:
             raise GuestError(Reason.TOO_LARGE, f"more than {_LONGEST_SPAN} bytes of ring at once")
+        ggtt = self._vgpu.ggtt
         try:
-            if head < tail:
-                return ggtt.read(start + head, tail - head)
-            end = ggtt.read(start + head, slot.ring_size - head)
-            return end + ggtt.read(start, tail) if tail else end
+            return b"".join(
+                ggtt.read(copy.start + start, end - start)
+                for start, end in copy.pieces(head, length)
+                if start != end
+            )
         except GgttFault as fault:
             raise GuestError(Reason.RING, str(fault)) from fault
 
-    def _lay_ring(self, slot: Slot, head: int, tail: int, data: bytes) -> None:
-        """Audit a copied span of the ring, then put it into the shadow ring."""
+    def _lay_ring(self, slot: Slot, tail: int) -> None:
+        """Copy and audit the guest's ring behind what is copied, then put it into the shadow's."""
         assert slot.batches is not None, "the slot is set up"
-        slab = self._vgpu.addressing.slab
-        first = min(len(data), slot.ring_size - head)
-        spans = [(head, head + first), (0, len(data) - first)]
-        slot.audited[head : head + first] = data[:first]
-        slot.audited[: len(data) - first] = data[first:]
-        with memoryview(slot.audited).cast("I") as ring:
+        copy, slab = slot.copy, self._vgpu.addressing.slab
+        head = copy.tail
+        if head == tail:
+            return
+        data = self._read_ring(copy, head, tail)
+        copy.copy(head, data)
+        with memoryview(copy.audited).cast("I") as ring:
             try:
                 audit_ring(self, slot.batches, ring, head, tail)
             except GuestError as error:
                 if error.offset is not None:
-                    error.offset = (head + error.offset) % slot.ring_size
+                    error.offset = (head + error.offset) % copy.size
                 raise
-        slot.raw[head : head + first] = data[:first]
-        slot.raw[: len(data) - first] = data[first:]
-        for start, end in spans:
-            slab.bytes[slot.ring + start : slot.ring + end] = slot.audited[start:end]
+        copy.accept(head, tail, data)
+        for start, end in copy.pieces(head, len(data)):
+            slab.bytes[slot.ring + start : slot.ring + end] = copy.audited[start:end]
 
     def _root(self, pml4: int) -> int:
         try:
@@ -426,32 +399,23 @@ class Workloads:
             raise
 
     def _per_context(self, batches: BatchShadow, pointer: int) -> int:
-        return batches.shadow(pointer & -PAGE) | _VALID if pointer & _VALID else 0
+        return batches.shadow(Target(pointer & -PAGE), PAGE) | _VALID if pointer & _VALID else 0
 
     def _map_context(self, slot: Slot, pages: int) -> None:
-        """The shadow context's GGTT entries: the guest's pages, but for the state page."""
+        """The shadow context's GGTT entries: of the guest's pages, the status page alone."""
         vgpu = self._vgpu
-        entries = bytearray(vgpu.ggtt.hardware_entries(slot.lrca // PAGE, pages))
-        own = vgpu.addressing.slab.iova + slot.state | PRESENT
-        entries[8 * _STATE_PAGE : 8 * _STATE_PAGE + 8] = own.to_bytes(8, "little")
+        entries = vgpu.ggtt.hardware_entries(slot.lrca // PAGE, STATE_PAGE)
+        entries += vgpu.addressing.slab.entries(slot.state, pages - STATE_PAGE)
         if entries != slot.entries:
-            slot.entries = bytes(entries)  # first: a restart of the GPU may come in between
+            slot.entries = entries  # first: a restart of the GPU may come in between
             vgpu.write_hardware_ggtt(slot.ggtt // PAGE, entries)
 
 
-def _make_slots(slab: Slab, first_page: int) -> list[Slot]:
-    bases = [(first_page + number * SLOT_PAGES) * PAGE for number in range(SLOTS)]
-    return [Slot(number, base, slab.ggtt + base) for number, base in enumerate(bases)]
+def _resume(batches: BatchShadow, batch: Batch | None, *, copies: bool) -> Batch | None:
+    """The batch in which a context goes on; one that is audited is shadowed from there.
 
-
-def _span(ring: bytearray, head: int, tail: int) -> bytes:
-    if head <= tail:
-        return bytes(ring[head:tail])
-    return bytes(ring[head:] + ring[:tail])
-
-
-def _resume(batches: BatchShadow, batch: Batch | None) -> Batch | None:
-    """The batch in which a context goes on; a privileged one is shadowed from there."""
-    if batch is None or batch.ppgtt:
+    ``copies``: so are those without privilege.
+    """
+    if batch is None or (batch.ppgtt and not copies):
         return batch
-    return Batch(batches.shadow(batch.address & 0xFFFF_FFFF), ppgtt=False)
+    return Batch(batches.shadow(Target(batch.address, batch.ppgtt)), ppgtt=False)

@@ -9,7 +9,7 @@ connection must end; :class:`RequestError`, a well-framed message is refused and
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import astuple, dataclass, field
 from enum import IntEnum, IntFlag
 from errno import EINVAL
@@ -279,10 +279,10 @@ class Message:
     payload: bytes
     fds: list[int] = field(default_factory=list)
 
-    def close(self) -> None:
+    def close(self, let_go: Callable[[int], None] = os.close) -> None:
         """Close the file descriptors nobody took."""
         while self.fds:
-            os.close(self.fds.pop())
+            let_go(self.fds.pop())
 
 
 class MessageParser:
@@ -293,7 +293,9 @@ class MessageParser:
     begun in that read that can take any.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, let_go: Callable[[int], None] = os.close) -> None:
+        """``let_go`` closes the descriptors of messages that never become whole."""
+        self._let_go = let_go
         self._view = memoryview(bytearray(1 << 16))
         self._start = 0
         self._end = 0
@@ -317,10 +319,16 @@ class MessageParser:
         return self._view[self._end :]
 
     def received(self, count: int, fds: Sequence[int] = ()) -> None:
-        """``count`` bytes and ``fds`` have arrived in :meth:`room`; the fds change owner."""
+        """``count`` bytes and ``fds`` have arrived in :meth:`room`; the fds change owner.
+
+        Raises PeerError for more fds than a message may have that wait for the end of theirs.
+        """
         self._end += count
         if fds:
             self._fds.append((self._position + self._end - self._start, list(fds)))
+            waiting = sum(len(each) for _, each in self._fds)
+            if waiting > MAX_MSG_FDS:
+                raise PeerError(f"{waiting} file descriptors at once, {MAX_MSG_FDS} allowed")
 
     def feed(self, data: bytes, fds: Sequence[int] = ()) -> None:
         """Take ``data`` as if one read had brought it; at most :meth:`room` bytes at a time."""
@@ -331,6 +339,11 @@ class MessageParser:
     def is_inside_message(self) -> bool:
         """Whether the stream stops in the middle of a message."""
         return self._start != self._end
+
+    @property
+    def progress(self) -> str:
+        """How much of the message is there in which the stream stops, for people."""
+        return f"{self._end - self._start} of {self._need} bytes"
 
     def next_message(self) -> Message | None:
         """The next whole message, None when more bytes are needed. Raises PeerError."""
@@ -357,7 +370,7 @@ class MessageParser:
         """Close the file descriptors of messages that never became whole."""
         for _, fds in self._fds:
             for fd in fds:
-                os.close(fd)
+                self._let_go(fd)
         self._fds.clear()
 
     def _claim_fds(self) -> list[int]:

@@ -14,23 +14,40 @@ import select
 import socket
 import stat
 import threading
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from mmio_trap.closers import Closers
 from mmio_trap.device import PciDevice
 from mmio_trap.guest_memory import GuestMemory
 from mmio_trap.irq import Interrupts
+from mmio_trap.memory_budget import UNLIMITED, MemoryBudget
 from mmio_trap.vfio_user.peer import Peer
-from mmio_trap.vfio_user.protocol import PeerError
+from mmio_trap.vfio_user.protocol import MAX_MSG_FDS, Message, PeerError
 from mmio_trap.vfio_user.session import Session
-from mmio_trap.vfio_user.transport import Connection
+from mmio_trap.vfio_user.transport import PATIENCE_S, Connection
 
 _LOG = logging.getLogger(__name__)
 _DETACH_TIMEOUT = 10.0
 """Seconds a new client waits at most for the device to let go of one that has left."""
-_ACCEPT_PAUSE = 0.1
-"""Seconds without accepting after an accept has failed."""
+_CLOSE_TIMEOUT = 1.0
+"""Seconds it waits for files that this one has passed to be closed."""
+_PENALTY_S = 60.0
+"""Seconds without a client after one whose eventfd was costly: it has cost all some time."""
+_ACCEPT_PAUSE_MS = 100
+"""Without accepting after an accept has failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Present:
+    """The client that is being served."""
+
+    connection: Connection
+    gone: threading.Event = field(default_factory=threading.Event)
+    """Set when nothing of it is left."""
 
 
 class Server:
@@ -48,24 +65,35 @@ class Server:
         mode: int = 0o600,
         owner: tuple[int, int] | None = None,
         require_seal: bool = False,
+        budget: MemoryBudget = UNLIMITED,
         on_change: Callable[[], None] = lambda: None,
+        patience: float = PATIENCE_S,
     ) -> None:
         """``owner``: user and group of the socket, -1 for one that stays this process's.
 
+        ``budget``: what a client's memory may take of what all clients of the process share.
         ``on_change`` is called by the client's thread when `peer` is another: after the device has
         been attached, and after it was detached.
+
+        ``patience``: seconds that a client has for its VERSION, and then for each message from its
+        first byte to its last and for the reading of each reply. Between messages it has all the
+        time in the world.
         """
         self.path = path
         self._device = device
         self._mode = mode
         self._owner = owner
         self._require_seal = require_seal
+        self._budget = budget
         self._on_change = on_change
+        self._patience = patience
         self.peer: Peer | None = None
         """Who is being served."""
         self._listener: socket.socket | None = None
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._active: tuple[Connection, threading.Thread] | None = None
+        self._present: _Present | None = None
+        self._closers = Closers()
+        self._shut_until = 0.0
         self.clients = 0
         """Clients served so far, the present one included."""
         self.turned_away = 0
@@ -103,6 +131,9 @@ class Server:
         poller = select.poll()
         poller.register(listener, select.POLLIN)
         poller.register(self._wake, select.POLLIN)
+        stopping = select.poll()
+        stopping.register(self._wake, select.POLLIN)
+        complaint = ""
         try:
             while True:
                 ready = dict(poller.poll())
@@ -111,9 +142,11 @@ class Server:
                 try:
                     client, _ = listener.accept()
                 except OSError as error:  # the client is gone again, or descriptors are short
-                    _LOG.warning("%s: accept: %s", self.path, error)
-                    select.select((self._wake,), (), (), _ACCEPT_PAUSE)
+                    if complaint != (complaint := _accept_complaint(error)):
+                        _LOG.warning("%s: a client waits: %s", self.path, complaint)
+                    stopping.poll(_ACCEPT_PAUSE_MS)
                     continue
+                complaint = ""
                 self._welcome(client)
         finally:
             self._end()
@@ -124,11 +157,8 @@ class Server:
 
     def wait_idle(self, timeout: float | None = None) -> bool:
         """Wait until the present client, if any, is gone for good; False when it stays longer."""
-        active = self._active
-        if active is None:
-            return True
-        active[1].join(timeout)
-        return not active[1].is_alive()
+        present = self._present
+        return present is None or present.gone.wait(timeout)
 
     def close(self) -> None:
         """Release what a server holds that is not serving; ``stop`` it first, and not after."""
@@ -137,48 +167,60 @@ class Server:
         self._wake = -1
 
     def _end(self) -> None:
-        if self._active is not None:
-            connection, thread = self._active
-            connection.shut_down()
-            thread.join()
-            self._active = None
+        if self._present is not None:
+            self._present.connection.shut_down()
+            self._present.gone.wait()
+            self._present = None
         if self._listener is not None:
             self._listener.close()
             self._listener = None
             Path(self.path).unlink(missing_ok=True)
 
     def _welcome(self, client: socket.socket) -> None:
-        connection = Connection(client)
-        if self._active is not None:
-            present, thread = self._active
-            if present.peer_has_left():
-                thread.join(_DETACH_TIMEOUT)
-            if thread.is_alive():
-                self.turned_away += 1
-                _LOG.warning("%s: a second client was turned away", self.path)
-                connection.close()
-                return
+        connection = Connection(client, self._patience, self._closers.let_go)
+        reason = self._objection()
+        if reason:
+            self.turned_away += 1
+            _LOG.warning("%s: a client was turned away: %s", self.path, reason)
+            connection.close()
+            return
         self.clients += 1
+        # Known before its thread runs: whoever sees it served finds it here.
+        present = self._present = _Present(connection)
         thread = threading.Thread(
-            target=self._serve, args=(connection,), name=f"vfio-user {self.path}", daemon=True
+            target=self._serve, args=(present,), name=f"vfio-user {self.path}", daemon=True
         )
         try:
             thread.start()
         except RuntimeError as error:  # no more threads
             _LOG.error("%s: a client cannot be served: %s", self.path, error)
             connection.close()
-            return
-        self._active = (connection, thread)
+            present.gone.set()
 
-    def _serve(self, connection: Connection) -> None:
+    def _objection(self) -> str:
+        """Why no client can be served now; empty when one can."""
+        present = self._present
+        if present is not None:
+            if present.connection.peer_has_left():
+                present.gone.wait(_DETACH_TIMEOUT)
+            if not present.gone.is_set():
+                return "another is being served"
+        if time.monotonic() < self._shut_until:
+            return "an earlier one had an eventfd that took long to signal: wait a minute"
+        if not self._closers.done(_CLOSE_TIMEOUT):
+            return "files that an earlier one has passed cannot be closed, and still hang"
+        return ""
+
+    def _serve(self, present: _Present) -> None:
         """One client from its first byte to its last."""
+        connection = present.connection
         try:
             with ExitStack() as stack:
                 stack.callback(connection.close)
-                memory = GuestMemory(require_seal=self._require_seal)
+                memory = GuestMemory(require_seal=self._require_seal, budget=self._budget)
                 stack.callback(memory.close)
                 interrupts = Interrupts(self._device.irq_counts)
-                stack.callback(interrupts.close)
+                stack.callback(self._close_interrupts, interrupts)
                 self._device.attach(memory, interrupts)
                 stack.callback(self._note_peer, None)
                 stack.callback(self._device.detach)
@@ -192,20 +234,45 @@ class Server:
             _LOG.info("%s: client left: %s", self.path, error)
         except Exception:  # noqa: BLE001 - the one place: our bug, this client alone pays for it
             _LOG.exception("%s: client disconnected", self.path)
+        finally:
+            present.gone.set()
+
+    def _close_interrupts(self, interrupts: Interrupts) -> None:
+        if interrupts.costly:
+            self._shut_until = time.monotonic() + _PENALTY_S
+        interrupts.close()
 
     def _note_peer(self, peer: Peer | None) -> None:
         self.peer = peer
         self._on_change()
 
     def _converse(self, connection: Connection, session: Session) -> None:
-        while (request := connection.receive()) is not None:
+        deadline: float | None = time.monotonic() + self._patience  # it holds the only place
+        while (request := connection.receive(deadline)) is not None:
             try:
                 reply = session.answer(request)
             finally:
                 if request.fds:
-                    request.close()
+                    self._let_go(request)
             if reply is not None:
                 connection.send(reply.data, reply.fds)
+            if deadline is not None and session.version is not None:
+                deadline = None
+
+    def _let_go(self, request: Message) -> None:
+        """Close the descriptors nobody took. Raises PeerError when too many are of hung files."""
+        request.close(self._closers.let_go)
+        if self._closers.busy > MAX_MSG_FDS:
+            raise PeerError("files that it has passed cannot be closed")
+
+
+def _accept_complaint(error: OSError) -> str:
+    """Why a client could not be accepted, for people."""
+    shortage = {
+        errno.EMFILE: "vgpud has no file descriptor left: raise its `ulimit -n` (LimitNOFILE)",
+        errno.ENFILE: "the machine has no file descriptor left: raise the sysctl fs.file-max",
+    }
+    return shortage.get(error.errno or 0, f"accept: {error.strerror}")
 
 
 def _remove_stale(path: str) -> None:

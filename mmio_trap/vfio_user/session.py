@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from errno import EINVAL, ENOTTY, EOPNOTSUPP, EPERM
@@ -16,6 +17,7 @@ from errno import EINVAL, ENOTTY, EOPNOTSUPP, EPERM
 from mmio_trap.device import IrqIndex, PciDevice, Region
 from mmio_trap.guest_memory import GuestMemory
 from mmio_trap.irq import Interrupts
+from mmio_trap.log_budget import LogBudget
 from mmio_trap.vfio_user.protocol import (
     ERROR,
     HEADER_SIZE,
@@ -76,6 +78,8 @@ class Reply:
     fds: Sequence[int] = ()
 
 
+_REFUSALS_AT_ONCE = 20
+"""Lines of the log; after them one a second."""
 _SURELY_MEMORY = 512 << 20
 """Bytes of a range that is no firmware and no BAR of a device of this project."""
 _NO_REPLY = Reply(b"")
@@ -98,13 +102,20 @@ class Session:
     ``memory`` and ``interrupts`` are those the device was attached to.
     """
 
-    def __init__(self, device: PciDevice, memory: GuestMemory, interrupts: Interrupts) -> None:
+    def __init__(
+        self,
+        device: PciDevice,
+        memory: GuestMemory,
+        interrupts: Interrupts,
+        clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
         self._device = device
         self._memory = memory
         self._interrupts = interrupts
         self._regions = device.regions
         self._irq_counts = device.irq_counts
         self._told_unshared = False
+        self._refusals_logged = LogBudget(clock, _REFUSALS_AT_ONCE, 1)
         self.version: Version | None = None
         """What the client said; None before."""
         self.counters = SessionCounters()
@@ -306,8 +317,7 @@ class Session:
                 bool(asked.flags & DmaFlag.WRITE),
             )
         except OSError as error:
-            _LOG.warning("DMA_MAP %#x+%#x refused: %s", asked.address, asked.size, error.strerror)
-            raise _refusal("DMA_MAP", error) from error
+            raise self._refusal("DMA_MAP", error, f" {asked.address:#x}+{asked.size:#x}") from error
         if not request.fds and asked.size >= _SURELY_MEMORY and not self._told_unshared:
             self._told_unshared = True
             _LOG.warning(
@@ -330,7 +340,7 @@ class Session:
             else:
                 self._memory.unmap(asked.address, asked.size)
         except OSError as error:
-            raise _refusal("DMA_UNMAP", error) from error
+            raise self._refusal("DMA_UNMAP", error) from error
         return self._reply(request, request.payload[: DmaUnmap.LAYOUT.size])
 
     # Interrupts
@@ -385,16 +395,18 @@ class Session:
             else:
                 raise RequestError(EINVAL, "SET_IRQS: only INTx has an unmask eventfd, none a mask")
         except OSError as error:
-            raise _refusal("SET_IRQS", error) from error
+            raise self._refusal("SET_IRQS", error) from error
+
+    def _refusal(self, command: str, error: OSError, of: str = "") -> RequestError:
+        """``error`` as an answer to the client, and in the log, where no client may write much."""
+        errno = error.errno or EINVAL
+        reason = error.strerror or os.strerror(errno)
+        if self._refusals_logged.take():
+            _LOG.warning("client: %s%s is refused: %s", command, of, reason)
+        return RequestError(errno, f"{command}: {reason}")
 
 
 def _region_reply(request: Message, offset: int, index: int, count: int, follows: int) -> bytes:
     """Header and fixed part of the reply to a region access; ``follows`` bytes of data come."""
     size = _REGION_REPLY_SIZE + follows
     return REGION_REPLY.pack(request.id, request.command, size, TYPE_REPLY, 0, offset, index, count)
-
-
-def _refusal(command: str, error: OSError) -> RequestError:
-    """``error`` as an answer to the client."""
-    errno = error.errno or EINVAL
-    return RequestError(errno, f"{command}: {error.strerror or os.strerror(errno)}")

@@ -6,43 +6,69 @@ A message goes out in one ``sendmsg``: QEMU wants a whole header, and its fds, i
 
 from __future__ import annotations
 
+import math
+import os
 import select
 import socket
 import threading
+import time
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from mmio_trap.vfio_user.peer import Peer, peer_of
-from mmio_trap.vfio_user.protocol import Message, MessageParser, PeerError
+from mmio_trap.vfio_user.protocol import MAX_MSG_FDS, Message, MessageParser, PeerError
 
-_MAX_READ_FDS = 32
-"""Descriptors taken from one read; what a peer sends beyond is a broken peer."""
-_ANCILLARY_SIZE = socket.CMSG_SPACE(_MAX_READ_FDS * 4)
+_ANCILLARY_SIZE = socket.CMSG_SPACE((MAX_MSG_FDS + 1) * 4)
+"""A read brings the descriptors of one message at most (unix(7)): one more shows there are more."""
+PATIENCE_S = 10.0
+"""Seconds for a message from its first byte to its last, either way."""
 
 
 class Connection:
-    """One side of a connection. Owns ``sock``; receiving and sending may be different threads."""
+    """One side of a connection. Owns ``sock``; receiving and sending may be different threads.
 
-    def __init__(self, sock: socket.socket) -> None:
+    A peer may be silent between messages for as long as it likes, but neither stop in the middle
+    of one nor leave the other side's unread: each has ``patience`` seconds as a whole, however
+    many pieces it comes in.
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        patience: float = PATIENCE_S,
+        let_go: Callable[[int], None] = os.close,
+    ) -> None:
+        """``let_go`` closes descriptors that reach no message."""
         self._sock = sock
-        self._parser = MessageParser()
+        self._patience = patience
+        self._parser = MessageParser(let_go)
         self._closing = threading.Lock()
 
-    def receive(self) -> Message | None:
+    def receive(self, deadline: float | None = None) -> Message | None:
         """Wait for the next message; None when the peer has closed. The message owns its fds.
 
-        Raises PeerError when the framing is broken, OSError when the socket is.
+        Its first byte may come at any time, or until ``deadline`` (of `time.monotonic`). Raises
+        PeerError when the framing is broken or the time is over, OSError when the socket is.
         """
         parser = self._parser
         message = parser.next_message() if parser.is_inside_message else None
+        began: float | None = None
         while message is None:
+            if parser.is_inside_message:
+                began = time.monotonic() if began is None else began
+                deadline = began + self._patience
+            if deadline is not None:
+                self._wait(select.POLLIN, deadline)
             count, ancillary, flags, _ = self._sock.recvmsg_into(
                 (parser.room(),), _ANCILLARY_SIZE, socket.MSG_CMSG_CLOEXEC
             )
             fds = _received_fds(ancillary) if ancillary else []
             parser.received(count, fds)
             if flags & socket.MSG_CTRUNC:
-                raise PeerError(f"more than {_MAX_READ_FDS} file descriptors at once")
+                raise PeerError(
+                    "file descriptors that came were not taken: this process has no number left "
+                    "for them (raise its `ulimit -n`), or a security module refused"
+                )
             if not count:
                 if parser.is_inside_message:
                     raise PeerError("the connection ended inside a message")
@@ -51,13 +77,43 @@ class Connection:
         return message
 
     def send(self, data: bytes, fds: Sequence[int] = ()) -> None:
-        """Send one whole message; ``fds`` stay the caller's. Raises OSError."""
-        if not fds:
-            self._sock.sendall(data)
+        """Send one whole message; ``fds`` stay the caller's.
+
+        Raises PeerError when the peer does not take it in time, OSError.
+        """
+        sent = self._send_some(data, fds)
+        if sent == len(data):
             return
-        sent = socket.send_fds(self._sock, [data], list(fds))
-        if sent < len(data):
-            self._sock.sendall(data[sent:])
+        deadline = time.monotonic() + self._patience
+        rest = memoryview(data)[sent:]
+        while rest:
+            self._wait(select.POLLOUT, deadline)
+            sent = self._send_some(rest, fds if len(rest) == len(data) else ())
+            rest = rest[sent:]
+
+    def _send_some(self, data: bytes | memoryview, fds: Sequence[int]) -> int:
+        """Send what there is room for; how many bytes that was."""
+        try:
+            if not fds:
+                return self._sock.send(data, socket.MSG_DONTWAIT)
+            return socket.send_fds(self._sock, [data], list(fds), socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return 0
+
+    def _wait(self, event: int, deadline: float) -> None:
+        """Wait until the socket is ready for ``event``. Raises PeerError after ``deadline``."""
+        poller = select.poll()
+        poller.register(self._sock, event)
+        left = deadline - time.monotonic()
+        if left <= 0 or not poller.poll(math.ceil(left * 1000)):
+            raise PeerError(self._complaint(event))
+
+    def _complaint(self, event: int) -> str:
+        if event == select.POLLOUT:
+            return f"a reply was not read for {self._patience:g} s"
+        if self._parser.is_inside_message:
+            return f"a message was not finished in {self._patience:g} s: {self._parser.progress}"
+        return f"nothing came for {self._patience:g} s"
 
     def peer(self) -> Peer:
         """Who is at the other end."""

@@ -2,6 +2,10 @@
 
 The order is that of requests which came to idle vGPUs: a vGPU keeps its place until it has no work
 left or has had the GPU for a limit, without which one guest could keep all others out.
+
+The promise is one of time and not of shares: a request waits for one limit and one request of each
+vGPU at most, a request that cannot be stopped included. Who overruns is behind all others again,
+and that is all: nothing is paid back. It is no policy for guests that do not trust each other.
 """
 
 from __future__ import annotations
@@ -53,7 +57,9 @@ class Fifo:
         if vgpu not in self.queue:
             self.queue.append(vgpu)
 
-    def pick(self, ready: Collection[int], now_ns: int) -> Slice | None:
+    def pick(
+        self, ready: Collection[int], now_ns: int, barred: Collection[int] = ()
+    ) -> Slice | None:
         """See `Policy.pick`."""
         for vgpu in [vgpu for vgpu in self.queue if vgpu not in ready]:
             self._leave(vgpu)

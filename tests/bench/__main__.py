@@ -14,16 +14,22 @@ from pathlib import Path
 
 from tests.bench import (
     address_spaces,
+    bcs_batches,
     blit_bandwidth,
     command_rate,
+    compute,
+    control_flood,
     control_plane,
+    event_signal,
     guest_mediated,
     guest_probe,
     hang_neighbour,
     mediated_requests,
     scrape,
+    stalls,
     submission_latency,
     trap_latency,
+    walker_overhead,
     world_switch,
 )
 
@@ -36,14 +42,20 @@ BENCHMARKS: dict[str, Callable[[], Figures]] = {
     "blit_bandwidth": blit_bandwidth.measure,
     "address_spaces": address_spaces.measure,
     "control_plane": control_plane.measure,
+    "event_signal": event_signal.measure,
+    "control_flood": control_flood.measure,
     "scrape": scrape.measure,
     "guest_probe": guest_probe.measure,
     "hang_neighbour": hang_neighbour.measure,
+    "stalls": stalls.measure,
     "mediated_requests": mediated_requests.measure,
+    "bcs_batches": bcs_batches.measure,
     "world_switch": world_switch.measure,
     "guest_mediated": guest_mediated.measure,
+    "walker_overhead": walker_overhead.measure,
+    "compute": compute.measure,
 }
-SLOW = {"guest_mediated"}
+SLOW = {"compute", "control_flood", "guest_mediated", "stalls"}
 """Those that take minutes: run when they are named."""
 RESULTS = Path("results/bench.json")
 

@@ -45,7 +45,8 @@ _KINDS = {
 }
 
 
-def _server(mode: Mode) -> Served:
+def served(mode: Mode) -> Served:
+    """What serves the GPU in ``mode``, to one guest."""
     if mode.address_space is None or mode.ggtt is None:
         return ServedGpu()
     return ServedVgpus(("--address-space", mode.address_space, "--ggtt", mode.ggtt), count=1)
@@ -131,8 +132,8 @@ def measure() -> dict[str, dict[str, float]]:
     with ExitStack() as stack:
         drivers = {}
         for mode in ALL:
-            served = stack.enter_context(_server(mode))
-            guest = connect(str(served.sockets[0]))
+            gpu = stack.enter_context(served(mode))
+            guest = connect(str(gpu.sockets[0]))
             stack.callback(guest.close)
             drivers[mode] = guest.driver
         for engine in ENGINES:

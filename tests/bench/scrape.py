@@ -29,8 +29,9 @@ from prometheus_client import CollectorRegistry, generate_latest
 from tests.unit.vgpu_ctl.exporter.synthetic import SyntheticSource
 from vgpu_ctl.api.objects import DaemonInfo, GpuInfo, Stats, TypeInfo, VgpuInfo
 from vgpu_ctl.exporter.collector import VgpudCollector
-from vgpu_ctl.exporter.exposition import KEPT_SECONDS, Exposition
-from vgpu_ctl.exporter.http import METRICS, MetricsServer, open_listener
+from vgpu_ctl.exporter.exposition import Exposition
+from vgpu_ctl.exporter.http import LIMITS, Limits, MetricsServer, open_listener
+from vgpu_ctl.exporter.responses import METRICS
 from vgpu_ctl.exporter.source import Snapshot, take_snapshot
 
 ACTIVE = 16
@@ -76,7 +77,7 @@ def _source() -> _Replay:
 
 
 def _ours() -> Callable[[], bytes]:
-    return Exposition(_source(), kept_seconds=0).text
+    return Exposition(_source()).text
 
 
 def _theirs() -> Callable[[], bytes]:
@@ -85,12 +86,14 @@ def _theirs() -> Callable[[], bytes]:
     return lambda: generate_latest(registry)
 
 
+_NONE = Limits(share=100.0, text_share=100.0, kept_s=0.0, cost_ratio=0.0)
+"""Each scrape is made anew, and as soon as it is asked for."""
 _SIDES = {"vgpud": _ours, "generate_latest": _theirs}
 
 
 def _serve(side: str) -> None:
     """Serve one side until standard input ends."""
-    with MetricsServer(_SIDES[side](), [open_listener("127.0.0.1", 0)]) as server:
+    with MetricsServer(_SIDES[side](), [open_listener("127.0.0.1", 0)], _NONE) as server:
         host, port = server.addresses[0]
         print(f"http://{host}:{port}{METRICS}", flush=True)
         sys.stdin.read()
@@ -181,7 +184,7 @@ def measure_running(url: str, pid: int, seconds: float = 20.0) -> dict[str, dict
     idle = served.cpu() - before
     began = time.monotonic()
     while time.monotonic() < began + seconds:
-        served.turn(1, pause=2 * KEPT_SECONDS)
+        served.turn(1, pause=2 * LIMITS.kept_s)
     took = time.monotonic() - began
     served.cpu_seconds -= idle * took / seconds
     return {"running": served.row()}

@@ -3,7 +3,8 @@
 Invariant: whatever the guest puts into a ring and into privileged batches, what the audit accepts
 reaches no GGTT address but the guest's own and its context's status page, no GGTT entry, and no
 register that the policy does not let through; privileged commands are fetched from nowhere but the
-copies, even when the guest changes its memory after the audit.
+copies, even when the guest changes its memory after the audit. The same holds for user batches of
+the blitter, which the judge's GPU lets write any register.
 
 The judge shares nothing with the audit: it records what the GPU's address space is asked for.
 ``python -m tests.fuzz.audit_oracle SECONDS [SEED]`` runs for longer.
@@ -23,13 +24,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from mediator import hotpath
 from mediator.errors import GuestError
-from mediator.gen9.commands import decode
+from mediator.gen9.commands import BCS, decode
 from mediator.softgpu.address_space import Ggtt, Ppgtt
 from mediator.softgpu.context_state import ContextState, PredicateMode
 from mediator.softgpu.streamer import Stop, Streamer
 from mediator.workload.batch_shadow import BatchShadow
 from mediator.workload.command_scanner import audit_ring
+from mediator.workload.user_space import UserSpace
 from mediator.workload.view import RegisterUse
 from mmio_trap.guest_memory import GuestMemory
 from tests.unit.mediator.audit_bench import BASES, END, FIRST, PAGE, ROOM_PAGES, SHADOWS, FakeView
@@ -63,12 +66,15 @@ SECRETS = (
 )
 """Registers that are virtual or refused; none is open to user batches."""
 OPEN = (0x2600, 0x2604, 0x22600, 0x12600, 0x1A600, 0x2358, 0xB118, 0x2418, 0x241C, 0x7300)
+COPIED = frozenset({BCS})
+"""Engines of which the audit looks at user batches."""
 _Result = TypeVar("_Result")
 
 BATCH_END = 0x0A << 23
 START = 0x31 << 23 | 1
-EVIL = [0x20 << 23 | 1 << 22 | 2, 0, 0, 0x6666_6666]
-"""What the guest's batches are overwritten with behind the audit's back: a store to address 0."""
+EVIL = [0x20 << 23 | 1 << 22 | 2, 0, 0, 0x6666_6666, 0x22 << 23 | 1, 0x2230, 0x6666_6666, 0]
+"""What the guest's batches are overwritten with behind the audit's back: a store to address 0, and
+a register that is nobody's."""
 
 
 class Escape(AssertionError):
@@ -179,14 +185,19 @@ class MemoryView(FakeView):
     """The audit's view of the judge's RAM."""
 
     ram: memoryview = field(default_factory=lambda: memoryview(b""))
+    memory: GuestMemory | None = None
 
     def read_ggtt(self, address: int, length: int) -> bytes:
         assert self.owns(address, length)
         first = GUEST + address - FIRST
         return bytes(self.ram[first : first + length])
 
-    def place_batch(self, size: int) -> tuple[int, memoryview]:
-        address, room = super().place_batch(size)
+    def read_user(self, address: int, copy: memoryview) -> int:
+        assert self.memory is not None
+        return hotpath.read_space(UserSpace(self.memory, PML4), address, copy)
+
+    def place_batch(self, size: int, align: int) -> tuple[int, memoryview]:
+        address, room = super().place_batch(size, align)
         first = ROOMS + address - SHADOWS
         return address, self.ram[first : first + 4 * len(room)].cast("I")
 
@@ -228,7 +239,13 @@ class Court:
     def view(self, rng: random.Random) -> MemoryView:
         uses = (RegisterUse.VIRTUAL, RegisterUse.REFUSED)
         policy = {offset: rng.choice(uses) for offset in SECRETS}
-        return MemoryView(self.engine, policy=policy, ram=self.ram)
+        return MemoryView(
+            self.engine,
+            copies_user_batches=self.engine in COPIED,
+            policy=policy,
+            ram=self.ram,
+            memory=self.memory,
+        )
 
     def trial(self, rng: random.Random) -> None:
         """One guest's ring and batches, audited and, if accepted, run. Raises Escape."""
@@ -242,7 +259,7 @@ class Court:
         if rng.random() < 0.3:
             mutate(commands, rng)
         head = 4 * rng.randrange(RING_SIZE // 8) * 2
-        ring = memoryview(array("I", EVIL * (RING_SIZE // 16)))
+        ring = memoryview(array("I", EVIL * (RING_SIZE // 32)))
         for n, dword in enumerate(commands):
             ring[(head // 4 + n) % len(ring)] = dword
         tail = (head + 4 * len(commands)) % RING_SIZE
@@ -255,7 +272,7 @@ class Court:
             return
         self.accepted += 1
         for address in BATCHES:
-            self.put(address, EVIL * (BATCH_DWORDS // 4))
+            self.put(address, EVIL * (BATCH_DWORDS // 8))
         base = ROOMS + PAGE * ROOM_PAGES
         self.ram[base : base + RING_SIZE] = ring.tobytes()
         self.run(rng, view, RING, head, tail)
@@ -274,7 +291,7 @@ class Court:
             return
         self.accepted += 1
         for address in BATCHES:
-            self.put(address, EVIL * (BATCH_DWORDS // 4))
+            self.put(address, EVIL * (BATCH_DWORDS // 8))
         self.run(rng, view, ring, 0, 4 * BATCH_DWORDS)
 
     def run(self, rng: random.Random, view: MemoryView, ring: int, head: int, tail: int) -> None:
@@ -283,6 +300,7 @@ class Court:
         ppgtt.load(PML4)
         secrets = {o for o, use in view.policy.items() if use is not RegisterUse.PASS}
         host = JudgeHost(self.ggtt, ppgtt, self.engine, secrets=frozenset(secrets))
+        host.rights.protects = self.engine != BCS
         for offset in (0x2418, 0x241C, 0x23BC):
             host.registers[offset + host.mmio_base - 0x2000] = rng.randrange(2)
         context = ContextState()

@@ -9,6 +9,7 @@ import pytest
 
 from mediator.workload import command_scanner
 from mediator.workload.audit_rules import RULES, Kind, Rule
+from tests.fuzz import audit_oracle
 from tests.fuzz.audit_oracle import Escape, fuzz
 
 pytestmark = pytest.mark.modes
@@ -45,11 +46,19 @@ def test_nothing_that_the_audit_accepts_gets_out() -> None:
     assert executed >= REACHING
 
 
+def test_the_judge_sees_a_user_batch_of_the_blitter_that_is_not_audited(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(audit_oracle, "COPIED", frozenset())
+    with pytest.raises(Escape):
+        fuzz(500, engines=("BCS",))
+
+
 @pytest.mark.parametrize("name", ["MI_UPDATE_GTT", *sorted(REACHING - {"MI_BATCH_BUFFER_START"})])
 def test_the_judge_sees_a_command_that_is_not_audited(
     monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr(command_scanner, "_ENTRIES", {})
+    monkeypatch.setattr(command_scanner, "_KNOWN", {})
     rules = MappingProxyType({**RULES, name: Rule(Kind.PASS, RULES[name].dwords)})
     monkeypatch.setattr(command_scanner, "RULES", rules)
     with pytest.raises(Escape):

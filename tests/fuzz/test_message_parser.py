@@ -24,7 +24,7 @@ from mmio_trap.vfio_user.protocol import (
     pack_message,
 )
 from tests.fuzz.message_parser import converse, fuzz
-from tests.protocol.conftest import open_fds
+from tests.open_files import open_fds
 
 pytestmark = pytest.mark.modes
 """Long: `make check` leaves them to `make test`."""
@@ -107,7 +107,7 @@ def test_bytes(stream: bytes) -> None:
 def test_bytes_with_descriptors(reads: list[tuple[bytes, list[str]]]) -> None:
     before = open_fds()
     converse((data, [make_fd(kind) for kind in kinds]) for data, kinds in reads)
-    assert open_fds() == before
+    assert open_fds() <= before
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from mediator.gen9.context_image import BATCH_BUFFER_END, LAYOUTS, ImageIndex
 from mediator.gen9.engines import ENGINES
+from mediator.gen9.execlist import Descriptor
 from tests.gpu_driver.memory import PAGE, PageTables, Ram
 
 RING_PAGES = 4
@@ -37,10 +38,13 @@ class Context:
     requests: int = 0
     priority: int = 0
     """What has more preempts what has less."""
+    forced: bool = False
+    """Its restore is forced: no lite restore."""
 
     @property
     def descriptor(self) -> int:
-        return self.identity << 37 | self.lrca | _VALID_LEGACY_64B
+        forced = Descriptor.FORCE_RESTORE if self.forced else 0
+        return self.identity << 37 | self.lrca | _VALID_LEGACY_64B | forced
 
     @property
     def reported(self) -> int:

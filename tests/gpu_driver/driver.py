@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import struct
 import time
 from collections.abc import Callable, Sequence
@@ -14,6 +13,7 @@ from tests.gpu_driver.commands import MI_NOOP, MI_USER_INTERRUPT, invalidate, pa
 from tests.gpu_driver.context import RING_PAGES, Context, Request, context_pages, write_image
 from tests.gpu_driver.memory import LOWEST, PAGE, GgttParts, PageTables, Ram
 from tests.gpu_driver.ports import Ports
+from tests.readiness import readable
 
 GSM = 8 << 20
 ENGINE_BASES = {"rcs0": 0x2000, "bcs0": 0x22000, "vcs0": 0x12000, "vecs0": 0x1A000}
@@ -196,8 +196,13 @@ class GpuDriver:
         return page + offset, address + offset
 
     def emit(self, context: Context, dwords: Sequence[int]) -> None:
-        """Append commands to the ring (padded to a qword) and move the tail in the image."""
-        for dword in padded(dwords):
+        """Append commands to the ring (padded to a qword) and move the tail in the image.
+
+        What does not fit before the ring's end goes to its beginning: no command stands across it.
+        """
+        left = (RING_PAGES * PAGE - context.tail) // 4
+        fill = left if left < len(dwords) else 0
+        for dword in (*[MI_NOOP] * fill, *padded(dwords)):
             self.ram.write_u32(context.ring + context.tail, dword)
             context.tail = (context.tail + 4) % (RING_PAGES * PAGE)
         self.ram.write_u32(context.value(0x07), context.tail)
@@ -251,9 +256,14 @@ class GpuDriver:
             if self.eventfd is None:
                 self.process()
                 time.sleep(pause)
-            elif select.select([self.eventfd], [], [], pause)[0]:
+            elif self._interrupted(pause):
                 self.handle_interrupt()
             pause = min(2 * pause, _LONGEST_PAUSE_S)
+
+    def _interrupted(self, patience: float) -> bool:
+        """Sleep until the eventfd, of any number, is written; for so many seconds at most."""
+        assert self.eventfd is not None, "there is MSI"
+        return readable(self.eventfd, patience)
 
     # -- interrupts ------------------------------------------------------------------------------
 

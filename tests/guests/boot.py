@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.guests.images import Images
+from tests.guests.kernel_log import given_up
 from tests.guests.lifetime import die_with_parent
 
 # QEMU holds its big lock while the device's server answers; a late reply ends the connection.
@@ -214,8 +215,8 @@ class Guest:
     def load_i915(self, options: str = "", timeout: float = 120.0) -> float:
         """Load i915 with module `options` and return the seconds it took.
 
-        Raises GuestFailure if i915 does not drive the first GPU afterwards: modprobe itself is
-        content with a probe that failed.
+        Raises GuestFailure if i915 does not drive the first GPU afterwards, or has given it up:
+        modprobe itself is content with a probe that failed.
         """
         bound = f"test -e /sys/bus/pci/drivers/i915/{self.gpu_address}"
         result = self.run(f"modprobe i915 {options} && {bound}", timeout)
@@ -223,6 +224,8 @@ class Guest:
             raise GuestFailure(
                 f"i915 does not drive the GPU: {result.output}{self.dmesg()[-4000:]}"
             )
+        if given_up(log := self.dmesg()):
+            raise GuestFailure(f"i915 gave the GPU up, as it does if that is slow: {log[-4000:]}")
         return result.seconds
 
     def dmesg(self) -> str:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from tests.guests import igt_plan, packages, store
+from tests.guests import compute_programs, igt_plan, packages, store
 from tests.guests.boot import Guest, GuestFailure, Machine
 from tests.guests.igt_results import Outcome
 from tests.guests.igt_subtest import selection
@@ -81,12 +81,22 @@ def inspect(guest: Guest, report: GuestReport) -> None:
     report.device = device_name(guest)
 
 
+def compute(guest: Guest, report: GuestReport) -> None:
+    """Run an OpenCL and a Vulkan program; each guest begins with other numbers."""
+    seed = 1 + int(re.sub(r"\D", "", report.name) or 0)
+    report.answers["OpenCL"] = compute_programs.opencl(guest, seed)
+    report.answers["Vulkan"] = compute_programs.vulkan(guest, seed)
+    for name, answer in report.answers.items():
+        right = f"{len(answer.passed)} kernels right"
+        store.say(f"{report.name}: {name}: {'; '.join(answer.failures) or right}")
+
+
 def run_native(
     ready: Images, tests: Sequence[str], machine: Machine, serve_options: Sequence[str] = ()
 ) -> Report:
     """One guest has the whole GPU."""
     with ServedGpu(tuple(serve_options)) as gpu:
-        reports = work_together(ready, gpu.sockets, tests, machine, inspect)
+        reports = work_together(ready, gpu.sockets, tests, machine, inspect, compute)
         counters = gpu.counters()
         log = gpu.log()
     report = described(reports, tests)
@@ -105,7 +115,7 @@ def run_shared(
 ) -> Report:
     """`count` guests share the GPU."""
     with ServedVgpus(tuple(serve_options), count=count) as gpu:
-        reports = work_together(ready, gpu.sockets, tests, machine, inspect)
+        reports = work_together(ready, gpu.sockets, tests, machine, inspect, compute)
         summaries = [gpu.summary(number) for number in range(count)]
         log = gpu.log()
     report = described(reports, tests)
@@ -122,12 +132,28 @@ def described(reports: Sequence[GuestReport], tests: Sequence[str]) -> Report:
         ("engines", [" ".join(guest.engines) or "none" for guest in reports]),
         ("boot", [f"{guest.boot_seconds:.1f} s" for guest in reports]),
         ("i915 probe", [f"{guest.probe_seconds:.1f} s" for guest in reports]),
+        *_computed(reports),
         ("tests passed", [f"{guest.passed} of {len(guest.results)}" for guest in reports]),
         ("kernel complaints", [str(len(guest.complaints)) for guest in reports]),
     ]
     for guest in reports:
         report.problems += [f"{guest.name}: {problem}" for problem in problems(guest, tests)]
     return report
+
+
+def _computed(reports: Sequence[GuestReport]) -> list[tuple[str, list[str]]]:
+    """A row for each kind of program that computed in some guest."""
+    kinds = dict.fromkeys(kind for guest in reports for kind in guest.answers)
+    return [
+        (f"{kind} kernels right", [_right(guest.answers.get(kind)) for guest in reports])
+        for kind in kinds
+    ]
+
+
+def _right(answer: compute_programs.Answer | None) -> str:
+    if answer is None:
+        return "not run"
+    return f"{len(answer.passed)} of {len(answer.passed) + len(answer.failures)}"
 
 
 def problems(guest: GuestReport, tests: Sequence[str]) -> list[str]:
@@ -141,6 +167,11 @@ def problems(guest: GuestReport, tests: Sequence[str]) -> list[str]:
             f"{result.program}@{result.subtest}: {result.outcome.value}: {result.reason}"
             for result in guest.results
             if result.outcome not in (Outcome.PASS, Outcome.SKIP)
+        ),
+        *(
+            f"{kind}: {failure}"
+            for kind, answer in guest.answers.items()
+            for failure in answer.failures
         ),
         *(f"guest kernel: {line}" for line in dict.fromkeys(guest.complaints)),
         *(

@@ -73,6 +73,8 @@ PROGRAMS = (
     Program("gem_softpin", ("[a-mo-z]*", "noreloc", "noreloc-interruptible", "noreloc-S3"), 300.0),
     Program("api_intel_bb", ("blit-*", "object-*", "offset-control", "delta-check")),
     Program("gem_linear_blits", ("basic", "normal"), 300.0),
+    Program("gem_gpgpu_fill"),
+    Program("gem_media_fill"),
     Program(
         "gem_eio",
         (
@@ -110,6 +112,8 @@ QUICK = (
     "gem_exec_store",
     "gem_linear_blits@basic",
     "api_intel_bb@blit-noreloc-keep-cache",
+    "gem_gpgpu_fill@basic",
+    "gem_media_fill",
 )
 # What `make demo` runs: the same, and twenty seconds of dependent stores that are verified.
 DEMO = (*QUICK, "gem_exec_nop@basic-parallel", "gem_exec_whisper@basic-normal")

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.guests import packages, qemu, rootfs, store
@@ -26,6 +26,12 @@ def images(version: str = packages.DEFAULT_KERNEL, root: Path | None = None) -> 
     found = qemu.find_qemu(place)
     chosen = kernel(version, place)
     return Images(found, chosen, rootfs.root_image(place), qemu.accelerator(found, chosen, place))
+
+
+def compute_images(name: str, version: str = packages.DEFAULT_KERNEL) -> Images:
+    """The same with the root image of a user space that computes; raises SetupError."""
+    place = store.cache_root()
+    return replace(images(version, place), root_image=rootfs.compute_image(name, place))
 
 
 def main(arguments: list[str]) -> int:

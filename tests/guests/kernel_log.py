@@ -10,6 +10,8 @@ _ALWAYS = re.compile(
     r"|soft lockup|blocked for more than"
 )
 _GPU = re.compile(r"\bi915\b|\bdrm\b|\[drm")
+# i915_gem_init, where the first requests take longer than 200 ms or hang: modprobe is content.
+_GIVEN_UP = "declaring it wedged"
 # IGT announces its subtests in the log; tests that set module options taint the kernel on purpose.
 _HARMLESS = re.compile(r"\[IGT\]|Setting dangerous option|raw\.[a-z0-9_.]*taint")
 
@@ -25,6 +27,11 @@ def complaints(log: str) -> list[str]:
         if _ALWAYS.search(text) or (level in _LOUD and _GPU.search(text)):
             found.append(text.strip())
     return found
+
+
+def given_up(log: str) -> bool:
+    """Has i915 given its GPU up while it loaded? Programs find "no GPU" then, and are skipped."""
+    return _GIVEN_UP in log
 
 
 def console_complaints(console: str) -> list[str]:

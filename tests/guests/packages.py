@@ -58,6 +58,17 @@ LIBVIRT = PackageSet(
         "pkgconf-bin",
     ),
 )
+# Intel's OpenCL compiler for Gen9 and the assembler of its execution units; they need no GPU.
+EU_COMPILER = PackageSet(
+    "eu-compiler",
+    BOOKWORM,
+    ("intel-opencl-icd", "libigc-tools", "libstdc++6"),
+)
+DRM_HEADERS = PackageSet("drm-headers", TRIXIE, ("linux-libc-dev",), only=r"linux-libc-dev")
+# What the small compute programs are built with: public headers, and shaders to SPIR-V.
+COMPUTE_KIT = PackageSet(
+    "compute-kit", TRIXIE, ("glslang-tools", "libvulkan-dev", "opencl-c-headers")
+)
 BUSYBOX = PackageSet("busybox", TRIXIE, ("busybox-static",), only=r"busybox-static")
 
 KERNEL_IMAGE = r"linux-image-[0-9][^_]*-amd64"
@@ -100,6 +111,42 @@ ROOT_FILE_SYSTEM = PackageSet(
         "vulkan-tools",
     ),
 )
+
+# What programs that compute need, in every userland below.
+_COMPUTE = (
+    "bash",
+    "busybox-static",
+    "clinfo",
+    "clpeak",
+    "coreutils",
+    "kmod",
+    "libc-bin",
+    "mount",
+    "pciutils",
+    "procps",
+    "python3-pyopencl",
+    "python3-pytest",
+    "sed",
+    "util-linux",
+)
+_MESA = ("mesa-opencl-icd", "mesa-vulkan-drivers", "vulkan-tools")
+USERLANDS = {
+    "bookworm": PackageSet("bookworm", BOOKWORM, (*_COMPUTE, "intel-opencl-icd")),
+    "trixie": PackageSet("trixie", TRIXIE, (*_COMPUTE, *_MESA)),
+    "forky": PackageSet("forky", FORKY, (*_COMPUTE, *_MESA)),
+    "pocl": PackageSet("pocl", TRIXIE, (*_COMPUTE, "pocl-opencl-icd")),
+}
+"""User space that computes: NEO, two versions of Mesa, and OpenCL on the host's processor."""
+
+# Its programs load a library of OpenGL's, which they do not use.
+_PIGLIT = r"piglit|libegl1|libglvnd0"
+PIGLITS = {
+    world.name: PackageSet(f"piglit-{world.name}", world, ("piglit",), only=_PIGLIT)
+    for world in (BOOKWORM, TRIXIE, FORKY)
+}
+"""Piglit, by user space; its OpenCL tests alone are kept."""
+PIGLIT_LIBRARIES = ("libEGL.so.1*", "libGLdispatch.so.0*")
+
 # Removed from the root file system: nothing a guest program opens.
 TRIMMED = (
     "usr/share/bug",

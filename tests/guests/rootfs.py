@@ -11,10 +11,11 @@ from tests.guests import packages, store
 from tests.guests.debian import PrivateApt
 from tests.guests.private_program import private_command
 from tests.guests.setup_error import SetupError
+from tests.guests.userland import complete, userland
 
 _LAYOUT = 1
+_COMPUTE_LAYOUT = 1
 _SPARE_BYTES = 64 << 20
-_DIRECTORIES = ("dev", "etc", "mnt", "proc", "root", "run", "sys", "tmp", "var/tmp")
 _SEARCH = ("/usr/sbin", "/sbin", "/usr/local/sbin")
 
 
@@ -35,16 +36,27 @@ def _build(root: Path, target: Path) -> None:
     chosen = PrivateApt(packages.ROOT_FILE_SYSTEM.world, root).unpack(
         packages.ROOT_FILE_SYSTEM, tree
     )
-    for name in packages.TRIMMED:
-        shutil.rmtree(tree / name, ignore_errors=True)
-    for name in _DIRECTORIES:
-        (tree / name).mkdir(parents=True, exist_ok=True)
-    (tree / "bin" / "sh").unlink(missing_ok=True)
-    (tree / "bin" / "sh").symlink_to("bash")
-    (tree / "etc" / "passwd").write_text("root:x:0:0:root:/root:/bin/bash\n")
-    (tree / "etc" / "group").write_text("root:x:0:\nvideo:x:44:\nrender:x:106:\n")
-    (tree / "etc" / "hosts").write_text("127.0.0.1 localhost guest\n")
-    image = target / "root.ext4"
+    complete(tree)
+    make_image(tree, target / "root.ext4", root)
+    versions = "".join(f"{package.name} {package.version}\n" for package in chosen)
+    (target / "packages.txt").write_text(versions)
+    shutil.rmtree(tree)
+
+
+def compute_image(name: str, root: Path) -> Path:
+    """The image of a user space that computes (`packages.USERLANDS`), made on demand."""
+    key = store.digest(_COMPUTE_LAYOUT, packages.USERLANDS[name], packages.TRIMMED)
+    tree = userland(name, root).tree
+
+    def build(target: Path) -> None:
+        store.say(f"guest root file system with user space {name} (once):")
+        make_image(tree, target / "root.ext4", root)
+
+    return store.artefact(root, f"compute-{name}", key, build) / "root.ext4"
+
+
+def make_image(tree: Path, image: Path, root: Path) -> None:
+    """Write a tree as an ext4 image; files belong to root in it. Raises SetupError."""
     size = _blocks(tree) + _SPARE_BYTES
     store.say(f"  making the ext4 image ({size / 1e6:.0f} MB)")
     done = subprocess.run(
@@ -64,9 +76,6 @@ def _build(root: Path, target: Path) -> None:
                 "with room"
             )
         raise SetupError(f"mke2fs failed: {done.stderr.strip()}")
-    versions = "".join(f"{package.name} {package.version}\n" for package in chosen)
-    (target / "packages.txt").write_text(versions)
-    shutil.rmtree(tree)
 
 
 def _blocks(tree: Path) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tests.guests import store
 from tests.guests.boot import Guest, GuestFailure, Machine
+from tests.guests.compute_programs import Answer
 from tests.guests.igt_plan import Program
 from tests.guests.igt_results import Outcome, SubtestResult, table
 from tests.guests.igt_subtest import planned_subtests, run_subtest
@@ -27,6 +28,8 @@ class GuestReport:
     device: str = ""
     rounds: int = 0
     results: list[SubtestResult] = field(default_factory=list)
+    answers: dict[str, Answer] = field(default_factory=dict)
+    """Of programs that compute, by what they use."""
     complaints: list[str] = field(default_factory=list)
     failure: str = ""
 
@@ -78,8 +81,9 @@ def work_together(
     tests: Sequence[str],
     machine: Machine,
     inspect: Callable[[Guest, GuestReport], None] = lambda _guest, _report: None,
+    compute: Callable[[Guest, GuestReport], None] = lambda _guest, _report: None,
 ) -> list[GuestReport]:
-    """Boot a guest on each socket, run `tests` in all at once, power off.
+    """Boot a guest on each socket, run `compute` and `tests` in all at once, power off.
 
     Each goes on with its tests until all have run them once. `inspect` looks at each guest
     before and may fill in its report.
@@ -89,7 +93,7 @@ def work_together(
 
     def one(socket: Path, report: GuestReport) -> None:
         try:
-            _work(Guest(images, [socket], machine), report, tests, together, inspect)
+            _work(Guest(images, [socket], machine), report, tests, together, inspect, compute)
         except (GuestFailure, SetupError) as failure:
             report.failure = str(failure)
             together.give_up()
@@ -114,6 +118,7 @@ def _work(
     tests: Sequence[str],
     together: Together,
     inspect: Callable[[Guest, GuestReport], None],
+    compute: Callable[[Guest, GuestReport], None],
 ) -> None:
     with new_guest as guest:
         report.boot_seconds = guest.boot_seconds
@@ -123,6 +128,7 @@ def _work(
         inspect(guest, report)
         plan = planned_subtests(guest, tests)
         together.start(START_SECONDS)
+        compute(guest, report)
         while not together.all_done:
             for program, subtest in plan:
                 if report.rounds and together.all_done:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
 import socket
 import subprocess
@@ -16,6 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import IO, TypeVar
 
+from tests.readiness import readable
 from vgpu_ctl.api.objects import VgpuStats
 from vgpu_ctl.client import Client
 
@@ -88,8 +88,8 @@ class ControlRig:
     def wait_ready(self) -> None:
         assert self.process is not None
         assert self.process.stdout is not None
-        readable, _, _ = select.select([self.process.stdout], [], [], PATIENCE_S)
-        line = self.process.stdout.readline() if readable else "nothing"
+        ready = readable(self.process.stdout, PATIENCE_S)
+        line = self.process.stdout.readline() if ready else "nothing"
         assert line.startswith("ready "), f"{line!r}: {self.said()}"
 
     def run_to_end(self) -> tuple[int, str]:

@@ -11,14 +11,31 @@ from typing import TypeVar
 import pytest
 from _pytest.mark import ParameterSet
 
-from tests.integration.vgpu_rig import PAIR, Mode
+from tests.integration.vgpu_rig import PAIR, Mode, as_strict
 
 Value = TypeVar("Value")
 
 
-def cases(modes: Iterable[Mode], quick: Collection[Mode] = PAIR) -> list[Mode | ParameterSet]:
-    """Parameters for ``modes``; what is neither native nor ``quick`` waits for `make test`."""
-    return [mode if mode.native or mode in quick else _thorough(mode) for mode in modes]
+def cases(
+    modes: Iterable[Mode],
+    quick: Collection[Mode] = PAIR,
+    *,
+    strict: Collection[Mode] = PAIR,
+    quick_strict: Collection[Mode] = (),
+) -> list[Mode | ParameterSet]:
+    """Parameters for ``modes``; what is neither native nor ``quick`` waits for `make test`.
+
+    Those that are in ``strict`` come a second time, on a GPU that is as bad as hardware may be: in
+    `make check` if they are in ``quick_strict`` too.
+    """
+    chosen = list(modes)
+    kind = [mode if mode.native or mode in quick else _thorough(mode) for mode in chosen]
+    worse = [
+        as_strict(mode) if mode in quick_strict else _thorough(as_strict(mode))
+        for mode in chosen
+        if mode in strict
+    ]
+    return [*kind, *worse]
 
 
 def few(values: Sequence[Value], quick: int = 1) -> list[Value | ParameterSet]:

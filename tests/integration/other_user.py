@@ -5,18 +5,26 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounts and other users need root")
 
 
-def passable(directory: Path) -> Path:
-    """``directory``, below which everybody may pass now."""
-    for above in (directory, *directory.parents[:3]):
-        above.chmod(above.stat().st_mode | 0o011)
-    return directory
+@contextmanager
+def passable() -> Iterator[Path]:
+    """A directory of its own through which everybody may pass, removed at the end.
+
+    Not below pytest's: each run of pytest takes those of all runs from others again.
+    """
+    with TemporaryDirectory(prefix="vgpud-others-") as made:
+        directory = Path(made)
+        directory.chmod(0o711)
+        yield directory
 
 
 def as_user(*options: str, socket_path: Path) -> str:

@@ -74,7 +74,9 @@ class Guest:
 
     def interrupts(self, timeout: float = 0.0) -> int:
         """How often the MSI fired since the last call; waits for the first."""
-        if select.select((self.eventfd,), (), (), timeout)[0]:
+        poller = select.poll()  # of a descriptor with any number
+        poller.register(self.eventfd, select.POLLIN)
+        if poller.poll(1000 * timeout):
             return os.eventfd_read(self.eventfd)
         return 0
 

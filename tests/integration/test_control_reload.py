@@ -117,10 +117,14 @@ def test_the_end_of_an_error_is_an_event(tmp_path: Path) -> None:
 
 
 @needs_root
-def test_the_group_of_a_socket_that_it_was_given(tmp_path: Path) -> None:
+def test_the_group_of_a_socket_that_it_was_given() -> None:
     """systemd's, elsewhere than its own would be: whom it lets in, vgpud does."""
-    given = tmp_path / "given.sock"
-    with prepared(passable(tmp_path)) as rig, socket.socket(socket.AF_UNIX) as listener:
+    with (
+        passable() as root,
+        prepared(root) as rig,
+        socket.socket(socket.AF_UNIX) as listener,
+    ):
+        given = root / "given.sock"
         listener.bind(str(given))
         os.chown(given, 0, 1234)
         given.chmod(0o660)

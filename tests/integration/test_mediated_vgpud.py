@@ -165,3 +165,20 @@ def test_a_socket_in_use_ends_it_and_leaves_nothing(tmp_path: Path) -> None:
         assert "vgpu1: something that is no socket is there" in told.stderr
         assert not (tmp_path / "third" / "vgpu0").exists()
         connect(str(tmp_path / "vgpu0")).close()
+
+
+def test_too_few_descriptors_to_begin_end_it_with_what_to_do(tmp_path: Path) -> None:
+    script = "import os, resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (30, 30))"
+    script += "; os.execv(sys.argv[1], sys.argv[1:])"
+    done = subprocess.run(
+        [sys.executable, "-c", script, *command(tmp_path, 8)],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "30 file descriptors are allowed, 8 vGPUs may need 256" in done.stderr
+    assert "file descriptors are short: raise `ulimit -Hn`, or serve fewer vGPUs" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []

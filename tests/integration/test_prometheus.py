@@ -36,7 +36,8 @@ from tests.unit.vgpu_ctl.exporter.shared_files import (
 )
 from tests.unit.vgpu_ctl.exporter.synthetic import SyntheticSource
 from vgpu_ctl.exporter.exposition import Exposition
-from vgpu_ctl.exporter.http import METRICS, MetricsServer, open_listener
+from vgpu_ctl.exporter.http import MetricsServer, open_listener
+from vgpu_ctl.exporter.responses import METRICS
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 

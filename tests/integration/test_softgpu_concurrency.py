@@ -33,7 +33,7 @@ from tests.integration.served_gpu import (
     serving,
     wait_until,
 )
-from tests.protocol.conftest import open_fds
+from tests.open_files import open_fds
 
 MI_LOAD_REGISTER_IMM = 0x22 << 23 | 1
 COLOR_BLIT = 2 << 29 | 0x50 << 22 | 3 << 20 | 5

@@ -175,7 +175,7 @@ def test_memory_that_its_owner_may_truncate(tmp_path: Path) -> None:
             client.device_info()
         process.terminate()
         _, err = process.communicate(timeout=PATIENCE_S)
-        assert "DMA_MAP 0x0+0x1000 refused: the file cannot be sealed" in err
+        assert "DMA_MAP 0x0+0x1000 is refused: the file cannot be sealed" in err
     with vgpud(path, "--allow-unsealed"), Client.connect(str(path)) as client:
         client.negotiate()
         client.dma_map(0, PAGE, fd)

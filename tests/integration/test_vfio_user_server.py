@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import mmap
 import os
-import select
 import socket
 import stat
 import threading
@@ -32,27 +30,37 @@ from mmio_trap.vfio_user.protocol import (
     pack_message,
 )
 from mmio_trap.vfio_user.server import Server
-from tests.protocol import conftest
+from tests.open_files import open_fds
 from tests.protocol.memory_device import AREAS, BAR0_SIZE, MemoryDevice
+from tests.readiness import readable
 
 PATIENCE_S = 30.0
 
 
 @contextmanager
-def serving(device: MemoryDevice, path: str) -> Iterator[Server]:
+def serving(
+    device: MemoryDevice, path: str, message_patience: float = PATIENCE_S
+) -> Iterator[Server]:
     """A server in a thread of its own, stopped at the end."""
-    server = Server(device, path)
+    server = Server(device, path, patience=message_patience)
+    with running(server):
+        yield server
+    device.close()
+
+
+@contextmanager
+def running(server: Server) -> Iterator[None]:
+    """``server`` in a thread of its own, stopped and closed at the end."""
     server.listen()
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
-        yield server
+        yield
     finally:
         server.stop()
         thread.join(PATIENCE_S)
         assert not thread.is_alive()
         server.close()
-        device.close()
 
 
 @pytest.fixture
@@ -76,12 +84,6 @@ def client(server: Server, path: str) -> Iterator[Client]:
     with Client.connect(path) as made:
         made.negotiate()
         yield made
-
-
-def open_fds() -> int:
-    """Descriptors that are in use: garbage may hold others until it is collected."""
-    gc.collect()
-    return conftest.open_fds()
 
 
 def negotiated(path: str) -> Client:
@@ -173,7 +175,7 @@ def test_many_ranges(client: Client, device: MemoryDevice) -> None:
     before = open_fds()
     for page in range(512):
         client.dma_map(page * 0x2000, 0x1000, fd, page * 0x1000)
-    assert open_fds() == before + 1
+    assert open_fds() <= before
     assert device.memory is not None
     device.memory.write(0x2000 * 300, b"page")
     assert os.pread(fd, 4, 0x1000 * 300) == b"page"
@@ -205,7 +207,7 @@ def test_interrupt(client: Client, device: MemoryDevice) -> None:
     client.enable_msi(eventfd)
     assert device.interrupts is not None
     device.interrupts.set_level(True)
-    assert select.select([eventfd], [], [], 10)[0] == [eventfd]
+    assert readable(eventfd, 10)
     os.close(eventfd)
 
 
@@ -279,7 +281,7 @@ def test_client_leaves_nothing_behind(device: MemoryDevice, server: Server, path
             client._connection.send(half, [ram.fd])
         wait_for_detach(server, device, count)
     os.close(eventfd)
-    assert open_fds() == before
+    assert open_fds() <= before
 
 
 # Bad clients
@@ -316,7 +318,7 @@ def test_too_many_descriptors_end_the_connection(
         socket.send_fds(sock, [pack_message(0, Command.DMA_MAP, bytes(32))], [sock.fileno()] * 64)
         assert is_closed(sock)
     wait_for_detach(server, device, 2)
-    assert open_fds() == before
+    assert open_fds() <= before
 
 
 def test_end_inside_a_message(
@@ -480,7 +482,7 @@ def test_server_leaves_no_descriptor(path: str) -> None:
     for _ in range(3):
         with serving(MemoryDevice(), path), negotiated(path) as client:
             client.reset()
-    assert open_fds() == before
+    assert open_fds() <= before
 
 
 def test_stop_before_serving(device: MemoryDevice, path: str) -> None:

@@ -121,6 +121,16 @@ def test_error_registers_as_natively(mode: Mode, hang: Hang, engine: str) -> Non
 
 @pytest.mark.parametrize("hang", REPORTED, ids=lambda function: function.__name__)
 @pytest.mark.parametrize("mode", cases(PAIR, quick=[DIRECT]), ids=str)
+def test_error_registers_of_the_blitter(mode: Mode, hang: Hang) -> None:
+    """As natively, though a copy runs there; but for IPEHR, which may name what stands in it."""
+    found, expected = observe(mode, hang, "bcs0"), dict(natively(hang, "bcs0"))
+    if hang in {illegal_command, batch_nowhere}:
+        found["IPEHR"] = expected["IPEHR"]
+    assert found == expected
+
+
+@pytest.mark.parametrize("hang", REPORTED, ids=lambda function: function.__name__)
+@pytest.mark.parametrize("mode", cases(PAIR, quick=[DIRECT]), ids=str)
 def test_error_registers_after_a_neighbours_turn(mode: Mode, hang: Hang) -> None:
     """The hardware has been reset for others meanwhile; its guest still finds what happened."""
     if mode.ggtt == "ballooned":

@@ -20,6 +20,7 @@ from mediator.physical.partition import (
     MIB,
 )
 from mediator.vgpu.mmio_table import REGISTER_MAP
+from mediator.vgpu.pieces import PIECE
 from tests.gpu_driver import (
     ENGINE_BASES,
     MI_BATCH_BUFFER_END,
@@ -406,9 +407,9 @@ def residue(guest: Guest) -> bytes:
     """Everything that a fresh client can read of its GPU, and that its GPU can be made to store."""
     client, driver = guest.client, guest.driver
     found = [driver.read(offset, 4) for offset in REGISTER_MAP.by_offset]
-    found += [client.region_read(APERTURE_REGION, n * PAGE, PAGE) for n in range(0, 2048, 8)]
+    found += [client.region_read(APERTURE_REGION, n * PAGE, PIECE) for n in range(0, 2048, 8)]
     driver.initialise()
-    found += [client.region_read(APERTURE_REGION, n * PAGE, PAGE) for n in range(2048)]
+    found += [client.region_read(APERTURE_REGION, n * PAGE, PIECE) for n in range(2048)]
     for engine, base in ENGINE_BASES.items():
         context = driver.create_context(engine)
         page = driver.ram.allocate()

@@ -12,7 +12,7 @@ import pytest
 from tests.gpu_driver import ENGINE_BASES
 from tests.gpu_driver.commands import semaphore_wait
 from tests.integration.mode_cases import cases
-from tests.integration.vgpu_rig import MEDIATED, Mode, rig
+from tests.integration.vgpu_rig import MEDIATED, PAIR, Mode, rig
 from tests.integration.vgpu_worker import Worker
 
 ENGINES = list(ENGINE_BASES)
@@ -20,7 +20,7 @@ GUESTS = 8
 ROUNDS = 12
 
 
-@pytest.mark.parametrize("mode", cases(MEDIATED), ids=str)
+@pytest.mark.parametrize("mode", cases(MEDIATED, quick_strict=PAIR), ids=str)
 def test_eight_drivers_share_one_gpu(tmp_path: Path, mode: Mode) -> None:
     """With interrupts and without, all at once."""
     with rig(tmp_path, mode, GUESTS) as made, ExitStack() as stack:
@@ -44,7 +44,7 @@ def test_eight_drivers_share_one_gpu(tmp_path: Path, mode: Mode) -> None:
             assert counters.hangs == 0
 
 
-@pytest.mark.parametrize("mode", cases(MEDIATED), ids=str)
+@pytest.mark.parametrize("mode", cases(MEDIATED, quick_strict=PAIR), ids=str)
 def test_one_works_while_others_come_and_go(tmp_path: Path, mode: Mode) -> None:
     with rig(tmp_path, mode, 2) as made, made.guest(0) as steady:
         worker = Worker(steady, 1)
@@ -61,7 +61,7 @@ def test_one_works_while_others_come_and_go(tmp_path: Path, mode: Mode) -> None:
             worker.round()
 
 
-@pytest.mark.parametrize("mode", cases(MEDIATED), ids=str)
+@pytest.mark.parametrize("mode", cases(MEDIATED, quick_strict=PAIR), ids=str)
 def test_a_waiting_guest_does_not_hold_the_gpu(tmp_path: Path, mode: Mode) -> None:
     """All engines of one guest wait for ever; another works, at slices' ends."""
     with (

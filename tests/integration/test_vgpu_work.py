@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import struct
 from collections.abc import Iterator
 from itertools import pairwise
@@ -43,6 +42,7 @@ from tests.gpu_driver.commands import (
 from tests.gpu_driver.memory import PAGE_64K
 from tests.integration.mode_cases import cases
 from tests.integration.vgpu_rig import ALL, PATIENCE_S, Guest, Mode, rig
+from tests.readiness import readable
 
 ENGINES = list(ENGINE_BASES)
 BATCH, TARGET, SOURCE = 0x10_0000, 0x4000_0000, 0x7F12_3450_0000
@@ -384,7 +384,7 @@ class TestInterrupts:
         """Handle interrupts until all events of ``mask`` were in ``bank``."""
         assert driver.eventfd is not None
         seen = 0
-        while select.select([driver.eventfd], [], [], PATIENCE_S)[0]:
+        while readable(driver.eventfd, PATIENCE_S):
             seen |= driver.handle_interrupt().get(bank, 0)
             if seen & mask == mask:
                 return

@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +19,7 @@ from mediator.gen9.identity import KABY_LAKE_GT2
 from mediator.mediation import Mediation
 from mediator.physical.soft import SoftPhysicalGpu
 from mediator.softgpu.function import SoftGpuFunction
+from mediator.softgpu.strictness import KIND, strict
 from mediator.vgpu.observer import VgpuObserver
 from mediator.vgpu.vgpu import Vgpu
 from mediator.vgpu.vgpu_type import TYPES, type_for
@@ -34,6 +35,7 @@ SLICE_NS = 4_000_000
 WATCHDOG_NS = 10_000_000_000
 """What does not give way for so long is taken as hung. Long: a machine that stands still for a
 second hangs nobody."""
+STRICT_SEED = 10
 SHORT_WATCHDOG_NS = 500_000_000
 """The same where a request is meant to hang."""
 _SWITCH_INTERVAL_S = 100e-6
@@ -46,13 +48,17 @@ class Mode:
 
     address_space: Literal["shadow", "direct"] | None
     ggtt: Literal["ballooned", "private"] | None = None
+    strict: bool = False
+    """The GPU underneath behaves as badly as hardware may."""
 
     @property
     def native(self) -> bool:
         return self.address_space is None
 
     def __str__(self) -> str:
-        return f"{self.address_space}-{self.ggtt}" if self.address_space else "native"
+        if self.native:
+            return "native"
+        return f"{self.address_space}-{self.ggtt}{'-strict' if self.strict else ''}"
 
 
 NATIVE = Mode(None)
@@ -61,6 +67,11 @@ MEDIATED = [SHADOW, Mode("shadow", "private"), Mode("direct", "ballooned"), DIRE
 ALL = [NATIVE, *MEDIATED]
 PAIR = [SHADOW, DIRECT]
 """Each address space and each GGTT once: for what has little to do with their combination."""
+
+
+def as_strict(mode: Mode) -> Mode:
+    """``mode`` on a GPU that behaves as badly as hardware may."""
+    return replace(mode, strict=True)
 
 
 @dataclass
@@ -185,7 +196,8 @@ def mediating(
     """A mediated software GPU that runs, with vGPUs of ``types``, without any socket."""
     assert mode.address_space is not None
     assert mode.ggtt is not None
-    gpu, policy = SoftPhysicalGpu(KABY_LAKE_GT2), Timeslice(slice_ns)
+    strictness = strict(STRICT_SEED) if mode.strict else KIND
+    gpu, policy = SoftPhysicalGpu(KABY_LAKE_GT2, strictness), Timeslice(slice_ns)
     mediation = Mediation(gpu, policy, mode.address_space, mode.ggtt, watchdog_ns)
     for number, name in enumerate(types):
         mediation.add(f"vgpu{number}", TYPES[name], observer=observer)

@@ -29,6 +29,8 @@ PAGES = 4
 WIDTH, HEIGHT = 64, 64
 """Pixels of 4 bytes: `PAGES` pages."""
 STORES = 100
+Begun = list[tuple[Request, Callable[[], None]]]
+"""Requests that are under way, and what looks at the result of each."""
 
 
 class Worker:
@@ -54,15 +56,22 @@ class Worker:
         return context
 
     def round(self) -> None:
+        self.finish(self.begin())
+
+    def begin(self) -> Begun:
+        """Submit a round; nothing of this worker may be submitted until it is finished."""
         value = self.number << 24 | self.chance.getrandbits(24)
-        checks = [
+        return [
             self.user_stores(value),
             self.blit(value),
             self.ring(value),
             self.registers(value),
         ]
-        self.driver.wait(*(request for request, _ in checks))
-        for _, check in checks:
+
+    def finish(self, begun: Begun) -> None:
+        """Wait for a round, and look at its results."""
+        self.driver.wait(*(request for request, _ in begun))
+        for _, check in begun:
             check()
 
     def batch_of(self, engine: str, commands: list[int]) -> tuple[Context, Request]:

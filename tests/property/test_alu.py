@@ -119,3 +119,32 @@ def test_the_command_uses_the_engines_own_registers() -> None:
 )
 def test_illegal_instructions_hang(bad: int) -> None:
     assert make_bench().run([0x1A << 23, bad]) is Stop.HUNG
+
+
+def _legal(program: list[int]) -> bool:
+    try:
+        Alu().execute(program, Bank())
+    except IllegalCommand:
+        return False
+    return True
+
+
+def test_exactly_these_operands_exist() -> None:
+    """All ten bits of each count."""
+    every = range(1 << 10)
+    gpr, results = set(range(16)), {0x31, 0x32, 0x33}
+    for op in (AluOp.LOAD, AluOp.LOADINV):
+        assert {n for n in every if _legal([instruction(op, n, 0)])} == {0x20, 0x21}
+        assert {n for n in every if _legal([instruction(op, 0x20, n)])} == gpr | results
+    for op in (AluOp.LOAD0, AluOp.LOAD1):
+        assert {n for n in every if _legal([instruction(op, n)])} == {0x20, 0x21}
+    for op in (AluOp.STORE, AluOp.STOREINV):
+        assert {n for n in every if _legal([instruction(op, n, 0x31)])} == gpr
+        assert {n for n in every if _legal([instruction(op, 0, n)])} == results
+
+
+def test_exactly_these_instructions_exist() -> None:
+    found = {code for code in range(1 << 12) if _legal([instruction(code, 0x20, 0)])}
+    stores = {code for code in range(1 << 12) if _legal([instruction(code, 0, 0x31)])}
+    assert found == {0, 0x80, 0x480, 0x81, 0x481, 0x100, 0x101, 0x102, 0x103, 0x104}
+    assert stores == {0, 0x100, 0x101, 0x102, 0x103, 0x104, 0x180, 0x580}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from errno import EEXIST, EINVAL, ENOENT
 
 import pytest
@@ -41,8 +42,10 @@ class GuestMemoryMachine(RuleBasedStateMachine):
     ) -> None:
         self.watched[address // PAGE_SIZE] = size // PAGE_SIZE
 
-    def unmapped(self, address: int, size: int) -> None:
-        assert self.watched.pop(address // PAGE_SIZE) == size // PAGE_SIZE
+    def unmapped(self, ranges: Sequence[tuple[int, int]]) -> None:
+        assert list(ranges) == sorted(ranges)
+        for address, size in ranges:
+            assert self.watched.pop(address // PAGE_SIZE) == size // PAGE_SIZE
 
     def teardown(self) -> None:
         self.memory.close()
@@ -96,6 +99,31 @@ class GuestMemoryMachine(RuleBasedStateMachine):
                 del self.pages[start + i]
                 self.dirty.discard(start + i)
         # A page written and unmapped may show again once it is mapped again: forget both.
+        self.memory.start_recording()
+        for kept in self.dirty:
+            assert self.memory.dirty_bytes is not None
+            self.memory.dirty_bytes[kept] = 1
+
+    @rule(data=st.data())
+    def unmap_each(self, data: st.DataObject) -> None:
+        """Some ranges at once; one that is not there, or is of another size, refuses them all."""
+        chosen = data.draw(st.sets(page_numbers, min_size=1))
+        sizes = {page: self.ranges.get(page, 1) for page in chosen}
+        if data.draw(st.booleans()):
+            sizes = {page: size for page, size in sizes.items() if page in self.ranges}
+        if data.draw(st.integers(0, 9)) == 0 and sizes:
+            sizes[min(sizes)] += 1
+        asked = [(page * PAGE_SIZE, size * PAGE_SIZE) for page, size in sorted(sizes.items())]
+        if any(self.ranges.get(page) != size for page, size in sizes.items()):
+            with pytest.raises(OSError, match=r".") as caught:
+                self.memory.unmap_each(asked)
+            assert caught.value.errno == ENOENT
+            return
+        self.memory.unmap_each(asked)
+        for start in sizes:
+            for i in range(self.ranges.pop(start)):
+                del self.pages[start + i]
+                self.dirty.discard(start + i)
         self.memory.start_recording()
         for kept in self.dirty:
             assert self.memory.dirty_bytes is not None

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import os
+from array import array
+from types import SimpleNamespace
+from typing import cast
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mediator.hotpath import reference
 from mediator.hotpath.interface import PageFault, Space
+from mmio_trap.guest_memory import GuestMemory
 from tests.guest_ram import PAGE, PRESENT, WRITABLE, GuestRam, Tables
+from tests.property.page_world import PlainSpace
 
 native = pytest.importorskip("mediator.hotpath.native", reason="the C hot path is not built")
 
@@ -99,3 +106,64 @@ def test_c_and_python_read_the_same_ggtt(entries: dict[int, int], asked: list[in
         assert _answer(native.translate, ggtt, address) == _answer(
             reference.translate, ggtt, address
         )
+
+
+NOT_THERE = "page not present"
+NO_TABLE = "page table outside guest memory"
+
+
+def _both(space: Space, address: int) -> object:
+    """What both twins say, which is one thing."""
+    ours, theirs = (_answer(twin.translate, space, address) for twin in (native, reference))
+    assert ours == theirs
+    return ours
+
+
+@pytest.mark.parametrize("count", [0, 1, 7])
+def test_a_ggtt_ends_with_its_last_entry(count: int) -> None:
+    """Behind the table stand entries that would do."""
+    entries = memoryview(array("Q", [n * PAGE | PRESENT for n in range(1, 17)]))[:count]
+    space = PlainSpace(GuestMemory(), (1 << 32) - 1, entries)
+    for number in range(count):
+        assert _both(space, number * PAGE + 5) == ((number + 1) * PAGE + 5, True)
+    for address in (count * PAGE, count * PAGE + PAGE - 1, (count + 1) * PAGE, 0xFFFF_F000):
+        assert _both(space, address) == (address, False, NOT_THERE)
+
+
+def _memory(*ranges: tuple[int, int, bool]) -> GuestMemory:
+    """Ranges (first page, pages, readable), a file each; each qword says where it is."""
+    memory = GuestMemory()
+    for first, count, readable in ranges:
+        fd = os.memfd_create("range")
+        places = array("Q", range(first * PAGE, (first + count) * PAGE, 8))
+        os.pwrite(fd, array("Q", [place & -PAGE | 3 for place in places]).tobytes(), 0)
+        memory.map(first * PAGE, count * PAGE, fd, 0, readable, True)
+        os.close(fd)
+    return memory
+
+
+@pytest.mark.parametrize("count", range(1, 10))
+def test_every_range_is_found_from_its_first_byte_to_its_last(count: int) -> None:
+    """Ranges that touch and ranges with a page between; tables that name themselves."""
+    ranges = [(4 + 3 * n + n // 2, 3, True) for n in range(count)]
+    memory = _memory(*ranges)
+    pages = {page for first, size, _ in ranges for page in range(first, first + size)}
+    for page in range(max(pages) + 3):
+        space = PlainSpace(memory, _MASK48, root=page * PAGE)
+        expected = (page * PAGE + 7, True) if page in pages else (7, False, NO_TABLE)
+        assert _both(space, 7) == expected
+
+
+def test_a_table_that_cannot_be_read_is_none() -> None:
+    memory = _memory((4, 1, True), (5, 1, False), (6, 1, True))
+    answers = [_both(PlainSpace(memory, _MASK48, root=n * PAGE), 0) for n in (4, 5, 6)]
+    assert answers == [(4 * PAGE, True), (0, False, NO_TABLE), (6 * PAGE, True)]
+
+
+def test_no_range_is_looked_at_where_there_is_none() -> None:
+    """Behind the empty table of ranges stands a row that would do."""
+    memory = _memory((4, 1, True))
+    with memory.using():
+        empty = SimpleNamespace(table=memoryview(memory.table)[:0], dirty_bytes=None)
+        space = PlainSpace(cast("GuestMemory", empty), _MASK48, root=4 * PAGE)
+        assert _answer(native.translate, space, 0) == (0, False, NO_TABLE)

@@ -17,7 +17,7 @@ from mediator.vgpu.engine import EngineState, VirtualEngine
 from mediator.vgpu.execlist import Element
 from mediator.vgpu.metrics import Failure
 from mediator.vgpu.observer import Unobserved
-from mediator.workload.workload import SLOTS, Slot
+from mediator.workload.slot import SLOTS, Slot
 from tests.unit.mediator.vgpu_fake import FakeVgpu
 
 CONTEXTS = st.sampled_from([0x10_0000, 0x20_0000, 0x30_0000])
@@ -28,7 +28,7 @@ class Shadows:
     """Workloads that copy nothing; what is in ``bad`` is refused."""
 
     bad: set[int] = field(default_factory=set)
-    slots: list[Slot] = field(default_factory=lambda: [Slot(n, 0, 0) for n in range(SLOTS)])
+    slots: list[Slot] = field(default_factory=lambda: [Slot(n, 0, 0, 0) for n in range(SLOTS)])
 
     def build(self, element: Element, slot: Slot) -> None:
         slot.lrca = element.lrca
@@ -41,6 +41,9 @@ class Shadows:
     def check(self, slot: Slot) -> None:
         if slot.lrca in self.bad:
             raise GuestError(Reason.RING, "as the test likes")
+
+    def prepare(self, _elements: object) -> None:
+        return
 
     def head(self, _slot: Slot) -> int:
         return 0
@@ -79,7 +82,7 @@ class Requests(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         made: Any = Vgpu()
-        self.engine = VirtualEngine(made, ENGINES[0], 0)
+        self.engine = VirtualEngine(made, ENGINES[0])
         self.shadows = Shadows()
         self.engine.workloads = self.shadows  # type: ignore[assignment]
         self.admitted = 0

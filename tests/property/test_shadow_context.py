@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from mediator.gen9 import registers as reg
 from mediator.gen9.context_image import LAYOUTS, STATE_DWORDS, ContextControl, ImageIndex
 from mediator.gen9.engines import ENGINES, EngineFacts
+from mediator.vgpu.register_policy import ROW_POLICY, Policy
 from mediator.workload import shadow_context
+from mediator.workload.command_stream import Target
 from mediator.workload.shadow_context import SAVED_FROM, RingFields
 
 RING = RingFields(head=0, tail=0x100, start=0x8002_0000, control=0x3001, root=0x1000)
@@ -31,7 +33,8 @@ def pages(draw: st.DrawFn) -> array[int]:
 
 @given(engines, pages())
 def test_only_values_come_from_the_guest(facts: EngineFacts, page: array[int]) -> None:
-    made = array("I", shadow_context.build(facts, page, GOLDEN, RING))
+    end = shadow_context.plan(facts.name).end
+    made = array("I", shadow_context.build(facts, page, GOLDEN, RING, GOLDEN[end:]))
     layout = LAYOUTS[facts.engine_class]
     values = {register.index for register in layout.registers}
     template = shadow_context.plan(facts.name).template
@@ -43,7 +46,7 @@ def test_only_values_come_from_the_guest(facts: EngineFacts, page: array[int]) -
 def test_a_context_that_did_nothing_comes_back_as_it_was(
     facts: EngineFacts, page: array[int]
 ) -> None:
-    """Built and carried back: values are the guest's again, and so is all that it owns."""
+    """Built and carried back: a context's own values are the guest's again, and what it owns."""
     page[ImageIndex.CONTEXT_CONTROL] &= ~ContextControl.RESTORE_INHIBIT
     first, second = shadow_context.interrupted(page)
     page[ImageIndex.MI_MODE] &= ~reg.MI_MODE_STOP_RING
@@ -56,9 +59,10 @@ def test_a_context_that_did_nothing_comes_back_as_it_was(
         first=first,
         second=second,
     )
-    saved = array("I", shadow_context.build(facts, page, GOLDEN, fields))
+    private = page[shadow_context.plan(facts.name).end :]
+    saved = array("I", shadow_context.build(facts, page, GOLDEN, fields, private))
     known = page[:]
-    shadow_context.carry_back(facts, saved, known, lambda at: at, lambda _index, _data: None)
+    shadow_context.carry_back(facts, saved, known, Target, lambda _index, _data: None)
     assert (
         known[ImageIndex.RING_HEAD : ImageIndex.BB_ADDR_UDW]
         == (page[ImageIndex.RING_HEAD : ImageIndex.BB_ADDR_UDW])
@@ -68,7 +72,8 @@ def test_a_context_that_did_nothing_comes_back_as_it_was(
         == (page[ImageIndex.SBB_STATE + 1 : SAVED_FROM])
     )
     for register in LAYOUTS[facts.engine_class].registers:
-        if register.index >= SAVED_FROM:
+        own = ROW_POLICY[register.address(facts.mmio_base)] is Policy.CONTEXT
+        if register.index >= SAVED_FROM and own:
             assert known[register.index] == page[register.index]
     if not page[ImageIndex.CONTEXT_CONTROL] & ContextControl.SAVE_INHIBIT:
         assert shadow_context.interrupted(known) == (first, second)

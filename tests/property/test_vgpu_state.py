@@ -15,6 +15,7 @@ _PLAIN: dict[Any, st.SearchStrategy[Any]] = {
     bool: st.booleans(),
     str: st.text(max_size=8),
     bytes: st.binary(max_size=8),
+    None: st.none(),
 }
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import pytest
 
@@ -14,12 +13,8 @@ from mmio_trap.irq import Interrupts
 from mmio_trap.vfio_user.protocol import HEADER, MessageParser, pack_message
 from mmio_trap.vfio_user.session import Session
 from mmio_trap.vfio_user.version import Version
+from tests.open_files import open_fds
 from tests.protocol.memory_device import MemoryDevice
-
-
-def open_fds() -> int:
-    """Descriptors this process has open."""
-    return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
 class Rig:

@@ -1,13 +1,16 @@
 """DMA_MAP: golden bytes, kinds of ranges, and each way to get it wrong."""
 
 import os
-from errno import EACCES, EEXIST, EINVAL
+from errno import EACCES, EEXIST, EINVAL, ENOSPC
 
 import pytest
 
 from mmio_trap.guest_memory import GuestAddressError
 from mmio_trap.vfio_user.protocol import Command, DmaMap
-from tests.protocol.conftest import Rig, open_fds
+from mmio_trap.vfio_user.session import Session
+from mmio_trap.vfio_user.version import Version
+from tests.open_files import open_fds
+from tests.protocol.conftest import Rig
 
 
 def body(
@@ -45,6 +48,21 @@ def test_memory_that_is_not_shared_is_told_once(rig: Rig, caplog: pytest.LogCapt
 def test_read_only_range(rig: Rig, memfd: int) -> None:
     rig.ask(Command.DMA_MAP, body(flags=1), [memfd])
     assert rig.memory.read(0x100000, 1) == b"\0"
+    with pytest.raises(GuestAddressError):
+        rig.memory.write(0x100000, b"x")
+
+
+def test_write_only_range(rig: Rig, memfd: int) -> None:
+    rig.ask(Command.DMA_MAP, body(flags=2), [memfd])
+    rig.memory.write(0x100000, b"x")
+    with pytest.raises(GuestAddressError):
+        rig.memory.read(0x100000, 1)
+
+
+def test_range_for_nothing(rig: Rig, memfd: int) -> None:
+    rig.ask(Command.DMA_MAP, body(flags=0), [memfd])
+    with pytest.raises(GuestAddressError):
+        rig.memory.read(0x100000, 1)
     with pytest.raises(GuestAddressError):
         rig.memory.write(0x100000, b"x")
 
@@ -115,3 +133,64 @@ def test_writable_range_of_a_read_only_file_is_refused(rig: Rig, memfd: int) -> 
     assert rig.refuse(Command.DMA_MAP, body(), [reader]) == EACCES
     rig.ask(Command.DMA_MAP, body(flags=1), [reader])
     os.close(reader)
+
+
+def test_a_client_that_is_refused_for_ever_fills_no_log(
+    rig: Rig, eventfds: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(200):
+        assert rig.refuse(Command.DMA_MAP, body(size=0x1000), [eventfds[0]]) == EINVAL
+    lines = [text for text in caplog.messages if "DMA_MAP 0x100000+0x1000 is refused" in text]
+    assert 1 <= len(lines) < 100
+
+
+@pytest.mark.parametrize(
+    ("size", "shared", "told"),
+    [(512 << 20, False, True), ((512 << 20) - 4096, False, False), (512 << 20, True, False)],
+)
+def test_from_which_size_on_a_range_is_surely_memory(
+    rig: Rig, caplog: pytest.LogCaptureFixture, size: int, shared: bool, told: bool
+) -> None:
+    fds = [os.memfd_create("ram")] if shared else []
+    for fd in fds:
+        os.ftruncate(fd, size)
+    rig.ask(Command.DMA_MAP, body(size=size), fds)
+    assert ("share=on" in caplog.text) is told
+    for fd in fds:
+        os.close(fd)
+
+
+def test_refusals_are_logged_so_many_at_once_and_then_one_a_second(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = [0]
+    rig.session = Session(rig.device, rig.memory, rig.interrupts, lambda: now[0])
+    rig.session.version = Version()
+    for seconds, lines in ((0, 20), (0, 20), (0.99, 20), (1, 21), (1, 21), (3, 23)):
+        now[0] = int(seconds * 1_000_000_000)
+        for _ in range(25):
+            rig.refuse(Command.DMA_MAP, body(size=0))
+        assert caplog.text.count("is refused") == lines, seconds
+
+
+@pytest.mark.parametrize(
+    ("error", "errno", "said"),
+    [
+        (OSError("no number"), EINVAL, "DMA_MAP 0x100000+0x1000 is refused: Invalid argument"),
+        (OSError(ENOSPC, "full"), ENOSPC, "DMA_MAP 0x100000+0x1000 is refused: full"),
+    ],
+)
+def test_what_a_refusal_says(
+    rig: Rig,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    error: OSError,
+    errno: int,
+    said: str,
+) -> None:
+    def refuse(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(rig.memory, "map", refuse)
+    assert rig.refuse(Command.DMA_MAP, body(size=0x1000)) == errno
+    assert said in caplog.text

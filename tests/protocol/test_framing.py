@@ -14,7 +14,8 @@ from mmio_trap.vfio_user.protocol import (
     PeerError,
     pack_message,
 )
-from tests.protocol.conftest import Rig, open_fds
+from tests.open_files import open_fds
+from tests.protocol.conftest import Rig
 
 READ = pack_message(1, Command.REGION_READ, bytes(16))
 MAP = pack_message(2, Command.DMA_MAP, bytes(32))
@@ -132,6 +133,14 @@ def test_request_with_the_error_flag_is_refused(rig: Rig) -> None:
 def test_refusal_is_not_sent_when_no_reply_is_wanted(rig: Rig) -> None:
     assert rig.raw(pack_message(0, 99, b"", NO_REPLY)) is None
     assert rig.session.counters.refused == 1
+
+
+def test_requests_and_refusals_are_counted(rig: Rig) -> None:
+    assert (rig.session.counters.requests, rig.session.counters.refused) == (0, 0)
+    rig.ask(Command.DEVICE_RESET)
+    rig.refuse(99)
+    rig.raw(pack_message(0, Command.DEVICE_RESET, b"", NO_REPLY))
+    assert (rig.session.counters.requests, rig.session.counters.refused) == (3, 1)
 
 
 # Descriptors

@@ -16,7 +16,7 @@ import msgspec
 
 from tests.style.field_docs import class_doc, field_docs, one_line
 from tests.style.tree import ROOT
-from vgpu_ctl.api import objects, server
+from vgpu_ctl.api import connection, objects, server
 from vgpu_ctl.api.messages import (
     API_VERSION,
     MAX_REPLY,
@@ -32,6 +32,8 @@ from vgpu_ctl.cli.exit_codes import EXIT_CODES
 from vgpu_ctl.client import Client
 from vgpu_ctl.config import ControlConfig
 from vgpu_ctl.host.event_bus import ROOM
+from vgpu_ctl.pacing import places
+from vgpu_ctl.pacing.answers import COST_RATIO
 
 PAGE = ROOT / "docs" / "api.md"
 
@@ -92,10 +94,32 @@ are logged with user and process.
 | a reply | {max_reply} MiB |
 | from a request's first byte to its last | {request_s:g} s, else the connection ends |
 | a client takes a reply | within {send_s:g} s, else the connection ends |
-| requests of a connection | {per_second:g} a second after {burst:g} at once; more have to wait |
+| processor time, of all clients, for requests and replies | {loop:g} % of one |
+| the same for `stats` and `trace` | {reading:g} % |
+| the same for other methods that only look | {looking:g} % |
+| the same for changes | {changing:g} %; {alone:g} % while no guest is attached |
+| at once, of each of these | {burst:g} s |
 | connections | {connections}, `control.connections`; more get `busy` and are closed |
 | a connection without a request | {idle_s:g} s; then it makes room if there are too many |
+| places that a user or a process keeps | {few}; who has more makes room for who has clearly less |
+| changes at a time | {changers} |
 | events that wait for a listener | {room}; then it hears how many it missed (`dropped`) |
+
+Guests and clients share one interpreter, so clients get a part of its time and wait for it in turn:
+next is who has used least, first among users, then among the processes of one. A burst is not
+delayed; a flood waits, and so does not delay others by more than some ten milliseconds. Who opens
+and closes connections by the hundred delays those who connect by the length of the socket's queue.
+When all places are taken, a newcomer may get that of a client that was idle, or else of one of the
+user or process that has most, which gets `busy` and is closed. Root and the user of `vgpud` find a
+place beside any number of other users.
+
+## How old an answer is
+
+A method that neither changes anything nor streams answers what was looked at after the request
+came, or what is at most {kept:g} s old, or {ratio:g} times the processor time that it took to look
+at if that is longer. Whatever a client was told of before, by an event or as the answer to a
+change, it sees: a change makes older answers void, whoever made it. Of `stats`, `time_seconds` says
+of when it is.
 
 ## Errors
 
@@ -207,11 +231,19 @@ def page() -> str:
         version=API_VERSION,
         max_request=MAX_REQUEST // _KIB,
         max_reply=MAX_REPLY // _KIB // _KIB,
-        request_s=server.REQUEST_S,
-        send_s=server.SEND_S,
-        per_second=server.PER_SECOND,
-        burst=server.BURST,
-        idle_s=server.IDLE_S,
+        request_s=connection.REQUEST_S,
+        send_s=connection.SEND_S,
+        loop=100 * server.LOOP_SHARE,
+        looking=100 * server.LOOKING_SHARE,
+        reading=100 * server.READING_SHARE,
+        changing=100 * server.CHANGING_SHARE,
+        alone=100 * server.CHANGING_SHARE_ALONE,
+        burst=server.BURST_S,
+        changers=server.CHANGERS,
+        kept=server.KEPT_S,
+        ratio=COST_RATIO,
+        idle_s=places.IDLE_S,
+        few=places.FEW,
         connections=ControlConfig().connections,
         room=ROOM,
     )

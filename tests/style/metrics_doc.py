@@ -12,10 +12,14 @@ from typing import Any
 import yaml
 
 from vgpu_ctl.exporter.facts import BUCKETS_NS, FAMILIES, Family, Kind
+from vgpu_ctl.exporter.http import LIMITS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "metrics.md"
 ALERTS = ROOT / "vgpu_ctl" / "share" / "prometheus" / "alerts.yml"
+
+_CLIENTS = LIMITS.connections
+_SHARE, _TEXT_SHARE = 100 * LIMITS.share, 100 * LIMITS.text_share
 
 _HEAD = f"""\
 # Metrics
@@ -30,8 +34,10 @@ curl http://localhost:9446/metrics
 ```
 
 `/healthz` says `ok` while the daemon answers. Nobody is asked who they are, so it listens on the
-loopback address unless it is told otherwise; the metrics name vGPUs and domains. At most 32 clients
-are served at once, each for ten seconds.
+loopback address unless it is told otherwise; the metrics name vGPUs and domains. At most {_CLIENTS}
+clients are served at once, each for {LIMITS.request_s:g} seconds; one more gets status 503, or the
+place of one at an address that has many more. All together they have {_SHARE:g} % of a processor,
+and {_TEXT_SHARE:g} % for the text, since the guests need the rest: who asks for more has to wait.
 
 ## Scraping
 
@@ -44,8 +50,10 @@ scrape_configs:
       - targets: [localhost:9446]
 ```
 
-A scrape of 16 busy vGPUs is 5,000 samples; [performance.md](performance.md) has its cost. Text
-that is less than 0.1 s old is given again.
+A scrape of 16 busy vGPUs is 5,000 samples; [performance.md](performance.md) has its cost. All who
+scrape at the time get one text, made after they asked, or up to {LIMITS.kept_s:g} s old, or
+{LIMITS.cost_ratio:g} times the processor time that it took to make if that is longer.
+`vgpud_clock_seconds` says of when it is.
 
 ## Names and labels
 

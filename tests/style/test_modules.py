@@ -20,14 +20,21 @@ _SOURCES = (".py", ".c", ".h")
 CATCH_ALL = {
     "mediator/dispatcher.py": 3,
     "mediator/softgpu/engine.py": 1,
+    "mediator/softgpu/eu/translator/translations.py": 1,
+    "mediator/softgpu/eu/translator/worker.py": 1,
     "mmio_trap/vfio_user/server.py": 1,
     "qemu_hooks/hook_operations.py": 1,
-    "vgpu_ctl/api/server.py": 1,
+    "vgpu_ctl/api/server.py": 2,
+    "vgpu_ctl/exporter/http.py": 2,
+    "vgpu_ctl/pacing/paced_loop.py": 1,
+    "vgpu_ctl/pacing/paced_workers.py": 1,
 }
-"""How often, where a thread's loop begins: one for each client of a vGPU or of the control socket,
-one for each engine of the software GPU, and the dispatcher's. That one serves all guests and must
-outlive a failure with one of them, also while it puts that one off; and a trap that finds the GPU
-free must not pay for the failure. And where libvirt has found a domain running: it would kill it.
+"""How often, where a thread's loop begins: one for each client of a vGPU, one for each engine of
+the software GPU, those that serve all clients of the control socket or of the metrics, and the
+dispatcher's. That one serves all guests and must outlive a failure with one of them, also while it
+puts that one off; and a trap that finds the GPU free must not pay for the failure. The thread and
+the process that compile kernels serve all guests too. And where
+libvirt has found a domain running: it would kill it.
 """
 _BROAD = {"Exception", "BaseException"}
 

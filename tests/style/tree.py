@@ -11,7 +11,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("mediator", "mmio_trap", "vgpu_ctl", "scheduler", "qemu_hooks")
 _FOLDERS = (*PACKAGES, "tests", "docs", ".ci")
 _SUFFIXES = {"", ".c", ".h", ".md", ".py", ".sh", ".toml", ".typed", ".txt"}
-_GENERATED = "mediator/hotpath/_hotpath.c"
+_NOT_OURS = {".git", "mediator/hotpath/_hotpath.c", "mediator/softgpu/eu/_native.c"}
+"""What git keeps in a linked work tree, and what is generated."""
 
 
 @cache
@@ -54,5 +55,5 @@ def _is_ours(path: Path) -> bool:
         path.suffix in _SUFFIXES
         and "__pycache__" not in path.parts
         and not path.name.startswith(".coverage")
-        and name(path) != _GENERATED
+        and name(path) not in _NOT_OURS
     )

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.guests import igt_plan
+from tests.guests import compute_programs, igt_plan
 from tests.guests.boot import Guest
 from tests.guests.demo import VULKAN
 from tests.guests.igt_results import Outcome
@@ -14,7 +14,13 @@ from tests.guests.served import ServedGpu
 
 pytestmark = pytest.mark.system
 
-MUST_PASS = {"gem_exec_basic@basic", "gem_exec_store@basic", "gem_exec_store@pages"}
+MUST_PASS = {
+    "gem_exec_basic@basic",
+    "gem_exec_store@basic",
+    "gem_exec_store@pages",
+    "gem_gpgpu_fill@basic",
+    "gem_media_fill@media-fill",
+}
 
 
 def run_igt(guest: Guest, tests: Sequence[str]) -> set[str]:
@@ -49,6 +55,15 @@ def test_opencl_and_vulkan_name_the_device(guest: Guest) -> None:
     guest.load_i915()
     assert "HD Graphics 630 (KBL GT2)" in guest.check(VULKAN, 180)
     assert "HD Graphics 630 (KBL GT2)" in guest.check("clinfo", 180)
+    assert complaints(guest.dmesg()) == []
+
+
+def test_opencl_and_vulkan_programs_compute(guest: Guest) -> None:
+    guest.load_i915()
+    answer = compute_programs.opencl(guest)
+    assert (answer.failures, answer.passed) == ((), ("xorshift", "group_sums", "product"))
+    answer = compute_programs.vulkan(guest)
+    assert (answer.failures, answer.passed) == ((), ("compute",))
     assert complaints(guest.dmesg()) == []
 
 

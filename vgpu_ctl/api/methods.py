@@ -132,6 +132,8 @@ class Method(NamedTuple):
     writes: bool = False
     """It changes something."""
     streams: bool = False
+    waits: bool = False
+    """It may wait for a guest's lock."""
 
 
 METHODS: Mapping[str, Method] = {
@@ -150,8 +152,8 @@ METHODS: Mapping[str, Method] = {
     "reset": Method(ResetParams, VgpuInfo, writes=True),
     "claim": Method(ClaimParams, VgpuInfo, writes=True),
     "release": Method(ReleaseParams, VgpuInfo, writes=True),
-    "stats": Method(StatsParams, Stats),
+    "stats": Method(StatsParams, Stats, waits=True),
     "events": Method(EventsParams, Event, streams=True),
-    "trace": Method(TraceParams, TraceChunk, streams=True),
+    "trace": Method(TraceParams, TraceChunk, streams=True, waits=True),
     "reload": Method(NoParams, None, writes=True),
 }

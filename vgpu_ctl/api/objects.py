@@ -163,6 +163,44 @@ class TrapStats(Object, frozen=True, kw_only=True):
     writes: int
 
 
+class ComputeStats(Object, frozen=True, kw_only=True):
+    """What execution units did for a vGPU since it was started."""
+
+    kernels: int
+    """Kernels that ended."""
+    threads: int
+    """Threads that began."""
+    groups: int
+    """Thread groups that ended."""
+    interpreted_groups: int
+    """Of those, groups that no compiled code ran."""
+    busy_seconds: float
+    """Time during which threads ran."""
+    programs: int
+    """Programs that had not been seen before, or not for long."""
+    program_hits: int
+    """Kernels whose program was known."""
+    compiled: int
+    """Programs that came into use in compiled form."""
+    suspended: int
+    """Contexts that were switched out in the middle of a thread group."""
+    lost: int
+    """Of those, contexts whose thread groups were gone when they came back."""
+    faults: int
+    """Kernels that ended in a page fault."""
+    refused: int
+    """Kernels that made no sense, or whose program did what no program may."""
+    from_disk: int = 0
+    """Of the compiled programs, those that an earlier process had compiled and kept on disk."""
+    uncompiled: int = 0
+    """Programs that the compiler gave up: they are always interpreted."""
+
+    @classmethod
+    def of_nothing(cls) -> Self:
+        """Nothing was computed."""
+        return cls(**dict.fromkeys(cls.__struct_fields__, 0))
+
+
 class VgpuStats(Object, frozen=True, kw_only=True):
     """Counters of an active vGPU since it was started."""
 
@@ -198,6 +236,8 @@ class VgpuStats(Object, frozen=True, kw_only=True):
     rejections: dict[str, int]
     """What the audit refused, by reason."""
     engines: dict[str, EngineStats]
+    compute: ComputeStats = ComputeStats.of_nothing()
+    """Of passthrough since its GPU was powered on or reset."""
 
 
 class GpuStats(Object, frozen=True, kw_only=True):
@@ -324,3 +364,5 @@ class DaemonInfo(Object, frozen=True, kw_only=True):
     runtime_dir: str
     native_hotpath: bool
     """The C routines are used, not their Python twins."""
+    kernels_interpreted: str = ""
+    """Why compute kernels are interpreted, which is slow; empty: they are compiled."""

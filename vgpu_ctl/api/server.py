@@ -1,59 +1,69 @@
-"""The control socket: accepts, finds out who asks, reads requests, sends replies.
+"""The control socket's server: one thread for all clients, and a few that work for it.
 
-A thread for each connection, of which there is a limited number. A client may stall, flood or send
-garbage: a request must be complete within `REQUEST_S`, a reply must be taken within `SEND_S`, more
-than `PER_SECOND` requests are slowed down, and what is no request ends the connection.
+A client may stall, flood or send garbage. Clients are answered in turns, those first who have used
+least (`FairQueue`), and all that is done for them takes a part of one processor and no more
+(`Pace`): the guests' traps need the same interpreter. Who asks for more waits; who wants more
+places than there are makes room for others or is refused; a request must be complete, and a reply
+taken, within ten seconds; what is no request ends the connection.
+
+The loop's thread waits for nobody. Looks are taken for all who ask at the time (`Answers`): by one
+thread, and those that may wait for a guest's lock by another, so that what there is can always be
+seen. Changes are carried out by workers.
 """
 
 from __future__ import annotations
 
 import logging
-import os
-import pwd
 import select
 import socket
-import struct
-import threading
 import time
-from collections.abc import Generator
-from contextlib import closing, suppress
-from errno import EADDRINUSE, EEXIST, ERANGE
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import msgspec
 
-from mmio_trap.vfio_user.peer import Peer, peer_of
-from vgpu_ctl.api.messages import (
-    API_VERSION,
-    MAX_REQUEST,
-    ApiError,
-    ErrorCode,
-    Reply,
-    Request,
-    encode_line,
-)
-from vgpu_ctl.api.methods import METHODS
+from mmio_trap.vfio_user.peer import peer_of
+from vgpu_ctl.api.connection import Connection, NoRequest
+from vgpu_ctl.api.control_socket import is_allowed, listen
+from vgpu_ctl.api.messages import API_VERSION, ApiError, ErrorCode, Reply, Request, encode_line
+from vgpu_ctl.api.methods import METHODS, Params
+from vgpu_ctl.api.streams import Stream
+from vgpu_ctl.pacing.answers import Answers
+from vgpu_ctl.pacing.fair_queue import FairQueue
+from vgpu_ctl.pacing.pace import Pace
+from vgpu_ctl.pacing.paced_loop import PacedLoop
+from vgpu_ctl.pacing.paced_workers import PacedWorkers
+from vgpu_ctl.pacing.places import who_makes_room
 
 if TYPE_CHECKING:
     from vgpu_ctl.api.service import Service
 
 _LOG = logging.getLogger(__name__)
 
-REQUEST_S = 10.0
-"""From the first byte of a request to its last."""
-SEND_S = 10.0
-"""For a client to take a reply."""
-PER_SECOND = 500.0
-BURST = 200.0
-IDLE_S = 5.0
-"""Who has asked for nothing for so long makes room for a client that finds none."""
+LOOP_SHARE, LOOKING_SHARE, READING_SHARE = 0.05, 0.03, 0.05
+"""Of one processor: for accepting, reading, answering; for looking at what there is; for reading
+counters and traces."""
+CHANGING_SHARE, CHANGING_SHARE_ALONE = 0.1, 0.5
+"""For changes while a guest is attached, and while none is."""
+BURST_S = 0.2
+"""Of processor time at once, for each of these."""
+KEPT_S = 0.1
+"""How old an answer of another's may be."""
+CHANGERS = 4
+"""Changes at a time: one may wait for a guest to give way."""
+_ACCEPTED_AT_ONCE = 16
 _PAUSE_S = 0.1
 """Without accepting after an accept has failed."""
-_SO_PEERGROUPS = 59
-"""Linux: supplementary groups of the peer (unix(7))."""
-_GROUPS_BYTES = 1024
-"""More Python does not ask for: 256 groups."""
+_TICK_S = 0.5
+"""How exactly deadlines are kept."""
+
+
+_OUR_FAULT = ApiError(ErrorCode.FAILED, "vgpud failed at this: see its log")
+
+T = TypeVar("T")
+Outcome: TypeAlias = bytes | ApiError
 
 
 class ControlServer:
@@ -65,36 +75,26 @@ class ControlServer:
         self._listener: socket.socket | None = None
         self._path: Path | None = None
         self._group: int | None = None
-        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._thread: threading.Thread | None = None
         self._stopped = False
-        self._lock = threading.Lock()
-        self._open: dict[_Conversation, threading.Thread] = {}
+        looking, reading = Pace(LOOKING_SHARE, BURST_S), Pace(READING_SHARE, BURST_S)
+        self._changing = Pace(CHANGING_SHARE, BURST_S), Pace(CHANGING_SHARE_ALONE, BURST_S)
+        self._loop = PacedLoop("control", Pace(LOOP_SHARE, BURST_S), self._turn)
+        self._looker = PacedWorkers("control looker", 1, lambda: looking)
+        self._reader = PacedWorkers("control reader", 1, lambda: reading)
+        self._changers = PacedWorkers("control worker", CHANGERS, self._changing_pace)
+        self._looks, self._readings = (
+            Answers[ApiError](lambda: service.changes, by.submit, self._loop.post, KEPT_S)
+            for by in (self._looker, self._reader)
+        )
+        self._queue: FairQueue[Connection] = FairQueue()
+        self._open: dict[int, Connection] = {}
+        """By descriptor."""
         self.turned_away = 0
         """Connections closed at once because there were too many."""
 
     def listen(self, path: Path, mode: int, group: int | None) -> None:
-        """Create the socket, which ``group`` (a number) may use if ``mode`` lets it.
-
-        A socket without a listener is replaced. Raises OSError, EADDRINUSE among them.
-        """
-        _remove_stale(path)
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        bound = False
-        try:
-            os.fchmod(listener.fileno(), 0o600)  # until it is who it should be
-            listener.bind(str(path))
-            bound = True
-            if group is not None:
-                os.chown(path, -1, group, follow_symlinks=False)
-            path.chmod(mode)
-            listener.listen(256)
-        except OSError:
-            listener.close()
-            if bound:
-                path.unlink(missing_ok=True)
-            raise
-        self._listener, self._path = listener, path
+        """Create the socket: see `control_socket.listen`. Raises OSError."""
+        self._listener, self._path = listen(path, mode, group), path
         self._group = group if mode & 0o060 else None
 
     def adopt(self, listener: socket.socket, group: int | None) -> None:
@@ -103,248 +103,325 @@ class ControlServer:
 
     def start(self) -> None:
         """Begin to accept."""
-        self._thread = threading.Thread(target=self._accept, name="control", daemon=True)
-        self._thread.start()
+        listener = self._listener
+        assert listener is not None, "listen or adopt first"
+        listener.setblocking(False)
+        self._loop.watch(listener.fileno(), select.EPOLLIN, lambda _: self._accept(listener))
+        for workers in (self._looker, self._reader, self._changers):
+            workers.start()
+        self._loop.start()
 
     def stop(self) -> None:
         """End: no more requests, every connection closed, the socket gone. Again: nothing."""
         if self._stopped:
             return
         self._stopped = True
-        os.eventfd_write(self._wake, 1)
-        if self._thread is not None:
-            self._thread.join()
-        with self._lock:
-            threads = dict(self._open)
-        for conversation in threads:
-            conversation.end()
-        for thread in threads.values():
-            thread.join()
+        self._loop.stop()
+        for connection in self._open.values():
+            connection.close()
+        for workers in (self._looker, self._reader, self._changers):
+            workers.stop()
         if self._listener is not None:
             self._listener.close()
             if self._path is not None:
                 self._path.unlink(missing_ok=True)
-        os.close(self._wake)
 
-    def _accept(self) -> None:
-        listener = self._listener
-        assert listener is not None, "listen or adopt first"
-        poller = select.poll()
-        poller.register(listener, select.POLLIN)
-        poller.register(self._wake, select.POLLIN)
-        while self._wake not in dict(poller.poll()):
+    def _changing_pace(self) -> Pace:
+        beside_guests, alone = self._changing
+        return beside_guests if self._service.has_guests else alone
+
+    # -- connections ------------------------------------------------------------------------------
+
+    def _accept(self, listener: socket.socket) -> None:
+        for _ in range(_ACCEPTED_AT_ONCE):
             try:
-                connection, _ = listener.accept()
+                accepted, _ = listener.accept()
+            except BlockingIOError:
+                return
             except OSError as error:
                 _LOG.warning("control socket: accept: %s", error)
-                select.select((self._wake,), (), (), _PAUSE_S)
-                continue
-            self._welcome(connection)
+                self._loop.pause(_PAUSE_S)
+                return
+            self._welcome(accepted)
 
-    def _welcome(self, connection: socket.socket) -> None:
+    def _welcome(self, accepted: socket.socket) -> None:
+        now = time.monotonic()
         try:
-            peer = peer_of(connection)
-            allowed = self._is_allowed(connection, peer)
+            peer = peer_of(accepted)
+            allowed = is_allowed(accepted, peer, self._group)
         except OSError:
-            connection.close()
+            accepted.close()
             return
-        conversation = _Conversation(connection, peer, self._service, allowed=allowed)
-        with self._lock:
-            idle = None if len(self._open) < self._limit else self._longest_idle()
-            is_full = len(self._open) >= self._limit and idle is None
-        if idle is not None:
-            _LOG.info("control client, process %d, was idle and makes room", idle.peer.pid)
-            idle.end()
-        try:
-            if is_full:
-                raise RuntimeError(f"there are {self._limit} clients already")
-            self._begin(conversation)
-        except RuntimeError as error:  # also what `start` raises when there can be no more threads
-            self._turn_away(conversation, str(error))
+        connection = Connection(accepted, peer, allowed=allowed, now=now)
+        if len(self._open) >= self._limit:
+            found = who_makes_room(self._open.values(), connection.party, now)
+            if found is None:
+                self._turn_away(connection)
+                return
+            leaver, why = found
+            _LOG.info("control client, process %d, makes room: %s", leaver.peer.pid, why)
+            self._end(leaver, ApiError(ErrorCode.BUSY, f"another client needs the place: {why}"))
+        self._open[connection.descriptor] = connection
+        self._settle(connection)
 
-    def _begin(self, conversation: _Conversation) -> None:
-        thread = threading.Thread(
-            target=self._serve, args=(conversation,), name="control client", daemon=True
-        )
-        with self._lock:
-            self._open[conversation] = thread
-        try:
-            thread.start()
-        except RuntimeError:
-            with self._lock:
-                del self._open[conversation]
-            raise
-
-    def _longest_idle(self) -> _Conversation | None:
-        """The client that has asked for nothing for longest, if that is long; with the lock."""
-        before = time.monotonic() - IDLE_S
-        idle = [each for each in self._open if 0 < each.idle_since < before]
-        return min(idle, key=lambda each: each.idle_since, default=None)
-
-    def _turn_away(self, conversation: _Conversation, why: str) -> None:
+    def _turn_away(self, connection: Connection) -> None:
         self.turned_away += 1
+        why = f"there are {self._limit} clients already"
         if self.turned_away in (1, 10, 100) or self.turned_away % 1000 == 0:
             text = "control socket: %d clients turned away, the last because %s"
             _LOG.warning(text, self.turned_away, why)
         hint = "try again, or raise control.connections"
-        conversation.refuse(ApiError(ErrorCode.BUSY, why, hint=hint))
-        conversation.close()
+        self._end(connection, ApiError(ErrorCode.BUSY, why, hint=hint))
 
-    def _serve(self, conversation: _Conversation) -> None:
+    def _end(self, connection: Connection, error: ApiError) -> None:
+        """Say why, if the client listens, and close it."""
         try:
-            conversation.run()
+            if not connection.is_sending:
+                connection.send(_refusal(connection, error), time.monotonic())
+        except OSError:
+            pass
+        self._drop(connection)
+
+    def _drop(self, connection: Connection) -> None:
+        if self._open.get(connection.descriptor) is connection:
+            del self._open[connection.descriptor]
+            self._loop.forget(connection.descriptor)
+        connection.close()
+
+    def _guarded(self, connection: Connection, act: Callable[[Connection], None]) -> None:
+        """Do something for a connection; what fails ends that one alone."""
+        if self._open.get(connection.descriptor) is not connection:
+            return
+        try:
+            act(connection)
+            self._settle(connection)
+        except NoRequest as error:
+            _LOG.info("control client, process %d: %s", connection.peer.pid, error)
+            connection.identity = 0
+            self._end(connection, ApiError(ErrorCode.PROTOCOL, str(error)))
         except OSError as error:  # the client is gone, or does not take its replies
             _LOG.debug("control client: %s", error)
+            self._drop(connection)
         except Exception:  # noqa: BLE001 - our bug; this client alone pays for it
             _LOG.exception("a control client is disconnected")
-            conversation.refuse(ApiError(ErrorCode.FAILED, "vgpud failed at this: see its log"))
-        finally:
-            with self._lock:
-                del self._open[conversation]
-            conversation.close()
+            self._end(connection, _OUR_FAULT)
 
-    def _is_allowed(self, connection: socket.socket, peer: Peer) -> bool:
-        """The socket's mode has let it in; but modes can be changed by accident."""
-        if peer.uid in (0, os.geteuid()):
-            return True
-        if self._group is None:
-            return False
-        return self._group == peer.gid or self._group in _groups(connection, peer)
+    def _settle(self, connection: Connection) -> None:
+        """Have it queued, or watched, for what comes next; or closed."""
+        if self._open.get(connection.descriptor) is not connection:
+            return
+        if connection.is_over:
+            self._drop(connection)
+            return
+        if not connection.is_sending and not connection.is_queued and not connection.is_ending:
+            stream = connection.stream
+            if stream is None:
+                is_next = connection.has_line and not connection.at_work
+            else:
+                is_next = stream.is_ready and not connection.at_work
+            if is_next:
+                connection.is_queued = True
+                self._queue.push(connection.party, connection)
+        if connection.wants != connection.watched:
+            self._loop.forget(connection.descriptor)
+            connection.watched = connection.wants
+            if connection.watched:
+                self._loop.watch(
+                    connection.descriptor,
+                    connection.watched,
+                    lambda _: self._guarded(connection, _ready),
+                )
 
+    # -- turns ------------------------------------------------------------------------------------
 
-class _Conversation:
-    """One client's requests."""
+    def _turn(self) -> float:
+        """Answer those who are next; see `PacedLoop`."""
+        while self._queue:
+            began = time.thread_time()
+            party, connection = self._queue.pop()
+            connection.is_queued = False
+            self._guarded(connection, self._serve)
+            self._queue.charge(party, time.thread_time() - began)
+            if self._loop.is_over:
+                break
+        due = self._look_after(time.monotonic())
+        return 0.0 if self._queue else due
 
-    def __init__(
-        self, connection: socket.socket, peer: Peer, service: Service, *, allowed: bool
-    ) -> None:
-        self.peer = peer
-        self.idle_since = 0.0
-        """Monotonic; 0 while it asks for something."""
-        self._socket = connection
-        self._service = service
-        self._allowed = allowed
-        self._identity = 0
-        """Of the request that is being answered."""
-        self._received = bytearray()
-        self._tokens = BURST
-        self._refilled_at = time.monotonic()
+    def _look_after(self, now: float) -> float:
+        """Deadlines, and streams whose time has come: when to look again; -1: no need to."""
+        periods = []
+        for connection in list(self._open.values()):
+            if connection.has_deadline:
+                periods.append(_TICK_S)
+                self._guarded(connection, partial(_check_time, now=now))
+            elif connection.stream is not None and connection.stream.period_s:
+                periods.append(connection.stream.period_s)
+                self._guarded(connection, _look_again)
+        return min(periods, default=-1.0)
 
-    def run(self) -> None:
-        """Until the client leaves or is not worth listening to. Raises OSError."""
-        while (line := self._line()) is not None:
-            self._slow_down()
-            if not self._answer(line):
-                return
-
-    def refuse(self, error: ApiError) -> None:
-        """Say why it ends, if the client listens."""
-        with suppress(OSError):
-            self._send(Reply(id=self._identity, error=error.reply()))
-
-    def end(self) -> None:
-        """Have `run` come to its end. Any thread."""
-        with suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._socket.close()
-
-    def _answer(self, line: bytes) -> bool:
-        """Whether the conversation goes on."""
-        self._identity = 0
+    def _serve(self, connection: Connection) -> None:
+        """What a connection has waited for: its stream goes on, or its request is begun with."""
+        if connection.stream is not None:
+            self._take(connection, connection.stream)
+            return
+        connection.identity = 0
         try:
-            request = _parsed(line)
-            self._identity = request.id
-            self._check(request)
-            result = self._service.call(request.method, request.params, self.peer)
+            request = _parsed(connection.take_line(time.monotonic()))
+            connection.identity = request.id
+            self._check(connection, request)
+            params = self._service.decoded(request.method, request.params, connection.peer)
         except ApiError as error:
-            self._send(Reply(id=self._identity, error=error.reply()))
-            return error.code is not ErrorCode.PROTOCOL
-        if METHODS[request.method].streams:
-            return self._stream(result)
-        self._send(Reply(id=self._identity, result=msgspec.Raw(msgspec.json.encode(result))))
-        return True
+            _reply(connection, error)
+            return
+        self._carry_out(connection, request.method, params)
 
-    def _check(self, request: Request) -> None:
+    def _check(self, connection: Connection, request: Request) -> None:
         if request.api != API_VERSION:
             raise ApiError(
                 ErrorCode.UNSUPPORTED,
                 f"api: version {request.api} is asked for, this vgpud speaks {API_VERSION}",
                 field="api",
             )
-        if not self._allowed:
+        if not connection.allowed:
+            peer = connection.peer
             text = "user %d, process %d, may not use this vgpud: %s is refused"
-            _LOG.warning(text, self.peer.uid, self.peer.pid, f"{request.method:.40}")
+            _LOG.warning(text, peer.uid, peer.pid, f"{request.method:.40}")
             raise ApiError(
                 ErrorCode.PERMISSION,
-                f"user {self.peer.uid} may not use this vgpud",
+                f"user {peer.uid} may not use this vgpud",
                 hint="become root, or join the group of the control socket",
             )
 
-    def _stream(self, results: Generator[Any, None, None]) -> bool:
-        """Send results as they come; False when the client has left."""
-        with closing(results):
-            self._send(Reply(id=self._identity, more=True))
-            for result in results:
-                if result is not None:
-                    raw = msgspec.Raw(msgspec.json.encode(result))
-                    self._send(Reply(id=self._identity, result=raw, more=True))
-                if self._has_left():
-                    return False
-        self._send(Reply(id=self._identity))
-        return True
+    def _carry_out(self, connection: Connection, method: str, params: Params) -> None:
+        service, party, known = self._service, connection.party, METHODS[method]
+        connection.at_work = True
 
-    def _has_left(self) -> bool:
-        poller = select.poll()
-        poller.register(self._socket, select.POLLRDHUP)
-        return bool(poller.poll(0))
+        def answer(outcome: Outcome) -> None:
+            self._guarded(connection, partial(_reply, outcome=outcome))
 
-    def _line(self) -> bytes | None:
-        """The next request; None when the client has left. Raises OSError, TimeoutError."""
-        deadline = time.monotonic() + REQUEST_S if self._received else None
-        while True:
-            line, newline, rest = self._received.partition(b"\n")
-            if len(line) >= MAX_REQUEST:
-                self._break_off(f"a request has more than {MAX_REQUEST} bytes")
-                return None
-            if newline:
-                self._received = rest
-                return bytes(line)
-            self.idle_since = 0.0 if self._received else time.monotonic()
-            self._socket.settimeout(None)
-            if deadline is not None:
-                self._socket.settimeout(max(deadline - time.monotonic(), 0.001))
-            try:
-                data = self._socket.recv(MAX_REQUEST)
-            except TimeoutError:
-                self._break_off(f"a request was not complete within {REQUEST_S:.0f} s")
-                return None
-            finally:
-                self.idle_since = 0.0
-            if not data:
-                return None
-            self._received += data
-            deadline = deadline or time.monotonic() + REQUEST_S
+        def change() -> None:
+            outcome = _outcome(lambda: _encoded(service.change(method, params, connection.peer)))
+            self._loop.post(lambda: answer(outcome))
 
-    def _break_off(self, text: str) -> None:
-        _LOG.info("control client, process %d: %s", self.peer.pid, text)
-        self._identity = 0
-        self.refuse(ApiError(ErrorCode.PROTOCOL, text))
+        def begin() -> None:
+            outcome = _outcome(lambda: service.listen(method, params, wake))
+            self._loop.post(lambda: self._begun(connection, outcome))
 
-    def _send(self, reply: Reply) -> None:
-        self._socket.settimeout(SEND_S)
-        self._socket.sendall(encode_line(reply))
+        def wake() -> None:
+            self._loop.post(lambda: self._guarded(connection, _look_again))
 
-    def _slow_down(self) -> None:
-        """A flood costs its sender time, not the guests."""
-        now = time.monotonic()
-        self._tokens = min(BURST, self._tokens + (now - self._refilled_at) * PER_SECOND)
-        self._refilled_at = now
-        if self._tokens < 1:
-            time.sleep((1 - self._tokens) / PER_SECOND)
-        self._tokens -= 1
+        def look() -> Outcome:
+            return _outcome(lambda: _encoded(service.look(method, params)))
+
+        if known.writes:
+            self._changers.submit(party, change)
+        elif known.streams:
+            self._reader.submit(party, begin)
+        else:
+            answers = self._readings if known.waits else self._looks
+            answers.ask((method, params), party, look, answer)
+
+    # -- streams ----------------------------------------------------------------------------------
+
+    def _begun(self, connection: Connection, outcome: Stream | ApiError) -> None:
+        def begin(connection: Connection) -> None:
+            if isinstance(outcome, ApiError):
+                _reply(connection, outcome)
+                return
+            connection.at_work = False
+            connection.stream = outcome
+            connection.send(encode_line(Reply(id=connection.identity, more=True)), time.monotonic())
+
+        if self._open.get(connection.descriptor) is connection:
+            self._guarded(connection, begin)
+        elif not isinstance(outcome, ApiError):
+            outcome.close()
+
+    def _take(self, connection: Connection, stream: Stream) -> None:
+        """Send what there is of a stream; what takes long to make, the reader makes."""
+        if not stream.period_s:
+            _go_on(connection, _pieces(connection.identity, stream.take()), is_over=False)
+            return
+        connection.at_work = True
+
+        def take() -> None:
+            is_over = stream.is_over
+            outcome = _outcome(lambda: _pieces(connection.identity, stream.take()))
+            go_on = partial(_go_on, outcome=outcome, is_over=is_over)
+            self._loop.post(lambda: self._guarded(connection, go_on))
+
+        self._reader.submit(connection.party, take)
+
+
+def _look_again(connection: Connection) -> None:
+    """Nothing: what comes next for a connection is looked at after it anyway."""
+
+
+def _ready(connection: Connection) -> None:
+    """A connection is ready for what it was watched for. Raises OSError."""
+    now = time.monotonic()
+    if connection.is_sending:
+        connection.flush(now)
+    elif connection.stream is None:
+        connection.receive(now)
+    else:
+        raise ConnectionResetError("it listens no more")
+
+
+def _check_time(connection: Connection, now: float) -> None:
+    """Raises TimeoutError, NoRequest when a client takes too long."""
+    if late := connection.late(now):
+        raise NoRequest(late)
+
+
+def _reply(connection: Connection, outcome: Outcome) -> None:
+    """Send a result or an error as the last reply to a request. Raises OSError."""
+    connection.at_work = False
+    if isinstance(outcome, ApiError):
+        connection.is_ending = outcome.code is ErrorCode.PROTOCOL or outcome is _OUR_FAULT
+        line = _refusal(connection, outcome)
+    else:
+        line = encode_line(Reply(id=connection.identity, result=msgspec.Raw(outcome)))
+    connection.send(line, time.monotonic())
+
+
+def _go_on(connection: Connection, outcome: Outcome, *, is_over: bool) -> None:
+    """Send pieces of a stream, and its end. Raises OSError."""
+    connection.at_work = False
+    if isinstance(outcome, ApiError):
+        is_over, outcome = True, _refusal(connection, outcome)
+    elif is_over:
+        outcome += encode_line(Reply(id=connection.identity))
+    if is_over and connection.stream is not None:
+        connection.stream.close()
+        connection.stream = None
+    connection.send(outcome, time.monotonic())
+
+
+def _pieces(identity: int, results: list[Any]) -> bytes:
+    return b"".join(
+        encode_line(Reply(id=identity, result=msgspec.Raw(_encoded(each)), more=True))
+        for each in results
+    )
+
+
+def _refusal(connection: Connection, error: ApiError) -> bytes:
+    return encode_line(Reply(id=connection.identity, error=error.reply()))
+
+
+def _encoded(result: Any) -> bytes:
+    return msgspec.json.encode(result)
+
+
+def _outcome(call: Callable[[], T]) -> T | ApiError:
+    """What ``call`` returns, or why not; a bug of ours is logged."""
+    try:
+        return call()
+    except ApiError as error:
+        return error
+    except Exception:  # noqa: BLE001 - our bug; this client alone pays for it
+        _LOG.exception("a request of a control client failed")
+        return _OUR_FAULT
 
 
 def _parsed(line: bytes) -> Request:
@@ -353,39 +430,3 @@ def _parsed(line: bytes) -> Request:
         return msgspec.json.decode(line, type=Request)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise ApiError(ErrorCode.PROTOCOL, f"not a request: {error}") from error
-
-
-def _groups(connection: socket.socket, peer: Peer) -> set[int]:
-    """Supplementary groups of the peer, as they were when it connected.
-
-    Who is in more of them than can be asked for has those of the user database.
-    """
-    try:
-        raw = connection.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _GROUPS_BYTES)
-    except OSError as error:
-        if error.errno != ERANGE:
-            return set()
-        try:
-            return set(os.getgrouplist(pwd.getpwuid(peer.uid).pw_name, peer.gid))
-        except (KeyError, OSError):
-            return set()
-    return set(struct.unpack(f"{len(raw) // 4}I", raw))
-
-
-def _remove_stale(path: Path) -> None:
-    """Remove a socket without a listener. Raises OSError EADDRINUSE when there is one, or EEXIST.
-
-    A listener that does not accept any more is one, too.
-    """
-    if not os.path.lexists(path):
-        return
-    if not path.is_socket():
-        raise OSError(EEXIST, "something that is no socket is there", str(path))
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe, suppress(BlockingIOError):
-        probe.setblocking(False)
-        try:
-            probe.connect(str(path))
-        except ConnectionRefusedError:
-            path.unlink()
-            return
-    raise OSError(EADDRINUSE, "another vgpud listens there", str(path))

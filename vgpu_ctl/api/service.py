@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mediator.vgpu.trace import Record, Trace
 from vgpu_ctl.api.change_log import log_change
 from vgpu_ctl.api.messages import API_VERSION, ApiError, ErrorCode
 from vgpu_ctl.api.methods import (
@@ -30,15 +29,13 @@ from vgpu_ctl.api.methods import (
 )
 from vgpu_ctl.api.objects import (
     DaemonInfo,
-    Event,
     EventKind,
     GpuInfo,
     Stats,
-    TraceChunk,
-    TraceRecord,
     TypeInfo,
     VgpuInfo,
 )
+from vgpu_ctl.api.streams import EventStream, Stream, TraceStream
 from vgpu_ctl.host.stats import host_stats
 
 if TYPE_CHECKING:
@@ -46,11 +43,7 @@ if TYPE_CHECKING:
     from vgpu_ctl.host.event_bus import EventBus
     from vgpu_ctl.host.host import Host
 
-_LISTEN_S = 0.25
-"""How often a stream looks whether its client is still there."""
-_TRACE_PIECE_S = 0.1
 _LONGEST_TRACE_S = 600.0
-_CHUNK_RECORDS = 20_000
 
 
 class Service:
@@ -87,34 +80,59 @@ class Service:
             "claim": self.claim,
             "release": self.release,
             "stats": self.stats,
-            "events": self.events,
-            "trace": self.trace,
             "reload": self.reload,
         }
-        assert self._methods.keys() == METHODS.keys(), "each method is carried out"
+        streams = {"events", "trace"}
+        assert self._methods.keys() | streams == METHODS.keys(), "each method is carried out"
 
-    def call(self, method: str, params: bytes | msgspec.Raw, peer: Peer) -> Any:
-        """The result of ``method``, a generator where it streams. Raises ApiError.
+    @property
+    def changes(self) -> int:
+        """Another number after each change: see `EventBus.changes`."""
+        return self._bus.changes
 
-        That ``peer`` asked for a change is logged. A generator that yields None has nothing to say
-        at the moment. It has begun: to close it ends what it holds.
-        """
+    @property
+    def has_guests(self) -> bool:
+        """A client is attached to a vGPU: there is somebody to be disturbed."""
+        return self._host.has_guests
+
+    def decoded(self, method: str, params: bytes | msgspec.Raw, peer: Peer) -> Params:
+        """The parameters of a request. Raises ApiError; of a change that is logged."""
         known = METHODS.get(method)
         if known is None:
             raise ApiError(ErrorCode.PROTOCOL, f"there is no method {method!r:.80}", field="method")
-        decoded: Params | None = None
         try:
-            decoded = _decoded(params, known.params)
-            result = self._methods[method](decoded)
-            if known.streams:
-                next(result)
+            return _decoded(params, known.params)
         except ApiError as error:
             if known.writes:
-                log_change(method, decoded, peer, error=error)
+                log_change(method, None, peer, error=error)
             raise
-        if known.writes:
-            log_change(method, decoded, peer, result=result)
+
+    def look(self, method: str, params: Params) -> Any:
+        """The result of a method that changes nothing and does not stream. Raises ApiError."""
+        assert not METHODS[method].writes, "a change"
+        return self._methods[method](params)
+
+    def change(self, method: str, params: Params, peer: Peer) -> Any:
+        """The result of a method that changes something, as ``peer`` asked: logged.
+
+        Raises ApiError. What is looked at afterwards shows it.
+        """
+        try:
+            result = self._methods[method](params)
+        except ApiError as error:
+            log_change(method, params, peer, error=error)
+            raise
+        finally:
+            self._bus.changed()
+        log_change(method, params, peer, result=result)
         return result
+
+    def listen(self, method: str, params: Params, wake: Callable[[], None]) -> Stream:
+        """A method that streams: it has begun. Raises ApiError. ``wake``: see `EventStream`."""
+        if isinstance(params, EventsParams):
+            return self.events(params, wake)
+        assert isinstance(params, TraceParams), method
+        return self.trace(params)
 
     # -- methods ----------------------------------------------------------------------------------
 
@@ -182,68 +200,21 @@ class Service:
         """Counters."""
         return host_stats(self._host, self._host.find(params.vgpu) if params.vgpu else None)
 
-    def events(self, params: EventsParams) -> Iterator[Event | None]:
+    def events(self, params: EventsParams, wake: Callable[[], None]) -> EventStream:
         """Events from now on."""
         uuid = self._host.find(params.vgpu).uuid if params.vgpu else ""
-        listener = self._bus.listen(params.kinds, uuid)
-        try:
-            yield None
-            while True:
-                yield from listener.take(_LISTEN_S) or (None,)
-        finally:
-            self._bus.leave(listener)
+        return EventStream(self._bus, params.kinds, uuid, wake)
 
-    def trace(self, params: TraceParams) -> Iterator[TraceChunk | None]:
+    def trace(self, params: TraceParams) -> TraceStream:
         """What a vGPU does in the next seconds, or until it is stopped."""
         if not 0 < params.seconds <= _LONGEST_TRACE_S:
             text = f"seconds: {params.seconds} is not allowed: above 0, at most {_LONGEST_TRACE_S}"
             raise ApiError(ErrorCode.INVALID, text, field="seconds")
-        hosted = self._host.find(params.vgpu)
-        active = hosted.active
-        if active is None:
-            raise ApiError(ErrorCode.BUSY, f"{hosted.name} is not active", field="vgpu")
-        vgpu = active.vgpu
-        if vgpu is None:
-            text = f"{hosted.name} has a GPU of its own, which is not traced"
-            raise ApiError(ErrorCode.UNSUPPORTED, text, field="vgpu")
-        with vgpu.lock:
-            if vgpu.trace is not None:
-                raise ApiError(ErrorCode.BUSY, f"{hosted.name} is being traced", field="vgpu")
-            trace = vgpu.trace = Trace()
-        ends = time.monotonic() + params.seconds
-        try:
-            yield None
-            while (left := ends - time.monotonic()) > 0 and hosted.active is active:
-                time.sleep(min(left, _TRACE_PIECE_S))
-                yield from _chunks(trace)
-        finally:
-            vgpu.trace = None
-        yield from _chunks(trace)
+        return TraceStream(self._host.find(params.vgpu), params.seconds)
 
     def reload(self, _params: NoParams) -> None:
         """Read the configuration again."""
         self._reload()
-
-
-def _chunks(trace: Trace) -> Iterator[TraceChunk]:
-    """What is in ``trace`` by now, in pieces that a reply has room for; one at least."""
-    taken = trace.take()
-    for start in range(0, max(len(taken), 1), _CHUNK_RECORDS):
-        yield _chunk(taken[start : start + _CHUNK_RECORDS], trace.dropped)
-
-
-def _chunk(records: list[Record], dropped: int) -> TraceChunk:
-    made = [
-        TraceRecord(
-            track=r.track,
-            name=r.name,
-            start_ns=r.start_ns,
-            duration_ns=r.duration_ns,
-            detail=r.detail,
-        )
-        for r in records
-    ]
-    return TraceChunk(records=made, dropped=dropped)
 
 
 def _decoded(params: bytes | msgspec.Raw, kind: type[Params]) -> Params:

@@ -58,6 +58,20 @@ def routines_are_native(subject: Subject) -> Outcome:
     return ok("the C routines are built")
 
 
+def kernels_are_compiled(subject: Subject) -> Outcome:
+    """Compute kernels of guests run by the interpreter too, and far slower."""
+    daemon = subject.daemon
+    if not isinstance(daemon, DaemonInfo):
+        return skip(_NO_DAEMON)
+    if daemon.kernels_interpreted:
+        return warn(
+            f"compute kernels are interpreted, which is slow: {daemon.kernels_interpreted}",
+            "on x86-64, with a C compiler and Python's headers: `pip install '.[eu]'` in vgpud's "
+            "checkout, and start it again",
+        )
+    return ok("compute kernels are compiled")
+
+
 def gpus_are_ready(subject: Subject) -> Outcome:
     """At least one."""
     try:

@@ -13,6 +13,7 @@ from vgpu_ctl.cli.daemon_checks import (
     control_socket_is_safe,
     daemon_answers,
     gpus_are_ready,
+    kernels_are_compiled,
     metrics_answer,
     routines_are_native,
 )
@@ -41,6 +42,7 @@ CHECKS: Mapping[str, Callable[[Subject], Outcome]] = {
     "control-socket": control_socket_is_safe,
     "vgpud": daemon_answers,
     "routines": routines_are_native,
+    "kernels": kernels_are_compiled,
     "gpus": gpus_are_ready,
     "metrics": metrics_answer,
     "open-files": enough_files_may_be_open,

@@ -59,6 +59,17 @@ class VgpuUsage(Object, frozen=True, kw_only=True):
     hangs: int
     faults: int
     resets: int
+    kernels: int
+    """Kernels that ended on execution units."""
+    kernels_per_second: float | None
+    kernel_seconds: float
+    """How long threads of kernels ran."""
+    interpreted_groups: int
+    """Thread groups that no compiled code ran."""
+    from_disk: int
+    """Programs that came into use as code compiled by an earlier process."""
+    uncompiled: int
+    """Programs that the compiler gave up."""
 
 
 class GpuUsage(Object, frozen=True, kw_only=True):
@@ -84,6 +95,7 @@ class _Work:
     engines: dict[str, float] = field(default_factory=dict)
     waits: Counter[int] = field(default_factory=Counter)
     """By bucket."""
+    kernel_seconds: float = 0.0
 
     def since(self, before: _Work) -> _Work:
         """What came after ``before``; all, if a counter went back since."""
@@ -95,6 +107,7 @@ class _Work:
             Counter({name: count - before.counts[name] for name, count in self.counts.items()}),
             {name: busy - before.engines.get(name, 0.0) for name, busy in self.engines.items()},
             self.waits - before.waits,
+            self.kernel_seconds - before.kernel_seconds,
         )
 
 
@@ -165,12 +178,16 @@ def _work(vgpu: VgpuStats) -> _Work:
         hangs=vgpu.hangs,
         faults=vgpu.faults,
         resets=vgpu.engine_resets + vgpu.full_resets,
+        kernels=vgpu.compute.kernels,
+        interpreted_groups=vgpu.compute.interpreted_groups,
+        from_disk=vgpu.compute.from_disk,
+        uncompiled=vgpu.compute.uncompiled,
     )
     waits: Counter[int] = Counter()
     for engine in engines.values():
         waits.update(engine.wait.counts)
     busy = {name: engine.busy_seconds for name, engine in engines.items()}
-    return _Work(vgpu.gpu_seconds, counts, busy, waits)
+    return _Work(vgpu.gpu_seconds, counts, busy, waits, vgpu.compute.busy_seconds)
 
 
 def _usage(
@@ -213,6 +230,12 @@ def _usage(
         hangs=counts["hangs"],
         faults=counts["faults"],
         resets=counts["resets"],
+        kernels=counts["kernels"],
+        kernels_per_second=_rate(counts["kernels"], seconds),
+        kernel_seconds=work.kernel_seconds,
+        interpreted_groups=counts["interpreted_groups"],
+        from_disk=counts["from_disk"],
+        uncompiled=counts["uncompiled"],
     )
 
 

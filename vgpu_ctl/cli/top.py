@@ -29,8 +29,9 @@ def command(interval: float) -> None:
 
     SHARE is a vGPU's part of the GPU time of all, ENTITLED what its weight gives it against those
     that compete; RCS to VECS how busy each of its engines is; QUEUE requests that wait or run; WAIT
-    from a request's submission to the hardware. FAULTS and HANGS count since its start. Keys: q
-    quits, s sorts by something else.
+    from a request's submission to the hardware; KERN/S kernels that ended on the execution units,
+    EU the part of the time in which threads ran there. FAULTS and HANGS count since its start.
+    Keys: q quits, s sorts by something else.
     """
     if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
         raise Failure(

@@ -34,7 +34,7 @@ class Row(NamedTuple):
 
 COLUMNS = (
     "NAME", "GPU", "SHARE", "ENTITLED", *(name.rstrip("0").upper() for name in ENGINES), "QUEUE",
-    "WAIT P50", "P99", "REQ/S", "TRAPS/S", "FAULTS", "HANGS", "CLIENT",
+    "WAIT P50", "P99", "REQ/S", "TRAPS/S", "KERN/S", "EU", "FAULTS", "HANGS", "CLIENT",
 )  # fmt: skip
 LEFT = {"NAME", "GPU", "CLIENT"}
 """Columns of text; the others are of numbers."""
@@ -107,6 +107,8 @@ def _row(vgpu: VgpuInfo, usage: VgpuUsage | None, since_start: tuple[int, int]) 
         vgpu.gpu,
         *numbers,
         rate(usage.traps_per_second),
+        rate(usage.kernels_per_second),
+        percent(usage.kernel_seconds / usage.seconds) if usage.seconds else "",
         str(faults),
         str(hangs),
         client_text(vgpu.client) or vgpu.domain,

@@ -65,6 +65,18 @@ def _engines(usage: VgpuUsage) -> str:
 
 
 _ENGINES = Column[VgpuUsage]("ENGINES", _engines, wide=True)
+_INTERPRETED = Column[VgpuUsage](
+    "INTERPRETED", lambda usage: str(usage.interpreted_groups), wide=True, right=True
+)
+_UNCOMPILED = Column[VgpuUsage](
+    "UNCOMPILED", lambda usage: str(usage.uncompiled), wide=True, right=True
+)
+
+
+def _kernel_part(usage: VgpuUsage) -> str:
+    """The part of the time in which threads of kernels ran."""
+    return percent(usage.kernel_seconds / usage.seconds) if usage.seconds else ""
+
 
 RATES: tuple[Column[VgpuUsage], ...] = (
     _NAME,
@@ -76,6 +88,10 @@ RATES: tuple[Column[VgpuUsage], ...] = (
     *_WAITS,
     Column("TRAPS/S", lambda usage: rate(usage.traps_per_second), right=True),
     Column("IRQ/S", lambda usage: rate(usage.interrupts_per_second), right=True),
+    Column("KERNELS/S", lambda usage: rate(usage.kernels_per_second), wide=True, right=True),
+    Column("EU", _kernel_part, wide=True, right=True),
+    _INTERPRETED,
+    _UNCOMPILED,
     *_TROUBLES,
     _ENGINES,
 )
@@ -91,6 +107,10 @@ TOTALS: tuple[Column[VgpuUsage], ...] = (
     *_WAITS,
     Column("TRAPS", lambda usage: str(usage.traps), right=True),
     Column("IRQS", lambda usage: str(usage.interrupts), right=True),
+    Column("KERNELS", lambda usage: str(usage.kernels), wide=True, right=True),
+    Column("EU TIME", lambda usage: duration(usage.kernel_seconds), wide=True, right=True),
+    _INTERPRETED,
+    _UNCOMPILED,
     *_TROUBLES,
     _ENGINES,
 )

@@ -20,6 +20,10 @@ _COLUMNS: tuple[Column[DaemonInfo], ...] = (
     Column("API", lambda vgpud: str(vgpud.api)),
     Column("PROCESS", lambda vgpud: f"{vgpud.pid}, for {age(time.time() - vgpud.started)}"),
     Column("ROUTINES", lambda vgpud: "C" if vgpud.native_hotpath else "Python (slow)"),
+    Column(
+        "KERNELS",
+        lambda vgpud: "interpreted (slow)" if vgpud.kernels_interpreted else "compiled",
+    ),
     Column("SOCKET", lambda vgpud: vgpud.socket),
     Column("METRICS", lambda vgpud: vgpud.metrics or "not served"),
     Column("CONFIG", lambda vgpud: vgpud.config or "none"),

@@ -22,9 +22,6 @@ from vgpu_ctl.exporter.readings import Labels, Reading, readings
 from vgpu_ctl.exporter.source import Source, take_snapshot
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-KEPT_SECONDS = 0.1
-"""A text this young is given again: scrapes of many, or of a flood, cost no more than ten a
-second."""
 
 _HEADERS = {
     family: f"# HELP {family.name} {family.help}\n# TYPE {family.name} {family.kind}"
@@ -39,27 +36,19 @@ class Exposition:
         self,
         source: Source,
         clock: Callable[[], float] = time.perf_counter,
-        kept_seconds: float = KEPT_SECONDS,
     ) -> None:
-        """``clock``: seconds, for the age of a text and the duration of a scrape."""
+        """``clock``: seconds, for the duration of a scrape."""
         self._source = source
         self._clock = clock
-        self._kept_seconds = kept_seconds
         self._lock = threading.Lock()
         self._templates: dict[tuple[Family, Labels], str] = {}
-        self._text = b""
-        self._written_at = -float("inf")
         self._process = CollectorRegistry()
         ProcessCollector(registry=self._process)
 
     def text(self) -> bytes:
         """All metrics as of now; what the source raises passes."""
         with self._lock:
-            began = self._clock()
-            if began - self._written_at >= self._kept_seconds:
-                self._text = self._write(began)
-                self._written_at = self._clock()
-            return self._text
+            return self._write(self._clock())
 
     def _write(self, began: float) -> bytes:
         lines = self._lines(readings(take_snapshot(self._source)))

@@ -229,6 +229,52 @@ REJECTS = Family(
     *(_C, (*_VGPU, "reason"), "", "VgpuStats.rejections"),
     "What the audit of the guest's commands, addresses and page tables refused, by reason.",
 )
+KERNELS = Family(
+    "vgpud_kernels_total",
+    *(_C, _VGPU, "", "ComputeStats.kernels"),
+    "Kernels that ended on the execution units.",
+)
+KERNEL_THREADS = Family(
+    "vgpud_kernel_threads_total",
+    *(_C, _VGPU, "", "ComputeStats.threads"),
+    "Threads of kernels that began.",
+)
+KERNEL_GROUPS = Family(
+    "vgpud_kernel_groups_total",
+    *(_C, (*_VGPU, "how"), "", "ComputeStats.groups, ComputeStats.interpreted_groups"),
+    "Thread groups that ended: how is compiled, or interpreted where no compiled code was there.",
+)
+KERNEL_SECONDS = Family(
+    "vgpud_kernel_seconds_total",
+    *(_C, _VGPU, "seconds", "ComputeStats.busy_seconds"),
+    "Time during which threads ran on the execution units.",
+)
+PROGRAMS = Family(
+    "vgpud_kernel_programs_total",
+    *(
+        _C,
+        (*_VGPU, "what"),
+        "",
+        (
+            "ComputeStats.programs, ComputeStats.program_hits, ComputeStats.compiled, "
+            "ComputeStats.from_disk, ComputeStats.uncompiled"
+        ),
+    ),
+    "Programs of kernels: what is decoded (not seen before, or not for long), known (found again), "
+    "compiled (came into use in compiled form; disk are those of them that an earlier process had "
+    "compiled) or uncompiled (the compiler gave them up, and they stay interpreted).",
+)
+KERNEL_TROUBLES = Family(
+    "vgpud_kernel_troubles_total",
+    *(
+        _C,
+        (*_VGPU, "what"),
+        "",
+        "ComputeStats.suspended, ComputeStats.lost, ComputeStats.faults, ComputeStats.refused",
+    ),
+    "Kernels that were suspended within a thread group, lost so, or ended by a page fault (fault) "
+    "or by what makes no sense (refused).",
+)
 APERTURE = Family(
     "vgpud_vgpu_aperture_bytes",
     *(_G, (*_VGPU, "kind"), "bytes", "TypeInfo.low_bytes, TypeInfo.high_bytes"),
@@ -389,6 +435,12 @@ FAMILIES = (
     NOTIFICATIONS,
     ATTACHES,
     REJECTS,
+    KERNELS,
+    KERNEL_THREADS,
+    KERNEL_GROUPS,
+    KERNEL_SECONDS,
+    PROGRAMS,
+    KERNEL_TROUBLES,
     APERTURE,
     FENCES,
     GPU_INFO,

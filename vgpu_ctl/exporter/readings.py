@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from vgpu_ctl.api.objects import (
+    ComputeStats,
     DaemonInfo,
     EngineStats,
     GpuInfo,
@@ -72,10 +73,28 @@ def _vgpu(stats: VgpuStats) -> Iterator[Reading]:
     yield facts.GTT_UPDATES, at, stats.gtt_updates
     yield facts.INTERRUPTS, at, stats.interrupts
     yield from _traps(at, stats)
+    yield from _compute(at, stats.compute)
     if stats.mediated:
         yield from _mediation(at, stats)
         for engine, counters in stats.engines.items():
             yield from _engine((*at, engine), counters)
+
+
+def _compute(at: Labels, stats: ComputeStats) -> Iterator[Reading]:
+    yield facts.KERNELS, at, stats.kernels
+    yield facts.KERNEL_THREADS, at, stats.threads
+    yield facts.KERNEL_GROUPS, (*at, "compiled"), stats.groups - stats.interpreted_groups
+    yield facts.KERNEL_GROUPS, (*at, "interpreted"), stats.interpreted_groups
+    yield facts.KERNEL_SECONDS, at, stats.busy_seconds
+    yield facts.PROGRAMS, (*at, "decoded"), stats.programs
+    yield facts.PROGRAMS, (*at, "known"), stats.program_hits
+    yield facts.PROGRAMS, (*at, "compiled"), stats.compiled
+    yield facts.PROGRAMS, (*at, "disk"), stats.from_disk
+    yield facts.PROGRAMS, (*at, "uncompiled"), stats.uncompiled
+    yield facts.KERNEL_TROUBLES, (*at, "suspended"), stats.suspended
+    yield facts.KERNEL_TROUBLES, (*at, "lost"), stats.lost
+    yield facts.KERNEL_TROUBLES, (*at, "fault"), stats.faults
+    yield facts.KERNEL_TROUBLES, (*at, "refused"), stats.refused
 
 
 def _traps(at: Labels, stats: VgpuStats) -> Iterator[Reading]:

@@ -1,35 +1,51 @@
-"""Reading the head of an HTTP request from a client that may stall, drip or flood."""
+"""The head of an HTTP request: its end in what has come so far, and what it asks for."""
 
 from __future__ import annotations
 
 import re
-import socket
+from dataclasses import dataclass
+from http import HTTPStatus
 
 LONGEST = 16 << 10
 """Bytes of a request's first line and headers together. Prometheus sends some 300."""
 _END = re.compile(rb"\r?\n\r?\n")
-_END_LENGTH = 4
-_CHUNK = 4096
+_LINE = re.compile(rb"([A-Z]{1,16}) (/[!-~]*) HTTP/([0-9]{1,3})\.[0-9]{1,3}\r?")
 
 
-class HeadTooLarge(Exception):
-    """More than ``LONGEST`` bytes and no end of the headers."""
+class BadHead(Exception):
+    """It cannot be answered; ``status`` says why."""
+
+    def __init__(self, status: HTTPStatus) -> None:
+        super().__init__(status.phrase)
+        self.status = status
 
 
-def read_head(connection: socket.socket) -> bytes:
-    """The request up to the empty line that ends its headers; what follows is dropped.
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What is asked for."""
 
-    Empty when the client ends without a request. Raises HeadTooLarge, and OSError as the socket
-    does: who waits for how long is the socket's matter.
+    method: str
+    path: str
+    """Without a query."""
+
+
+def is_complete(received: bytearray) -> bool:
+    """Whether the headers have ended, or are too long anyway."""
+    return len(received) > LONGEST or _END.search(received) is not None
+
+
+def parsed(received: bytearray) -> Head:
+    """The head at the start of ``received``, which is complete. Raises BadHead.
+
+    Headers and what comes after them are not looked at.
     """
-    received = bytearray()
-    searched = 0
-    while (end := _END.search(received, searched)) is None:
-        if len(received) > LONGEST:
-            raise HeadTooLarge
-        searched = max(0, len(received) - _END_LENGTH)
-        more = connection.recv(_CHUNK)
-        if not more:
-            return b""
-        received += more
-    return bytes(received[: end.end()])
+    end = _END.search(received)
+    if end is None or end.end() > LONGEST:
+        raise BadHead(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+    line = _LINE.fullmatch(bytes(received[: end.start()].split(b"\n", 1)[0]))
+    if line is None:
+        raise BadHead(HTTPStatus.BAD_REQUEST)
+    method, target, major = (group.decode() for group in line.groups())
+    if int(major) != 1:
+        raise BadHead(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
+    return Head(method, target.partition("?")[0])

@@ -17,16 +17,24 @@ _ON_REQUEST = frozenset({EventKind.SLICES})
 class Listener:
     """One listener's events; see `EventBus.listen`."""
 
-    def __init__(self, kinds: Collection[EventKind], uuid: str) -> None:
+    def __init__(
+        self, kinds: Collection[EventKind], uuid: str, wake: Callable[[], None] | None = None
+    ) -> None:
         self._kinds = frozenset(kinds) or frozenset(EventKind) - _ON_REQUEST
         self._uuid = uuid
         self._events: deque[Event] = deque()
         self._dropped = 0
+        self._wake = wake
         self._changed = threading.Condition()
 
     def wants(self, kind: EventKind) -> bool:
         """Whether events of this kind are for it."""
         return kind in self._kinds
+
+    @property
+    def has_events(self) -> bool:
+        """Whether some wait."""
+        return bool(self._events)
 
     def take(self, timeout: float) -> list[Event]:
         """The events that wait; within ``timeout`` seconds the first, or none."""
@@ -46,11 +54,14 @@ class Listener:
         if not self.wants(event.kind) or (self._uuid and event.uuid != self._uuid):
             return
         with self._changed:
+            is_first = not self._events
             if len(self._events) >= ROOM:
                 self._dropped += 1
             else:
                 self._events.append(event)
             self._changed.notify()
+        if is_first and self._wake is not None:
+            self._wake()
 
 
 class EventBus:
@@ -60,10 +71,20 @@ class EventBus:
         self._clock = clock
         self._listeners: tuple[Listener, ...] = ()
         self._lock = threading.Lock()
+        self.changes = 0
+        """Another number after each change; what was read at one number is true while it stays."""
 
-    def listen(self, kinds: Collection[EventKind] = (), uuid: str = "") -> Listener:
-        """A listener for ``kinds`` (all but SLICES, without) of the vGPU ``uuid``, or of all."""
-        listener = Listener(kinds, uuid)
+    def listen(
+        self,
+        kinds: Collection[EventKind] = (),
+        uuid: str = "",
+        wake: Callable[[], None] | None = None,
+    ) -> Listener:
+        """A listener for ``kinds`` (all but SLICES, without) of the vGPU ``uuid``, or of all.
+
+        ``wake`` is called when it has a first event, by any thread with any lock held.
+        """
+        listener = Listener(kinds, uuid, wake)
         with self._lock:
             self._listeners = (*self._listeners, listener)
         return listener
@@ -77,6 +98,14 @@ class EventBus:
         """Whether anybody listens for ``kind``."""
         return any(listener.wants(kind) for listener in self._listeners)
 
+    def changed(self) -> None:
+        """Something is different now that no event tells of. Any thread.
+
+        Two at a time may make one step of it. Each change was made before its step began, so
+        whoever sees the step sees both.
+        """
+        self.changes += 1
+
     def publish(
         self,
         kind: EventKind,
@@ -87,6 +116,8 @@ class EventBus:
         **data: str | int | float | bool,
     ) -> None:
         """Tell everybody. Any thread, with any lock held."""
+        if kind not in _ON_REQUEST:
+            self.changed()
         listeners = self._listeners
         if listeners:
             now = self._clock()

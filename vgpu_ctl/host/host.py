@@ -12,6 +12,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from mediator.physical.partition import MAX_VGPUS
+from mmio_trap.memory_budget import fair_budget
 from mmio_trap.vfio_user.server import Server
 from vgpu_ctl.api.messages import ApiError, ErrorCode
 from vgpu_ctl.api.methods import DefineParams, ModifyParams
@@ -83,6 +85,12 @@ class Host:
         """A request is queued or runs on some vGPU."""
         actives = [each.active for each in self.vgpus if each.active is not None]
         return any(active.vgpu is not None and active.vgpu.has_work for active in actives)
+
+    @property
+    def has_guests(self) -> bool:
+        """A client is attached to some vGPU."""
+        actives = [each.active for each in list(self._vgpus.values())]
+        return any(active is not None and active.client is not None for active in actives)
 
     def infos(self) -> list[VgpuInfo]:
         """See the method `list`."""
@@ -390,6 +398,7 @@ class Host:
                 mode=self._config.sockets.mode_bits,
                 owner=socket_owner(self._config.sockets),
                 require_seal=not gpu.config.allow_unsealed,
+                budget=fair_budget(MAX_VGPUS * len(self._gpus)),
                 on_change=lambda: self._client_changed(hosted),
             )
             undo.append(server.close)

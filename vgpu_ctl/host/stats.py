@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from itertools import compress, count
 from typing import TYPE_CHECKING, Any
 
 from mediator.physical.energy import estimate_joules
+from mediator.physical.soft import work_of
 from mediator.softgpu.function import SoftGpuFunction
 from mediator.vgpu.metrics import TRAP_CLASSES, WaitHistogram
-from vgpu_ctl.api.objects import EngineStats, GpuStats, Histogram, Stats, TrapStats, VgpuStats
+from vgpu_ctl.api.objects import (
+    ComputeStats,
+    EngineStats,
+    GpuStats,
+    Histogram,
+    Stats,
+    TrapStats,
+    VgpuStats,
+)
 
 if TYPE_CHECKING:
+    from mediator.physical.compute_work import ComputeWork
     from mediator.vgpu.engine import VirtualEngine
     from mediator.vgpu.vgpu import Vgpu
     from vgpu_ctl.host.host import Host
@@ -90,6 +101,7 @@ def vgpu_stats(hosted: HostedVgpu) -> VgpuStats | None:
         attaches=counters.attaches,
         rejections={str(reason): count for reason, count in counters.rejections.copy().items()},
         engines={name: _engine(vgpu, engine) for name, engine in vgpu.engines.copy().items()},
+        compute=_compute(dispatcher.world.compute_work(vgpu)),
     )
 
 
@@ -154,7 +166,13 @@ def _passthrough(hosted: HostedVgpu, active: Active) -> VgpuStats:
         attaches=active.server.clients,
         rejections={},
         engines={},
+        compute=ComputeStats.of_nothing() if gpu is None else _compute(work_of(gpu)),
     )
+
+
+def _compute(work: ComputeWork) -> ComputeStats:
+    counts = asdict(work)
+    return ComputeStats(busy_seconds=counts.pop("busy_ns") / _S, **counts)
 
 
 def _histogram(histogram: WaitHistogram) -> Histogram:

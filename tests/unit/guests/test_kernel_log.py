@@ -1,6 +1,6 @@
 """Which lines of a kernel log count as complaints."""
 
-from tests.guests.kernel_log import complaints, console_complaints
+from tests.guests.kernel_log import complaints, console_complaints, given_up
 
 LOG = """\
 kern  :info  : [    4.1] i915 0000:00:02.0: [drm] VT-d active for gfx access
@@ -24,3 +24,9 @@ def test_errors_splats_and_gpu_warnings_count() -> None:
 def test_any_gpu_line_on_the_console_counts() -> None:
     console = "[ 1.2] mtrr: your CPUs\n[ 4.2] i915 0000:00:02.0: [drm] odd\nvgpud-guest: ready\n"
     assert console_complaints(console) == ["[ 4.2] i915 0000:00:02.0: [drm] odd"]
+
+
+def test_a_gpu_that_the_driver_has_given_up() -> None:
+    line = "kern  :err   : [   12.1] i915 0000:00:02.0: [drm] *ERROR* GT0: "
+    assert given_up(line + "Failed to initialize GPU, declaring it wedged!")
+    assert not given_up(line + "Resetting chip for hang on rcs0")

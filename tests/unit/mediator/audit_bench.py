@@ -43,12 +43,14 @@ class FakeView:
     """Implements `AuditView`. ``policy`` overrides what registers are; others pass."""
 
     engine_class: str = "RCS"
-    knows_of_sharing: bool = False
+    copies_user_batches: bool = False
     policy: dict[int, RegisterUse] = field(default_factory=dict)
     values: dict[int, int] = field(default_factory=dict)
     """Of virtual registers."""
     pages: dict[int, bytearray] = field(default_factory=dict)
     """The guest's memory by GGTT address; others are zero."""
+    user_pages: dict[int, bytearray] = field(default_factory=dict)
+    """The same of the context's own space; there are no others."""
     reads: list[int] = field(default_factory=list)
     rejected: list[tuple[str, str]] = field(default_factory=list)
     updates: list[tuple[int, list[int]]] = field(default_factory=list)
@@ -76,6 +78,18 @@ class FakeView:
         self.reads.append(address)
         return bytes(self.pages.get(address, bytearray(PAGE)))
 
+    def read_user(self, address: int, copy: memoryview) -> int:
+        done = 0
+        while done < len(copy):
+            at = (address + done) % (1 << 48)
+            page = self.user_pages.get(at & -PAGE)
+            if page is None:
+                break
+            piece = page[at % PAGE :][: len(copy) - done]
+            copy[done : done + len(piece)] = piece
+            done += len(piece)
+        return done
+
     def register_read(self, offset: int) -> tuple[RegisterUse, int]:
         assert 0 <= offset < 2 << 20
         assert not offset & 3
@@ -93,7 +107,8 @@ class FakeView:
             self.passed.add(offset)
         return use
 
-    def place_batch(self, size: int) -> tuple[int, memoryview]:
+    def place_batch(self, size: int, align: int) -> tuple[int, memoryview]:
+        assert align in {64, PAGE}
         pages = -(-size // PAGE)
         if self.used + pages > ROOM_PAGES:
             raise GuestError(Reason.TOO_LARGE, "no room")
@@ -113,6 +128,13 @@ class FakeView:
         for i, byte in enumerate(struct.pack(f"<{len(dwords)}I", *dwords)):
             page = self.pages.setdefault((address + i) & -PAGE, bytearray(PAGE))
             page[(address + i) % PAGE] = byte
+
+    def put_user(self, address: int, dwords: Sequence[int]) -> None:
+        """Write ``dwords`` into the context's own space at ``address``, mapped with that."""
+        for i, byte in enumerate(struct.pack(f"<{len(dwords)}I", *dwords)):
+            at = (address + i) % (1 << 48)
+            page = self.user_pages.setdefault(at & -PAGE, bytearray(PAGE))
+            page[at % PAGE] = byte
 
     def placed(self, address: int, count: int) -> list[int]:
         """``count`` dwords of a shadow at hardware ``address``."""

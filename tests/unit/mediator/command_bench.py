@@ -9,9 +9,13 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 from mediator.gen9.engines import ENGINES
+from mediator.gen9.privilege import user_registers
 from mediator.softgpu.address_space import Ggtt, PageFault, Ppgtt
 from mediator.softgpu.context_state import ContextState
 from mediator.softgpu.counters import CommandCounters
+from mediator.softgpu.eu.dispatch.program_cache import ProgramCache
+from mediator.softgpu.eu.dispatch.units import ExecutionUnits
+from mediator.softgpu.pipeline_state import PipelineState
 from mediator.softgpu.streamer import Stop, Streamer
 from mmio_trap.guest_memory import GuestMemory
 
@@ -49,6 +53,18 @@ class Hang:
 
 
 @dataclass
+class FakePrivilege:
+    """What user batches may do."""
+
+    open: frozenset[int]
+    checked: bool = True
+    protects: bool = True
+
+    def may_write(self, offset: int) -> bool:
+        return offset in self.open or not self.protects
+
+
+@dataclass
 class FakeHost:
     """An engine of which a test sees and sets everything."""
 
@@ -58,16 +74,22 @@ class FakeHost:
     attention: bool = False
     abandon: bool = False
     pause: bool = False
+    preemption_level: int = 0
+    reads_on: bool = False
     status_page: int = STATUS_PAGE
     context_page: int = CONTEXT_PAGE
     counters: CommandCounters = field(default_factory=CommandCounters)
     registers: dict[int, int] = field(default_factory=dict)
     notified: list[tuple[int, bytes]] = field(default_factory=list)
     """Interrupt bits, each with the memory at `DATA` at that moment."""
-    slots: frozenset[int] = frozenset()
     hangs: list[Hang] = field(default_factory=list)
     tlb_flushes: int = 0
     ticks: int = 0x9_8765_4321
+
+    def __post_init__(self) -> None:
+        self.pipeline = PipelineState(self.engine_class)
+        self.units = ExecutionUnits(ProgramCache(lambda: None))
+        self.rights = FakePrivilege(user_registers(self.engine_class, self.mmio_base))
 
     @property
     def name(self) -> str:
@@ -83,8 +105,9 @@ class FakeHost:
     def write_register(self, offset: int, value: int) -> None:
         self.registers[offset] = value
 
-    def nonprivileged_slots(self) -> frozenset[int]:
-        return self.slots
+    @property
+    def privilege(self) -> FakePrivilege:
+        return self.rights
 
     def notify(self, bit: int) -> None:
         self.notified.append((bit, self.ggtt.memory.read(DATA, 16)))

@@ -18,6 +18,7 @@ from mediator.gen9.interrupts import EngineInterrupt
 from mediator.mediation import Mediation
 from mediator.physical.soft import SoftPhysicalGpu
 from mediator.port import Port
+from mediator.softgpu.strictness import KIND, Strictness
 from mediator.vgpu.vgpu import Vgpu
 from mediator.vgpu.vgpu_type import type_for
 from mmio_trap.guest_memory import GuestMemory
@@ -76,8 +77,12 @@ class Bench:
     The watchdog waits so long that only a test which skips time meets it.
     """
 
-    def __init__(self, address_space: Literal["shadow", "direct"] = "shadow") -> None:
-        gpu = SoftPhysicalGpu(KABY_LAKE_GT2)
+    def __init__(
+        self,
+        address_space: Literal["shadow", "direct"] = "shadow",
+        strictness: Strictness = KIND,
+    ) -> None:
+        gpu = SoftPhysicalGpu(KABY_LAKE_GT2, strictness)
         self.mediation = Mediation.evenly(
             gpu, 2, type_for(2).name, Timeslice(_SLICE_NS), address_space, "ballooned"
         )

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import mmap
 import os
-import select
 from dataclasses import dataclass, field
 
 from mediator.gen9.identity import KABY_LAKE_GT2
 from mediator.physical.host import HostEngine, HostGpu
 from mediator.physical.soft import SoftDmaSpace, SoftPhysicalGpu
+from mediator.softgpu.strictness import KIND, Strictness
 from tests.gpu_driver import GSM, Context, GpuDriver, Ram
 from tests.gpu_driver.commands import MI_ARB_CHECK, MI_NOOP, batch_start
 from tests.gpu_driver.driver import wait_for
+from tests.readiness import readable
 
 RAM_SIZE = 4 << 20
 BATCH = 0x10_0000
@@ -43,7 +44,7 @@ class Events:
     def wait(self, event: int, identity: int, patience: float = 20.0) -> None:
         """Until (event, identity) has come."""
         while (event, identity) not in self.seen:
-            ready = select.select([self.host.gpu.interrupt_fd], [], [], patience)[0]
+            ready = readable(self.host.gpu.interrupt_fd, patience)
             assert ready, f"no event {event:#x} of {identity:#x} among {self.seen}"
             self._take()
         self._take()  # interrupts that came before the event, and after the others were taken
@@ -60,8 +61,8 @@ class Events:
 class HostBench:
     """The GPU on a test bench. ``world`` is attached at first."""
 
-    def __init__(self) -> None:
-        self.gpu = SoftPhysicalGpu(KABY_LAKE_GT2)
+    def __init__(self, strictness: Strictness = KIND) -> None:
+        self.gpu = SoftPhysicalGpu(KABY_LAKE_GT2, strictness)
         self.host = HostGpu(self.gpu)
         self.spaces: list[SoftDmaSpace] = []
         space = self.gpu.create_space()

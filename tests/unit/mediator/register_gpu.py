@@ -7,6 +7,7 @@ from typing import Any
 
 from mediator.gen9.engines import ENGINES, EngineFacts
 from mediator.gen9.identity import KABY_LAKE_GT2, Identity
+from mediator.softgpu.answers import Answers
 from mediator.softgpu.engine_registers import engine_rows
 from mediator.softgpu.fences import Fence
 from mediator.softgpu.mmio_table import build_map
@@ -54,6 +55,7 @@ class RegisterGpu:
         self.flushes = 0
         self.fences: dict[int, Fence] = {}
         self.queued_events: dict[int, int] = {}
+        self.answers = Answers(None)
         self.power = PowerState()
         self.counters = _Counters()
         self.interrupts = _Line()
@@ -65,6 +67,8 @@ class RegisterGpu:
 
     def flush_translations(self) -> None:
         self.flushes += 1
+
+    publish_entries = flush_translations
 
     def row(self, name: str) -> Register[Any]:
         """The row called ``name``."""

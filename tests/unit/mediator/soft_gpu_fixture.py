@@ -6,7 +6,9 @@ import mmap
 import os
 from dataclasses import dataclass, field
 
+from mediator.softgpu.eu.dispatch.units import ExecutionUnits
 from mediator.softgpu.gpu import SoftGpu
+from mediator.softgpu.strictness import KIND, Strictness
 from mmio_trap.guest_memory import GuestMemory
 from mmio_trap.irq import Interrupts
 from tests.gpu_driver import GpuDriver, Ram
@@ -53,18 +55,20 @@ class Bench:
             return 0
 
 
-def make_bench() -> Bench:
+def make_bench(
+    strictness: Strictness = KIND, units: ExecutionUnits | None = None, ram: int = RAM_SIZE
+) -> Bench:
     fd = os.memfd_create("ram")
-    os.ftruncate(fd, RAM_SIZE)
+    os.ftruncate(fd, ram)
     memory = GuestMemory()
-    memory.map(0, RAM_SIZE, fd, 0, readable=True, writable=True)
-    view = memoryview(mmap.mmap(fd, RAM_SIZE))
+    memory.map(0, ram, fd, 0, readable=True, writable=True)
+    view = memoryview(mmap.mmap(fd, ram))
     os.close(fd)
     eventfd = os.eventfd(0, os.EFD_NONBLOCK)
     interrupts = Interrupts((1, 1, 0, 0, 0))
     interrupts.set_triggers(MSI, 0, [os.dup(eventfd)])
     clock = Clock()
-    gpu = SoftGpu(memory, interrupts, clock=clock)
+    gpu = SoftGpu(memory, interrupts, clock=clock, strictness=strictness, units=units)
     driver = GpuDriver(gpu.write, gpu.read, Ram(view))
     driver.initialise()
     return Bench(gpu, driver, memory, clock, eventfd)

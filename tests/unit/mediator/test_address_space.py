@@ -286,3 +286,102 @@ def test_atomic_aligns_down_and_refuses_unknown_operations(ram: GuestRam) -> Non
     assert ggtt.read_u64(0x10) == 9
     with pytest.raises(ValueError, match="AtomicOp"):
         ggtt.atomic(0, 4, 0x10, 0, 0)
+
+
+class TestStale:
+    """What hardware may do: keep to old translations until it is told to drop them."""
+
+    def _ggtt(self, ram: GuestRam) -> tuple[Ggtt, int, int]:
+        old, new = ram.page(), ram.page()
+        ram.memory.write_u32(old, 1)
+        ram.memory.write_u32(new, 2)
+        ggtt = Ggtt(ram.memory, stale=True)
+        ggtt.write_entry(24, _qword(old | PRESENT))
+        ggtt.publish()
+        return ggtt, old, new
+
+    @pytest.mark.parametrize("used", [False, True])
+    def test_a_ggtt_entry_shows_once_it_is_published(self, ram: GuestRam, used: bool) -> None:
+        ggtt, _, new = self._ggtt(ram)
+        if used:
+            ggtt.read_u32(0x3000)
+        ggtt.write_entry(24, _qword(new | PRESENT))
+        assert ggtt.read_entry(24, 8) == _qword(new | PRESENT), "it reads back at once"
+        ggtt.flush()
+        assert ggtt.read_u32(0x3000) == 1
+        ggtt.publish()
+        assert ggtt.read_u32(0x3000) == 2
+
+    def test_an_entry_written_in_halves_is_published_whole(self, ram: GuestRam) -> None:
+        ggtt, _, new = self._ggtt(ram)
+        entry = _qword(new | PRESENT)
+        ggtt.write_entry(24, entry[:4])
+        ggtt.write_entry(28, entry[4:])
+        ggtt.publish()
+        assert ggtt.entry(3) == new | PRESENT
+
+    def test_a_removed_entry_stays_reachable_until_then(self, ram: GuestRam) -> None:
+        ggtt, _, _ = self._ggtt(ram)
+        ggtt.write_entry(24, bytes(8))
+        assert ggtt.page(0x3000)[0] == 1
+        ggtt.publish()
+        with pytest.raises(PageFault):
+            ggtt.page(0x3000)
+        ggtt.write_entry(24, _qword(ram.page() | PRESENT))
+        ggtt.clear()
+        ggtt.publish()
+        assert ggtt.entry(3) == 0
+
+    @pytest.mark.parametrize("level", range(3))
+    def test_a_ppgtt_keeps_its_upper_levels_until_a_flush(self, ram: GuestRam, level: int) -> None:
+        """A table that is given another use is still walked."""
+        old, new = ram.page(), ram.page()
+        ram.memory.write_u32(old, 1)
+        ram.memory.write_u32(new, 2)
+        before, after = Tables(ram), Tables(ram)
+        before.map(0x1000, old)
+        before.map(0x2000, old)
+        after.map(0x2000, new)
+        space = Ppgtt(ram.memory, stale=True)
+        space.load(before.root)
+        assert space.read_u32(0x1000) == 1
+        places = [before.root, after.root]
+        for _ in range(level):
+            places = [ram.memory.read_u64(place) & ~0xFFF for place in places]
+        ram.memory.write_u64(places[0], ram.memory.read_u64(places[1]))
+        assert space.read_u32(0x2000) == 1
+        space.flush()
+        assert space.read_u32(0x2000) == 2
+
+    def test_an_absent_entry_is_never_kept(self, ram: GuestRam) -> None:
+        tables, page = Tables(ram), ram.page()
+        space = Ppgtt(ram.memory, stale=True)
+        space.load(tables.root)
+        with pytest.raises(PageFault):
+            space.read_u32(0x1000)
+        tables.map(0x1000, page)
+        space.write_u32(0x1000, 5)
+        assert ram.memory.read_u32(page) == 5
+
+
+def test_whole_pages_are_those_that_were_asked_for(ram: GuestRam) -> None:
+    """Known and not, beside each other and over the end of the space."""
+    pages = [ram.page() for _ in range(4)]
+    for n, page in enumerate(pages):
+        ram.memory.write(page, bytes([n + 1]) * PAGE)
+    top = (1 << 20) - 1
+    ggtt = ram.ggtt({top: pages[0], 0: pages[1], 1: pages[2], 7: pages[3]})
+    for _ in range(2):  # from the tables, then from what is remembered
+        assert ggtt.read_pages(top << 12, 1) == b"\x01" * PAGE
+        assert ggtt.read_pages(0, 1) == b"\x02" * PAGE
+        assert ggtt.read_pages(0, 2) == b"\x02" * PAGE + b"\x03" * PAGE
+        assert ggtt.read_pages(7 << 12, 1) == b"\x04" * PAGE
+        assert ggtt.read_pages(top << 12, 2) == b"\x01" * PAGE + b"\x02" * PAGE
+
+
+@pytest.mark.parametrize("stale", [False, True])
+def test_a_ppgtt_that_was_never_loaded_has_no_page(stale: bool) -> None:
+    space = Ppgtt(GuestMemory(), stale=stale)
+    assert space.root == 0
+    with pytest.raises(PageFault):
+        space.read_u32(0x1000)

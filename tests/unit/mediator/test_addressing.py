@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from errno import EEXIST, ENOSPC
 
 import pytest
@@ -18,7 +19,7 @@ from mediator.translation.addressing import Addressing
 from mediator.translation.direct import DirectAddressing
 from mediator.translation.shadow import ShadowAddressing
 from mediator.translation.shared_space import SharedSpace
-from mmio_trap.guest_memory import GuestMemory
+from mmio_trap.guest_memory import GuestAddressError, GuestMemory
 from tests.guest_ram import PAGE, GuestRam, Tables
 
 WINDOW = Window(64 * GIB, 64 * GIB)
@@ -46,6 +47,10 @@ class Space:
 
     def unmap(self, iova: int, size: int) -> None:
         assert self.maps.pop(iova)[0] == size
+
+    def unmap_each(self, ranges: Sequence[tuple[int, int]]) -> None:
+        for iova, size in ranges:
+            self.unmap(iova, size)
 
     def start_recording(self) -> None:
         self.recording = True
@@ -118,6 +123,37 @@ def test_guest_memory_stands_where_iova_says(space: Space, slab: Slab, fd: int) 
         memory.unmap_all()
         assert not space.maps
         space.map(slab.iova, slab.size, slab.fd, 0, True, True)
+
+
+@pytest.mark.parametrize("readable", [False, True])
+@pytest.mark.parametrize("writable", [False, True])
+def test_the_gpu_may_do_with_memory_what_the_client_allows(
+    slab: Slab, fd: int, readable: bool, writable: bool
+) -> None:
+    """Also when other memory touches it."""
+    memory = GuestMemory()
+    for make, base in ((shadow, WINDOW.base), (direct, 0)):
+        space = SoftDmaSpace()
+        memory.set_watcher(make(space, slab, memory))
+        memory.map(0x10_0000, PAGE, fd, 0, True, True)
+        memory.map(0x10_1000, PAGE, fd, PAGE, readable, writable)
+        memory.map(0x10_2000, PAGE, fd, 2 * PAGE, True, True)
+        for door, at in ((memory, 0x10_1000), (space.memory, base + 0x10_1000)):
+            for may, act in (
+                (readable, lambda d=door, a=at: d.read(a, 8)),
+                (readable, lambda d=door, a=at: d.read_u32(a + PAGE - 4)),
+                (readable, lambda d=door, a=at: d.page_u32(a)),
+                (writable, lambda d=door, a=at: d.write(a + PAGE - 8, bytes(8))),
+                (writable, lambda d=door, a=at: d.write_u32(a, 7)),
+                (readable, lambda d=door, a=at: d.read(a - 4, 8)),
+                (writable, lambda d=door, a=at: d.write(a - 4, bytes(8))),
+                (readable, lambda d=door, a=at: d.read(a + PAGE - 4, 8)),
+                (writable, lambda d=door, a=at: d.write(a + PAGE - 4, bytes(8))),
+            ):
+                with nullcontext() if may else pytest.raises(GuestAddressError):
+                    act()
+        memory.unmap_all()
+        memory.set_watcher(None)
 
 
 def test_memory_past_the_window_is_refused(space: Space, slab: Slab, fd: int) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 import struct
+from collections import Counter
 
 import pytest
 
 from mediator.softgpu.address_space import Ggtt, PageFault
 from mediator.softgpu.blitter import CommandError, Rectangle, clip_rectangle, execute_blit
-from tests.guest_ram import PAGE, GuestRam
+from tests.guest_ram import PAGE, PRESENT, WRITABLE, GuestRam, Tables
 
 PAGES = 32
 SOURCE = 16 * PAGE
@@ -183,6 +184,19 @@ class TestCopy:
             expected = pixels[1024 + 256 * row :][:128]
             assert space.read(PAGE + 1024 + shift + 256 * row, 128) == expected
 
+    @pytest.mark.parametrize(("target", "source"), [((1 << 32) - 512, 0), (0, (1 << 32) - 512)])
+    def test_overlap_across_the_end_of_the_space(self, target: int, source: int) -> None:
+        ram = GuestRam(PAGES)
+        last = (1 << 32) // PAGE - 1
+        space = ram.ggtt({number: ram.page() for number in (last, 0, 1)})
+        pixels = random.Random(6).randbytes(2 * PAGE)
+        space.write(last * PAGE, pixels)
+        start = source - last * PAGE & 0xFFFF_FFFF
+        expected = pixels[start : start + 16 * 256]
+        command = copy((0, 0, 64, 16), (0, 0), address=target, source=source)
+        execute_blit(command, space, 0, _never)
+        assert space.read(target, 16 * 256) == expected
+
     def test_a_source_not_named_is_not_read(self, space: Ggtt) -> None:
         command = copy((0, 0, 4, 4), (0, 0), rop=0xFF, source=0xF000_0000)
         assert execute_blit(command, space, 0, _never).bytes_read == 0
@@ -273,11 +287,15 @@ class TestHostile:
             execute_blit([2 << 29 | 3 << 22 | 1, 0, 0], space, 0, _never)
 
     def test_any_dwords_end_in_a_result_or_an_error(self, space: Ggtt) -> None:
+        """And reach nothing that the GGTT does not name, nor go on when they are told to stop."""
         chance = random.Random(6)
-        budget = 4
-
+        outcomes = Counter[str]()
+        first = space.translate(0, write=False)[0] & -PAGE
+        kept = space.read_entry(0, 8 * PAGES)
+        space.write_entry(0, bytes(8))  # a page of the guest's that the GPU has no way to
+        before = space.memory.read(first, PAGE)
         for _ in range(300):
-            left = [budget]
+            left = [4]
 
             def abort(left: list[int] = left) -> bool:
                 left[0] -= 1
@@ -286,10 +304,54 @@ class TestHostile:
             command = [chance.getrandbits(32) for _ in range(10)]
             command[0] = command[0] & ~(0x7F << 22) | chance.choice([COLOR, COPY, FAST]) << 22
             command[1] &= chance.choice([0xFFFF_FFFF, 0x3FFF_FFFF])
+            command[4] &= chance.choice([0xFFFF_FFFF, 0x1_FFFF])  # some at what is there
             try:
-                execute_blit(command, space, chance.getrandbits(2), abort)
-            except (CommandError, PageFault):
+                stats = execute_blit(command, space, chance.getrandbits(2), abort)
+            except (CommandError, PageFault) as error:
+                outcomes[type(error).__name__] += 1
+                assert left[0] >= -1
                 continue
+            outcomes["aborted" if stats.aborted else "done"] += 1
+            assert stats.aborted == (left[0] < 0)
+            assert stats.rows >= 0 <= stats.pixels
+        assert space.memory.read(first, PAGE) == before
+        assert space.read_entry(8, 8 * (PAGES - 1)) == kept[8:]
+        assert min(outcomes[name] for name in ("CommandError", "PageFault", "done")) > 5, outcomes
+
+
+class TestPageTables:
+    def test_a_read_only_page_is_passed_over(self) -> None:
+        """Contiguous pages, the second read-only: what lies before and after it arrives."""
+        ram = GuestRam(16)
+        tables = Tables(ram)
+        pages = [ram.page() for _ in range(3)]
+        assert pages[1:] == [pages[0] + PAGE, pages[0] + 2 * PAGE]
+        for number, page in enumerate(pages):
+            tables.map(number * PAGE, page, PRESENT | (0 if number == 1 else WRITABLE))
+        space = tables.space()
+        for command in (
+            color((0, 0, PAGE, 3), 0x4444_4444, depth=0, pitch=PAGE),
+            color((0, 0, 3 * PAGE, 1), 0x5555_5555, depth=0, pitch=3 * PAGE),
+        ):
+            execute_blit(command, space, 0, _never)
+            colour = bytes([command[6] & 0xFF]) * PAGE
+            assert ram.memory.read(pages[0], 3 * PAGE) == colour + bytes(PAGE) + colour
+
+    def test_a_copy_reads_through_a_read_only_page_and_does_not_write_it(self) -> None:
+        ram = GuestRam(16)
+        tables = Tables(ram)
+        source, target = ram.page(), ram.page()
+        ram.memory.write(source, b"\x33" * PAGE)
+        for number, page in ((0, target), (1, source)):
+            tables.map(number * PAGE, page, PRESENT)
+        tables.map(2 * PAGE, target)
+        space = tables.space()
+        for address, after in ((0, 0), (2 * PAGE, 0x33)):
+            command = copy(
+                (0, 0, 64, 1), (0, 0), depth=0, address=address, source=PAGE, source_pitch=64
+            )
+            execute_blit(command, space, 0, _never)
+            assert ram.memory.read(target, 64) == bytes([after]) * 64
 
 
 def test_clip_rectangles() -> None:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from mediator.gen9.commands import decode
 from mediator.softgpu.command_set import HANDLERS
+from tests.unit.mediator.command_headers import HEADERS
+
+_UNNAMED = re.compile(r"(RENDER|VCS|VECS)_[0-9A-F]{4}")
+"""What a header without a name is called."""
 
 
 @pytest.mark.parametrize(
@@ -63,6 +69,29 @@ def test_the_upper_half_of_a_header_decides(engine: str) -> None:
         assert (low and low[0]) == (high and high[0])
         if low is not None:
             assert low[1] >= 1
+
+
+@pytest.mark.parametrize("engine", HEADERS)
+def test_names_stand_at_their_headers(engine: str) -> None:
+    """A name at another header would let the audit's rule for it judge another command."""
+    expected = {}
+    for entry in HEADERS[engine].split():
+        key, _, name = entry.partition(":")
+        expected[name] = int(key, 16)
+    found: dict[str, int] = {}
+    for upper in range(1 << 16):
+        row = decode(upper << 16, engine)
+        if row is not None and not _UNNAMED.fullmatch(row[0].name):
+            found.setdefault(row[0].name, upper)
+    assert found == expected
+
+
+def test_fewest_dwords_of_what_is_rendered() -> None:
+    """PIPE_CONTROL has flags in its second dword; of others the header's rule is all."""
+    for upper in range(0x6000, 0x8000):
+        found = decode(upper << 16, "RCS")
+        if found is not None:
+            assert found[0].minimum == (2 if found[0].name == "PIPE_CONTROL" else 1), found[0].name
 
 
 def test_every_handler_has_a_command() -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 
+from mediator.gen9.context_image import ImageIndex
 from mediator.physical.host import HardwareError
-from tests.gpu_driver import MI_BATCH_BUFFER_END
+from mediator.port import Load
+from mediator.vgpu.execlist import NO_SLOT
+from tests.gpu_driver import MI_BATCH_BUFFER_END, MI_NOOP
 from tests.gpu_driver.commands import batch_start, store_dword
-from tests.unit.mediator.dispatcher_bench import BATCH, Bench, Guest, running
+from tests.readiness import readable
+from tests.unit.mediator.dispatcher_bench import BATCH, PATIENCE_S, Bench, Guest, running
 
 MS = 1_000_000
 CAP = 0.25
@@ -106,12 +111,109 @@ def test_a_cap_alone_costs_no_work(bench: Bench) -> None:
         bench.skip_ns += 2 * bench.dispatcher.world._patience_ns
         bench.turn()
     assert bench.a.vgpu.counters.hangs == 0
-    assert patience_ms(bench) > 100
+    assert bench.dispatcher.world.deadline_ns > bench.clock() + 100 * MS
     bench.b.spin("rcs0")
     bench.skip_ns += 2 * bench.dispatcher.world._patience_ns
     bench.turn()
     assert bench.a.vgpu.counters.hangs == 1
     bench.a.driver.ram.write_u32(page, MI_BATCH_BUFFER_END)
+
+
+def test_engines_that_answer_one_by_one_have_one_patience(bench: Bench) -> None:
+    """An answer to a submission is no reason to wait longer for the engine, or for the others."""
+    bench.hold_clock()
+    world, engines = bench.dispatcher.world, ("rcs0", "vcs0", "vecs0")
+    loops = loops_with_a_list_waiting(bench, engines)
+    bench.b.spin("rcs0")
+    bench.end_slice(bench.a)
+    begun = bench.dispatcher.clock()
+    for engine in engines[:2]:
+        bench.skip_ns += 9 * world._patience_ns // 20
+        bench.a.driver.ram.write_u32(loops[engine], MI_BATCH_BUFFER_END)
+        bench.until(lambda e=engine: bench.port(e).waiting is Load.IDLE)  # type: ignore[misc]
+        assert bench.a.vgpu.counters.hangs == 0
+        assert world.deadline_ns == begun + world._patience_ns
+    bench.skip_ns += world._patience_ns // 10 + 1
+    bench.turn()
+    assert bench.dispatcher.current is not bench.a.vgpu
+    assert bench.a.vgpu.counters.hangs == 3
+
+
+def loops_with_a_list_waiting(bench: Bench, engines: Sequence[str]) -> dict[str, int]:
+    """``engines`` loop for `a` without an arbitration point, and a second list waits at each.
+
+    Where the loops can be ended.
+    """
+    pages: dict[str, int] = {}
+    for engine in engines:
+        for _ in range(2):
+            context = bench.a.driver.create_context(engine)
+            page = context.tables.place(BATCH, batch_start(BATCH))
+            bench.a.driver.emit(context, batch_start(BATCH))
+            bench.a.driver.submit(context)
+            pages.setdefault(engine, page)
+            bench.until(lambda e=engine: bench.port(e).has_guest)  # type: ignore[misc]
+        assert bench.port(engine).waiting is Load.GUEST
+    return pages
+
+
+def test_late_answers_are_forgiven_once_in_all(bench: Bench) -> None:
+    """Served after its time, an engine may have answered long before; the next has had its time."""
+    bench.hold_clock()
+    world, engines = bench.dispatcher.world, ("rcs0", "vcs0")
+    loops = loops_with_a_list_waiting(bench, engines)
+    bench.b.spin("rcs0")
+    bench.end_slice(bench.a)
+    for engine, deadline_ns in zip(engines, (5 * world._patience_ns // 4, 0), strict=True):
+        begun = world.deadline_ns - world._patience_ns
+        bench.skip_ns = world.deadline_ns - (bench.dispatcher.clock() - bench.skip_ns)
+        bench.a.driver.ram.write_u32(loops[engine], MI_BATCH_BUFFER_END)
+        bench.hardware_does(
+            lambda e=engine: (  # type: ignore[misc]
+                not bench.hardware.engines[e].lists.pending
+                and readable(bench.host.gpu.interrupt_fd, 0)
+            )
+        )
+        bench.turn()
+        if deadline_ns:
+            assert world.deadline_ns == begun + deadline_ns
+    assert bench.dispatcher.current is not bench.a.vgpu
+
+
+def test_the_gpu_is_kept_for_who_is_idle_for_an_instant(bench: Bench) -> None:
+    """After an overrun: the world stays, the next request goes to the hardware within the trap."""
+    bench.hold_clock()
+    a, b = bench.a, bench.b
+    b.spin("rcs0")
+    bench.until(lambda: bench.dispatcher.current is b.vgpu)
+    request = a.driver.run(a.driver.create_context("rcs0"))
+    bench.skip_ns += 200 * MS
+    bench.until(lambda: a.engine_done("rcs0") and a.driver.done(request))
+    bench.turn()
+    assert bench.dispatcher.current is a.vgpu
+    assert patience_ms(bench) == pytest.approx(50, abs=1)
+    bench.skip_ns += 10 * MS
+    a.spin("rcs0")
+    assert bench.port("rcs0").waiting is Load.GUEST
+    bench.skip_ns += 60 * MS  # the pause would have been over
+    bench.turn()
+    assert bench.dispatcher.current is a.vgpu
+    assert not bench.dispatcher.world.ending
+    assert 0 < patience_ms(bench) <= 16
+
+
+def test_who_does_not_come_back_is_waited_for_no_longer(bench: Bench) -> None:
+    bench.hold_clock()
+    a, b = bench.a, bench.b
+    b.spin("rcs0")
+    bench.until(lambda: bench.dispatcher.current is b.vgpu)
+    request = a.driver.run(a.driver.create_context("rcs0"))
+    bench.skip_ns += 200 * MS
+    bench.until(lambda: a.engine_done("rcs0") and a.driver.done(request))
+    bench.turn()
+    assert bench.dispatcher.current is a.vgpu
+    bench.skip_ns += 51 * MS
+    bench.until(lambda: bench.dispatcher.current is b.vgpu)
 
 
 def test_an_uncapped_vgpu_runs_while_a_capped_one_waits(bench: Bench) -> None:
@@ -261,6 +363,48 @@ def test_a_client_that_leaves_gets_nothing_more_by_a_restart(bench: Bench) -> No
     works(bench, bench.b)
 
 
+def test_page_tables_are_not_prepared_at_once_for_a_list_with_a_refused_context(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only what comes from elsewhere is: it can take long, and the dispatcher does it."""
+    a = bench.a
+    engine, context, bad = (
+        a.vgpu.engines["vcs0"],
+        a.spinner("vcs0"),
+        a.driver.create_context("vcs0"),
+    )
+    short = context.tail
+    a.driver.emit(context, [MI_NOOP, MI_NOOP])
+    a.driver.emit(bad, [0x7F << 23, MI_NOOP])
+    a.driver.submit(context)
+    bench.until(lambda: bench.port("vcs0").has_guest)
+    a.driver.process()
+    a.driver.ram.write_u32(context.value(ImageIndex.RING_TAIL), short)
+    context.tail = short
+    a.driver.submit(context, bad)
+    assert engine.must_leave
+    assert engine.lists.pending[1].refused
+    at_once: list[object] = []
+    monkeypatch.setattr(engine, "_prepare_at_once", at_once.append)
+    bench.until(lambda: not engine.lists.pending and engine.lists.active[0].slot != NO_SLOT)
+    assert not at_once
+
+
+def test_what_was_not_acknowledged_before_a_restart_is_not_run_again(bench: Bench) -> None:
+    """It may have gone on from where its image says, and its ring have been written on there."""
+    guilty = bench.a.spinner("rcs0")
+    bench.a.driver.submit(guilty)
+    bench.until(lambda: bench.port("rcs0").has_guest)
+    bench.a.driver.process()
+    bench.a.spin("bcs0")
+    bench.hardware_does(lambda: bench.hardware.engines["bcs0"].context is not None)
+    with unanswered(bench) as tried:
+        bench.a.driver.recover("rcs0", guilty)
+    assert tried == [True]
+    assert bench.port("bcs0").free
+    assert bench.a.vgpu.engines["bcs0"].state.hung == "the GPU was restarted"
+
+
 def test_a_gpu_that_stays_down_is_tried_again(bench: Bench) -> None:
     bench.a.spin("rcs0")
     bench.until(lambda: bench.port("rcs0").has_guest)
@@ -275,3 +419,69 @@ def test_a_gpu_that_stays_down_is_tried_again(bench: Bench) -> None:
         bench.b.driver.recover("rcs0")
     assert tried == [False, False, True]
     works(bench, bench.b)
+
+
+# -- vGPUs that others are busy with ---------------------------------------------------------------
+
+
+@contextmanager
+def elsewhere(enter: Callable[[], AbstractContextManager[None]]) -> Iterator[None]:
+    """Another thread is inside meanwhile."""
+    inside, over = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with enter():
+            inside.set()
+            assert over.wait(PATIENCE_S)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    try:
+        assert inside.wait(PATIENCE_S)
+        yield
+    finally:
+        over.set()
+        thread.join(PATIENCE_S)
+
+
+@pytest.mark.parametrize("what", ["lock", "memory map"])
+def test_who_is_busy_is_passed_over(bench: Bench, what: str) -> None:
+    """The dispatcher does not wait for a long audit of one while another could run.
+
+    What it waited all the same is charged to who had it wait.
+    """
+    a, b = bench.a, bench.b
+    charged: list[tuple[int, int]] = []
+    policy = bench.dispatcher.policy
+    charge = policy.charge
+
+    def note(vgpu: int, used_ns: int, now: int) -> None:
+        charged.append((vgpu, used_ns))
+        charge(vgpu, used_ns, now)
+
+    policy.charge = note  # type: ignore[assignment,method-assign]
+    for guest in (a, b):
+        guest.vgpu.parked = True
+        guest.spin("rcs0")
+    a.vgpu.parked = b.vgpu.parked = False
+    door, memory = a.vgpu.lock, a.vgpu.memory
+    with elsewhere(lambda: door if what == "lock" else memory._gate.change()):
+        bench.turn()
+        assert bench.dispatcher.current is b.vgpu
+    assert a.vgpu.index in [vgpu for vgpu, used_ns in charged if used_ns >= 5 * MS]
+    bench.until(lambda: bench.port("rcs0").has_guest)
+    bench.end_slice(b)
+    bench.until(lambda: bench.dispatcher.current is a.vgpu)
+
+
+def test_who_is_busy_and_alone_is_looked_at_again(bench: Bench) -> None:
+    a = bench.a
+    a.vgpu.parked = True
+    a.spin("rcs0")
+    a.vgpu.parked = False
+    with elsewhere(lambda: a.vgpu.lock):
+        bench.turn()
+        assert bench.dispatcher.current is None
+        assert patience_ms(bench) <= 10
+    bench.until(lambda: bench.dispatcher.current is a.vgpu)
+    assert patience_ms(bench) <= 4

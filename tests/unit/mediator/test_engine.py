@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mediator.gen9.execlist import Event
+from mediator.softgpu.strictness import Strictness
 from tests.gpu_driver import (
     ENGINE_BASES,
     MI_ARB_CHECK,
@@ -440,3 +441,46 @@ def test_ring_that_resets_its_own_engine_ends_idle_and_works_again(bench: Bench,
     driver.submit(good)
     bench.run("rcs0")
     assert driver.seqno("rcs0") == 2
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("unprotected", [False, True])
+def test_the_blitter_alone_may_not_protect_registers(engine: str, unprotected: bool) -> None:
+    bench = make_bench(Strictness(bcs_unprotected=unprotected))
+    driver = bench.driver
+    context, status = driver.create_context(engine), ENGINE_BASES[engine] + 0x80
+    before = driver.read32(status)
+    batch(bench, context, [0x22 << 23 | 1, status, before + 0x1000, MI_BATCH_BUFFER_END])
+    driver.emit(context, START)
+    driver.submit(context)
+    bench.run(engine)
+    changed = driver.read32(status) != before
+    assert changed == (unprotected and engine == "bcs0")
+
+
+def test_ring_mode_switches_the_privilege_check_off(bench: Bench) -> None:
+    driver, secret = bench.driver, 0x2098
+    context = driver.create_context("rcs0")
+    batch(bench, context, [0x22 << 23 | 1, secret, 0x77, MI_BATCH_BUFFER_END])
+    for mode, expected in ((1 << 16, 0), (1 << 16 | 1, 0x77)):
+        driver.write32(0x2098, 0)
+        driver.write32(0x229C, mode)
+        driver.emit(context, START)
+        driver.submit(context)
+        bench.run("rcs0")
+        assert driver.read32(secret) == expected
+
+
+def test_force_to_nonpriv_opens_registers(bench: Bench) -> None:
+    driver, other, opened = bench.driver, 0x20AC, 0x2098
+    context = driver.create_context("rcs0")
+    batch(bench, context, [0x22 << 23 | 3, opened, 0x77, other, 0x77, MI_BATCH_BUFFER_END])
+    for slot in range(12):
+        driver.write32(opened, 0)
+        driver.write32(0x24D0 + 4 * slot, opened)
+        driver.emit(context, START)
+        driver.submit(context)
+        bench.run("rcs0")
+        driver.write32(0x24D0 + 4 * slot, 0)
+        assert driver.read32(opened) == 0x77
+        assert driver.read32(other) != 0x77

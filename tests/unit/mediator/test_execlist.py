@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from mediator.gen9.execlist import Descriptor, Event, Status
-from mediator.softgpu.execlist import Execlists
+from mediator.softgpu.execlist import ContextStatus, Execlists
 
 
 def descriptor(identity: int, lrca: int, flags: int = 0) -> int:
@@ -150,3 +152,45 @@ def test_yield_reports_the_semaphore() -> None:
     status = lists.yield_element()
     assert status.event == Event.WAIT_SEMAPHORE | Event.ELEMENT_SWITCH
     assert lists.current == B
+
+
+@pytest.mark.parametrize("ends", [Execlists.complete, Execlists.yield_element])
+def test_at_the_end_all_but_the_status_buffer_is_cold(
+    ends: Callable[[Execlists], ContextStatus],
+) -> None:
+    lists = Execlists()
+    submit(lists, A, B)
+    lists.promote()
+    for _ in range(2):
+        assert lists.active == [A, B]
+        ends(lists)
+    cold = Execlists()
+    for name in ("write_pointer", "entries", "last_reason"):
+        setattr(cold, name, getattr(lists, name))
+    assert lists == cold
+
+
+@pytest.mark.parametrize("take", [Execlists.lite_restore, Execlists.preempt])
+def test_a_list_begins_with_its_first_element(take: Callable[[Execlists], ContextStatus]) -> None:
+    lists = Execlists()
+    submit(lists, A, B)
+    lists.promote()
+    lists.complete()
+    submit(lists, C, A)
+    take(lists)
+    assert (lists.element, lists.current, lists.pending) == (0, C, [])
+
+
+def test_the_whole_status_register() -> None:
+    """QUEUE_FULL 2, LIST_1_VALID 3, LIST_0_VALID 4, reason 13:5, element 15:14, 16, ACTIVE 18."""
+    lists = Execlists()
+    submit(lists, A, B)
+    assert lists.status(arbitration=True) == (0x1000C, 0)
+    lists.promote()
+    assert lists.status(arbitration=True) == (0x5_4030, 0x20)
+    submit(lists, C)
+    assert lists.status(arbitration=False) == (0x4_403C, 0x20)
+    lists.complete()
+    assert lists.status(arbitration=False) == (0x4_829C, 0x40)
+    lists.complete()
+    assert lists.status(arbitration=False) == (0x30C, 0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import select
 from collections.abc import Iterator
 
 import pytest
@@ -13,6 +12,7 @@ from mediator.gen9.engines import ENGINES
 from mediator.gen9.interrupts import MASTER_ENABLE, MASTER_IRQ, EngineInterrupt
 from mediator.physical.host import IDLE_CONTEXT_ID
 from mediator.physical.partition import PAGE
+from mediator.softgpu.strictness import KIND, strict
 from tests.gpu_driver.commands import (
     ILLEGAL,
     MI_ARB_OFF,
@@ -25,6 +25,7 @@ from tests.gpu_driver.commands import (
     store_dword,
 )
 from tests.gpu_driver.driver import wait_for
+from tests.readiness import readable
 from tests.unit.mediator.host_gpu_fixture import (
     BATCH,
     TARGET,
@@ -38,9 +39,9 @@ PROMOTED, PREEMPTED, COMPLETED = 0x1, 0x2, 0x18
 ALL = 0xFFFF_FFFF
 
 
-@pytest.fixture
-def bench() -> Iterator[HostBench]:
-    made = HostBench()
+@pytest.fixture(params=[KIND, strict(3)], ids=["kind", "strict"])
+def bench(request: pytest.FixtureRequest) -> Iterator[HostBench]:
+    made = HostBench(request.param)
     yield made
     made.close()
 
@@ -58,7 +59,7 @@ def test_initialise_leaves_the_engine_ready_and_silent(bench: HostBench, name: s
     assert engine.events() == []
     assert bench.host.take_interrupts() == {}
     assert bench.gpu.read32(MASTER_IRQ) == MASTER_ENABLE
-    assert not select.select([bench.gpu.interrupt_fd], [], [], 0)[0]
+    assert not readable(bench.gpu.interrupt_fd, 0)
 
 
 def test_every_forcewake_domain_is_held(bench: HostBench) -> None:

@@ -12,7 +12,14 @@ import pytest
 
 from mediator import hotpath
 from mediator.hotpath import reference
-from mediator.hotpath.interface import Blit, PageFault, Surface
+from mediator.hotpath.interface import (
+    TABLES_FULL,
+    Blit,
+    FaultKind,
+    PageFault,
+    Surface,
+    Tiling,
+)
 from mmio_trap.guest_memory import GuestAddressError
 from tests.guest_ram import PAGE, GuestRam
 
@@ -40,6 +47,19 @@ def test_compare_exchange(side: ModuleType, size: int) -> None:
     assert side.compare_exchange(ram.memory, ram.start + 16, size, 0, 5) == big
     assert side.compare_exchange(ram.memory, ram.start + 16, size, big, 5) == big
     assert ram.memory.read(ram.start + 16, size) == (5).to_bytes(size, "little")
+
+
+@pytest.mark.parametrize("size", [4, 8, 16])
+def test_an_exchange_is_in_the_dirty_log_if_it_was_done(side: ModuleType, size: int) -> None:
+    ram = GuestRam(2)
+    done, left = ram.start, ram.start + PAGE
+    ram.memory.start_recording()
+    assert side.compare_exchange(ram.memory, left, size, 1, 2) == 0
+    if side is not reference:  # which marks what it may write
+        assert ram.memory.take_dirty() == []
+    ram.memory.take_dirty()
+    assert side.compare_exchange(ram.memory, done, size, 0, 2) == 0
+    assert ram.memory.take_dirty() == [done // PAGE]
 
 
 def test_compare_exchange_outside_memory(side: ModuleType) -> None:
@@ -72,6 +92,35 @@ def test_recording_may_begin_during_a_blit(side: ModuleType) -> None:
 
     side.blit(space, job, begin)
     assert ram.memory.take_dirty() == [page // PAGE for page in pages]
+
+
+@pytest.mark.skipif(not hotpath.NATIVE, reason="C is asked while others go on")
+@pytest.mark.parametrize("before", [False, True])
+@pytest.mark.parametrize("found", [0, 5])
+def test_recording_may_begin_during_an_exchange(
+    monkeypatch: pytest.MonkeyPatch, before: bool, found: int
+) -> None:
+    """What C has written is in the log that has begun meanwhile; what it has not is in none."""
+    from mediator.hotpath import native
+
+    ram = GuestRam(4)
+    page = [ram.page() for _ in range(4)][2]
+    ram.memory.write_u64(page, found)
+    if before:
+        ram.memory.start_recording()
+
+    class Lib:
+        @staticmethod
+        def hp_compare_exchange(*arguments: object) -> int:
+            done: int = lib.hp_compare_exchange(*arguments)
+            ram.memory.start_recording()
+            return done
+
+    lib = native.lib
+    monkeypatch.setattr(native, "lib", Lib)
+    assert native.compare_exchange(ram.memory, page, 8, 0, 7) == found
+    assert ram.memory.read_u64(page) == (found or 7)
+    assert ram.memory.take_dirty() == ([] if found else [page // PAGE])
 
 
 @pytest.mark.skipif(not hotpath.NATIVE, reason="only C is atomic")
@@ -118,3 +167,12 @@ def test_a_fault_kept_in_a_cycle_can_be_collected(side: ModuleType) -> None:
             kept += [kept, fault, space]
         assert kept
     gc.collect()
+
+
+def test_c_and_python_number_faults_alike() -> None:
+    lib = pytest.importorskip("mediator.hotpath._hotpath").lib
+    for kind in FaultKind:
+        assert getattr(lib, f"HP_{kind.name}") == -kind
+    assert (lib.HP_BAD_ARGUMENT, lib.HP_TABLES_FULL) == (-5, TABLES_FULL)
+    for tiling, name in ((Tiling.LINEAR, "LINEAR"), (Tiling.X, "TILE_X"), (Tiling.Y, "TILE_Y")):
+        assert getattr(lib, f"HP_{name}") == tiling

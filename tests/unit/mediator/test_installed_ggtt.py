@@ -211,3 +211,14 @@ def test_after_a_reset_of_the_gpu_resident_entries_are_written_anew(
     assert hardware.flushed
     installed.enter(guest)
     assert hardware.entries == guest.entries
+
+
+def test_resident_entries_over_many_chunks_keep_their_places(
+    installed: InstalledGgtt, hardware: Hardware
+) -> None:
+    first, count = CHUNK_PAGES - 300, 2 * CHUNK_PAGES + 7
+    entries = {first + n: ONE + n * 0x1000 for n in range(count)}
+    installed.write_resident(first, struct.pack(f"<{count}Q", *entries.values()))
+    installed.enter(Guest({3: OTHER}))
+    installed.enter(None)
+    assert hardware.entries == entries

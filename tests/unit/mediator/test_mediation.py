@@ -14,9 +14,10 @@ from typing import Any, Literal
 
 import pytest
 
+from mediator import mediation as mediation_module
 from mediator.capacity import ResourceError
 from mediator.gen9.identity import KABY_LAKE_GT2
-from mediator.mediation import Mediation
+from mediator.mediation import Mediation, _secret
 from mediator.physical.host import HardwareError
 from mediator.physical.partition import (
     DMA_SIZE,
@@ -24,6 +25,7 @@ from mediator.physical.partition import (
     GUEST_GGTT_SIZE,
     MAX_VGPUS,
     PAGE,
+    SLAB_SIZE,
 )
 from mediator.physical.soft import SoftPhysicalGpu
 from mediator.vgpu.vgpu_type import TYPES
@@ -184,8 +186,34 @@ def test_nothing_is_kept_of_a_vgpu_for_which_descriptors_are_short(empty: Mediat
             assert empty.vgpus == []
             assert empty.capacity.room(TYPES["private"]) == MAX_VGPUS
             assert resources() == before
-    assert refused > 1
+    assert refused > 0
     empty.remove(made)
+    assert resources() == before
+
+
+def test_a_space_is_closed_and_a_slab_unmapped_when_a_vgpu_cannot_be_made(
+    empty: Mediation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Any] = []
+    real = empty.gpu.create_space
+
+    def create_space() -> Any:
+        made.append(real())
+        return made[-1]
+
+    def fail(*_: Any) -> None:
+        raise OSError("memory is short")
+
+    monkeypatch.setattr(empty.gpu, "create_space", create_space)
+    monkeypatch.setattr("mediator.mediation.Vgpu", fail)
+    shared = empty._space.memory.table.tolist()  # type: ignore[attr-defined]
+    gc.collect()
+    before = resources()
+    with pytest.raises(OSError, match="memory is short"):
+        empty.add("one", TYPES["private"])
+    assert empty._space.memory.table.tolist() == shared  # type: ignore[attr-defined]
+    assert [space.memory.table.tolist() for space in made] == [[]] * len(made)
+    assert len(made) == empty.direct
     assert resources() == before
 
 
@@ -298,3 +326,76 @@ def test_who_is_late_wakes_nobody() -> None:
             os.eventfd_read(heir)
     finally:
         os.close(heir)
+
+
+class _Drawn:
+    """Stands in for `secrets`: gives these, lowest and highest numbers, one after the other."""
+
+    def __init__(self, *drawn: str) -> None:
+        self.limits: list[int] = []
+        self._drawn = iter(drawn)
+
+    def randbelow(self, limit: int) -> int:
+        self.limits.append(limit)
+        drawn = next(self._drawn)
+        return {"low": 0, "next": 1, "high": limit - 1}[drawn]
+
+
+def test_a_secret_place_is_anywhere_in_the_upper_half(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the page, and up to the page of zeros that is the last one."""
+    for drawn, place in (
+        (("low", "low"), DMA_SIZE // 2),
+        (("low", "next"), DMA_SIZE // 2 + PAGE),
+        (("next", "low"), DMA_SIZE // 2 + 512 * PAGE),
+        (("high", "high"), EMPTY_TABLES - SLAB_SIZE),
+    ):
+        secrets = _Drawn(*drawn)
+        monkeypatch.setattr(mediation_module, "secrets", secrets)
+        assert _secret(set()) == place
+        assert min(secrets.limits) == 512
+
+
+@pytest.mark.parametrize(("distance", "near"), [(0, True), (2, True), (-2, True), (3, False)])
+def test_a_secret_place_keeps_clear_of_others(
+    monkeypatch: pytest.MonkeyPatch, distance: int, near: bool
+) -> None:
+    """By twice a slab and more."""
+    taken = {DMA_SIZE // 2 + distance * SLAB_SIZE, 0}
+    monkeypatch.setattr(mediation_module, "secrets", _Drawn("low", "low", "high", "high"))
+    assert _secret(taken) == (EMPTY_TABLES - SLAB_SIZE if near else DMA_SIZE // 2)
+
+
+def test_a_vgpu_is_made_as_it_is_told(empty: Mediation) -> None:
+    """Slot by slot: its slab behind the GPU's own, its number, its share, its identity."""
+    for number in range(3):
+        made = empty.add(f"v{number}", TYPES["private"], weight=number + 1, cap=0.25)
+        slab = made.slab
+        assert (made.index, made.name, made.weight, made.cap) == (
+            number,
+            f"v{number}",
+            number + 1,
+            0.25,
+        )
+        assert (slab.ggtt, slab.ggtt_size) == (0x8400_0000 + number * 0x400_0000, 0x400_0000)
+        assert slab.size == 0xC00_0000
+        assert empty.direct or slab.iova == 0xC00_0000 * (number + 1)
+        assert made.identity is KABY_LAKE_GT2
+        assert made.type is TYPES["private"]
+        hardware = empty.gpu._gpu.ggtt  # type: ignore[attr-defined]
+        entries = hardware.read_entry(8 * (slab.ggtt // PAGE), 8 * (slab.ggtt_size // PAGE))
+        assert entries == slab.entries()
+
+
+@pytest.mark.parametrize("address_space", ["shadow", "direct"])
+def test_release_gives_back_everything_but_the_gpu(address_space: AddressSpace) -> None:
+    gpu = SoftPhysicalGpu(KABY_LAKE_GT2)
+    made = mediation(address_space=address_space, gpu=gpu)
+    slabs = [vgpu.slab for vgpu in made.vgpus]
+    spaces: list[Any] = [made._space, *made._spaces.values()]
+    assert len(spaces) == (3 if address_space == "direct" else 1)
+    gpu._gpu.stop()
+    made.release()
+    assert [slab.fd for slab in (*slabs, made.host.slab, made.host._empty)] == [-1] * 4
+    assert [space.memory.table.tolist() for space in spaces] == [[]] * len(spaces)
+    assert made.dispatcher._wake_fd == -1
+    gpu.close()

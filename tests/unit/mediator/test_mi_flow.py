@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from mediator.softgpu.context_state import ContextState, PredicateMode
 from mediator.softgpu.streamer import Stop
 from tests.unit.mediator.command_bench import (
     ABSENT,
@@ -180,24 +179,6 @@ def test_commands_without_effect_keep_the_length(bench: CommandBench, command: l
 def test_only_the_render_engine_has_mi_predicate() -> None:
     assert make_bench("RCS").run([0x0C << 23, 0]) is Stop.RING_EMPTY
     assert make_bench("VCS").run([0x0C << 23, 0]) is Stop.HUNG
-
-
-def test_hidden_state_survives_a_context_image() -> None:
-    state = ContextState(arbitration=False, clip=(-1, 2, 30000, -4))
-    state.predicate = PredicateMode.ALWAYS
-    words = state.private()
-    other = ContextState()
-    other.restore_private(words)
-    assert other == state
-    fresh = ContextState()
-    fresh.restore_private((0, 1, 2, 3, 4))
-    assert fresh == ContextState()
-
-
-def test_a_wait_is_reported_anew_after_each_load() -> None:
-    other = ContextState()
-    other.restore_private(ContextState(wait_reported=True).private())
-    assert not other.wait_reported
 
 
 def test_the_hang_names_the_place_in_a_batch(bench: CommandBench) -> None:

@@ -12,6 +12,7 @@ LRI = 0x22 << 23
 SRM = 0x24 << 23 | 2
 LRM = 0x29 << 23 | 2
 LRR = 0x2A << 23 | 1
+UPDATE_GTT = 0x23 << 23 | 2
 GGTT = 1 << 22
 GPR0 = 0x2600
 PRIVILEGED = 0x2080
@@ -70,8 +71,29 @@ def test_a_user_batch_writes_user_registers_only(bench: CommandBench) -> None:
     assert bench.host.counters.dropped == {"register 0x2080": 3}
 
 
-def test_force_to_nonpriv_opens_registers(bench: CommandBench) -> None:
-    bench.host.slots = frozenset({0x2580})
+def test_an_engine_that_protects_no_registers_still_refuses_the_rest(bench: CommandBench) -> None:
+    """The blitter: MI_LOAD_REGISTER_* reach everything, the GGTT and the page tables stay shut."""
+    bench.put(DATA, [5])
+    bench.host.registers[GPR0] = 6
+    bench.host.rights.protects = False
+    loads = [LRI | 1, PRIVILEGED, 1, LRM, PRIVILEGED + 4, DATA, 0, LRR, GPR0, PRIVILEGED + 8]
+    refused = [LRM | GGTT, PRIVILEGED + 12, DATA, 0, UPDATE_GTT, 0x1000, 0, 0]
+    assert bench.batch([*loads, *refused]) is Stop.RING_EMPTY
+    wanted = {PRIVILEGED: 1, PRIVILEGED + 4: 5, PRIVILEGED + 8: 6}
+    assert bench.host.registers == {GPR0: 6, **wanted}
+    assert bench.host.counters.dropped == {"MI_LOAD_REGISTER_MEM GGTT": 1, "MI_UPDATE_GTT": 1}
+
+
+def test_a_switched_off_check_opens_everything(bench: CommandBench) -> None:
+    bench.host.rights.checked = False
+    entry = bench.host.ggtt.entry(1)
+    assert bench.batch([LRI | 1, PRIVILEGED, 1, UPDATE_GTT, 0x1000, 0, 0]) is Stop.RING_EMPTY
+    assert bench.host.registers == {PRIVILEGED: 1}
+    assert entry != bench.host.ggtt.entry(1)
+
+
+def test_what_the_privilege_check_opens_is_written(bench: CommandBench) -> None:
+    bench.host.rights.open |= {0x2580}
     assert bench.batch([LRI | 3, 0x2580, 1, 0x2248, 1]) is Stop.RING_EMPTY
     assert bench.host.registers == {0x2580: 1}
 

@@ -154,6 +154,7 @@ def test_bank_registers(gpu: RegisterGpu, bank: interrupts.Bank) -> None:
 
 def test_gdrst_resets_the_named_engines_and_clears(gpu: RegisterGpu) -> None:
     gpu.write(reg.GDRST, reg.GDRST_BLIT | reg.GDRST_RENDER)
+    assert gpu.flushes == 1
     assert {name for name, engine in gpu.engines.items() if engine.resets} == {"rcs0", "bcs0"}
     assert gpu.read(reg.GDRST) == 0
     gpu.write(reg.GDRST, reg.GDRST_FULL)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
-from mediator.errors import GuestError, Reason
+from mediator.errors import GuestError, Reason, Unfinished
 from mediator.physical.memory import Slab
 from mediator.physical.partition import GIB, MIB, Window
+from mediator.translation import page_table_shadow
 from mediator.translation.page_table_shadow import PageTableShadow
 from tests.guest_ram import PAGE, PRESENT, WRITABLE, GuestRam, Tables
 
@@ -148,3 +150,72 @@ def test_tables_whose_memory_has_gone(shadow: PageTableShadow, slab: Slab, ram: 
 def test_a_window_past_the_dma_space(slab: Slab, ram: GuestRam) -> None:
     with pytest.raises(ValueError, match="past the DMA space"):
         PageTableShadow(slab, Window(1 << 39, MIB), ram.memory)
+
+
+# -- in steps -------------------------------------------------------------------------------------
+
+
+def prepared(shadow: PageTableShadow, *roots: int) -> int:
+    """How many turns it took to get the tables under ``roots`` ready."""
+    for turn in range(1, 100):
+        with suppress(Unfinished):
+            shadow.prepare(roots)
+            return turn
+    raise AssertionError("it has no end")
+
+
+def test_many_new_tables_are_done_in_steps(
+    shadow: PageTableShadow, slab: Slab, ram: GuestRam, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page_table_shadow, "STEP", 2)
+    tables = tree(ram, *(n << 21 for n in range(4)))  # and three above them
+    assert prepared(shadow, tables.root) == 4
+    root = shadow.sync(tables.root)
+    for n in range(4):
+        assert find(slab, root, n << 21) == WINDOW.base + (n << 21) | PRESENT | WRITABLE
+    assert prepared(shadow, tables.root) == 1, "nothing is new"
+
+
+def test_tables_that_were_not_prepared_have_one_step(
+    shadow: PageTableShadow, ram: GuestRam, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or a guest would have them grow between the look and the use."""
+    monkeypatch.setattr(page_table_shadow, "STEP", 4)
+    shadow.sync(tree(ram, 0).root)
+    with pytest.raises(GuestError, match="have grown") as caught:
+        shadow.sync(tree(ram, 0, 1 << 21).root)
+    assert caught.value.reason is Reason.TOO_LARGE
+
+
+def test_what_was_prepared_is_used_once_more_and_never_after_a_change(
+    shadow: PageTableShadow, slab: Slab, ram: GuestRam
+) -> None:
+    """A root that was found before tables were freed would lead into another's."""
+    one, other = tree(ram, 0x5000), tree(ram, 0x7000)
+    shadow.prepare([one.root])
+    root = shadow.sync(one.root)
+    passes = shadow.figures.passes
+    assert shadow.sync(one.root) == root
+    assert shadow.figures.passes == passes
+    one.map(0x5000, 0x9000)
+    shadow.prepare([other.root])
+    assert find(slab, shadow.sync(one.root), 0x5000) == WINDOW.base + 0x9000 | PRESENT | WRITABLE
+    shadow.prepare([one.root])
+    shadow.forget()
+    assert find(slab, shadow.sync(one.root), 0x5000) & PRESENT
+    assert shadow.figures.passes > passes
+
+
+@pytest.mark.parametrize("step", [1, 2, 8])
+def test_room_is_made_once_for_what_is_prepared(
+    shadow: PageTableShadow, slab: Slab, ram: GuestRam, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    monkeypatch.setattr(page_table_shadow, "STEP", step)
+    for _ in range(5):
+        tables = tree(ram, 0x5000)
+        prepared(shadow, tables.root)
+        assert find(slab, shadow.sync(tables.root), 0x5000) & PRESENT
+    large = tree(ram, *(n << 21 for n in range(ROOM - 2)))
+    prepared(shadow, large.root)
+    with pytest.raises(GuestError):
+        shadow.sync(large.root)

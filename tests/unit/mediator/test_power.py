@@ -143,3 +143,31 @@ def test_pcode_does_nothing_without_the_ready_bit(gpu: RegisterGpu) -> None:
     gpu.write(reg.PCODE_MAILBOX, PcodeCommand.CDCLK_CONTROL)
     assert gpu.read(reg.PCODE_DATA) == 7
     assert gpu.read(reg.PCODE_MAILBOX) == PcodeCommand.CDCLK_CONTROL
+
+
+def test_every_mailbox_command_has_one_answer(gpu: RegisterGpu) -> None:
+    """Both data dwords; what pcode does not know is an error and leaves them."""
+    known = {
+        0x04: (0, 0),
+        0x05: (0, 0),
+        0x06: (0x6151_4B3D, 0),
+        0x07: (1, 0),
+        0x08: (0, 0),
+        0x09: (0x552A, 0),
+        0x0C: (0, 0),
+        0x1A: (450 // 50 << 8, 0),
+        0x21: (1, 0),
+    }
+    for command in range(256):
+        gpu.write(reg.PCODE_DATA, 0x55)
+        gpu.write(reg.PCODE_DATA1, 0x66)
+        gpu.write(reg.PCODE_MAILBOX, 1 << 31 | command)
+        assert gpu.read(reg.PCODE_MAILBOX) == (0 if command in known else 1)
+        data = gpu.read(reg.PCODE_DATA), gpu.read(reg.PCODE_DATA1)
+        assert data == known.get(command, (0x55, 0x66)), hex(command)
+    gpu.write(reg.PCODE_DATA, 0x54)
+    gpu.write(reg.PCODE_MAILBOX, 1 << 31 | 0x06)
+    assert gpu.read(reg.PCODE_DATA) == 0x1E1A_1100
+    gpu.write(reg.PCODE_DATA, 9)
+    gpu.write(reg.PCODE_MAILBOX, 0x06)
+    assert gpu.read(reg.PCODE_DATA) == 9, "it was not asked"

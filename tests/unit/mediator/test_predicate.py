@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from mediator.softgpu.context_state import ContextState, PredicateMode
 from mediator.softgpu.streamer import Stop
 from tests.unit.mediator.command_bench import (
     BATCH_END,
@@ -39,6 +38,10 @@ def run(header: int, registers: dict[int, int]) -> int:
         (FALSE, {}, 0),
         (SOURCES, {SRC0: 5, SRC1: 5}, 1),
         (SOURCES, {SRC0: 5, SRC1: 5, SRC1 + 4: 1}, 0),
+        (SOURCES, {SRC0: 5, SRC1: 5, DATA: 9}, 1),
+        (SOURCES, {SRC0: 7, SRC1: 5, DATA: 2}, 0),
+        (TRUE, {SRC0: 7, SRC1: 5, DATA: 9}, 1),
+        (FALSE, {SRC0: 5, SRC1: 5, DATA: 0}, 0),
         (DELTAS, {SRC0: 7, SRC1: 5, DATA: 2}, 1),
         (DELTAS, {SRC0: 5, SRC1: 7, DATA: 0xFFFF_FFFE, DATA + 4: 0xFFFF_FFFF}, 1),
         (DELTAS, {SRC0: 5, SRC1: 7, DATA: 2}, 0),
@@ -115,18 +118,6 @@ def test_a_predicate_left_on_ends_with_its_batch() -> None:
     assert bench.get(MEMORY, 2) == [0, 2]
 
 
-def test_a_saved_predicate_is_restored_and_nonsense_is_none() -> None:
-    state = ContextState()
-    for mode in PredicateMode:
-        state.predicate = mode
-        other = ContextState()
-        other.restore_private(state.private())
-        assert other.predicate is mode
-    mark, flags, _, *rest = state.private()
-    state.restore_private((mark, flags, 0xFFFF_FFF9, *rest))
-    assert state.predicate is PredicateMode.NEVER
-
-
 @pytest.mark.parametrize(("result", "expected"), [(0, 0), (1, 7), (2, 0)])
 def test_a_predicated_register_store(result: int, expected: int) -> None:
     """Mesa's queries write their result so, once it is there."""
@@ -141,3 +132,27 @@ def test_other_engines_have_no_predicate_for_a_register_store() -> None:
     bench.host.registers[0x22600] = 7
     assert bench.batch([STORE_REGISTER, 0x22600, MEMORY, 0]) is Stop.RING_EMPTY
     assert bench.get(MEMORY) == [7]
+
+
+LOAD_REGISTERS = 0x22 << 23
+_OF_LENGTH = {
+    "registers": (LOAD_REGISTERS | 5, 7),
+    "qword": (0x20 << 23 | 1 << 21 | 3, 5),
+    "wait": (0x1C << 23 | 2, 4),
+    "flush": (0x26 << 23 | 3, 5),
+    "atomic": (0x2F << 23 | 9, 11),
+    "pipe control": (0x7A00_0004, 6),
+    "state": (0x6101_0011, 19),
+    "shorter than it can be": (0x20 << 23, 4),
+}
+
+
+@pytest.mark.parametrize("name", _OF_LENGTH)
+def test_what_is_suppressed_is_passed_over_whole(name: str) -> None:
+    """Its operands would end the batch, if they were taken for commands."""
+    header, length = _OF_LENGTH[name]
+    bench = make_bench()
+    body = [SET_PREDICATE | 15, header, *[BATCH_END] * (length - 1), SET_PREDICATE, *store(7)]
+    assert bench.batch(body) is Stop.RING_EMPTY
+    assert bench.get(MEMORY) == [7]
+    assert sum(bench.host.counters.predicated.values()) == 1

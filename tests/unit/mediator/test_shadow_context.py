@@ -14,10 +14,13 @@ from mediator.gen9.context_image import (
     STATE_DWORDS,
     ContextControl,
     ImageIndex,
+    ImageRegister,
     Layout,
 )
 from mediator.gen9.engines import ENGINES, EngineFacts
+from mediator.vgpu.register_policy import ROW_POLICY, Policy
 from mediator.workload import shadow_context
+from mediator.workload.command_stream import Target
 from mediator.workload.shadow_context import SAVED_FROM, Batch, RingFields
 
 NEVER_RAN = 0x0009_0009
@@ -33,6 +36,8 @@ DRIVERS = (
     *range(ImageIndex.PDP3_UDW, ImageIndex.PDP0_LDW + 1, 2),
 )
 """What a driver may be writing while the context runs."""
+PRIVATE = 0x7000_0001
+"""What is put behind the register loads."""
 every_engine = pytest.mark.parametrize("facts", ENGINES, ids=lambda facts: facts.name)
 
 
@@ -53,11 +58,16 @@ def noise(control: int = HAS_RUN) -> array[int]:
 
 
 def built(facts: EngineFacts, page: array[int], fields: RingFields | None = None) -> array[int]:
-    return array("I", shadow_context.build(facts, page, GOLDEN, fields or ring()))
+    private = array("I", [PRIVATE] * (STATE_DWORDS - shadow_context.plan(facts.name).end))
+    return array("I", shadow_context.build(facts, page, GOLDEN, fields or ring(), private))
 
 
 def layout(facts: EngineFacts) -> Layout:
     return LAYOUTS[facts.engine_class]
+
+
+def is_own(facts: EngineFacts, register: ImageRegister) -> bool:
+    return ROW_POLICY[register.address(facts.mmio_base)] is Policy.CONTEXT
 
 
 @every_engine
@@ -83,7 +93,7 @@ def test_a_context_that_never_ran_gets_golden_values(facts: EngineFacts) -> None
     for register in layout(facts).registers:
         if register.index >= SAVED_FROM and register.index != ImageIndex.MI_MODE:
             assert made[register.index] == GOLDEN[register.index]
-    assert set(made[end + 1 :]) <= {0}
+    assert set(made[end + 1 :]) == {PRIVATE}
     assert made[ImageIndex.CTX_TIMESTAMP] == 0
 
 
@@ -91,11 +101,29 @@ def test_a_context_that_never_ran_gets_golden_values(facts: EngineFacts) -> None
 def test_a_context_that_ran_gets_its_own_values(facts: EngineFacts) -> None:
     page, end = noise(), layout(facts).end
     made = built(facts, page)
-    for register in layout(facts).registers:
-        if register.index >= SAVED_FROM and register.index != ImageIndex.MI_MODE:
-            assert made[register.index] == page[register.index]
-    assert made[end + 1 :] == page[end + 1 :]
+    own = [r for r in layout(facts).registers if r.index >= SAVED_FROM and is_own(facts, r)]
+    assert len(own) > 30
+    assert [made[r.index] for r in own] == [page[r.index] for r in own]
+    assert set(made[end + 1 :]) == {PRIVATE}
     assert made[ImageIndex.CTX_TIMESTAMP] == page[ImageIndex.CTX_TIMESTAMP]
+
+
+@every_engine
+def test_a_register_that_is_no_contexts_own_is_never_the_guests_to_say(
+    facts: EngineFacts,
+) -> None:
+    made = built(facts, noise())
+    others = {
+        r.index for r in layout(facts).registers if r.index >= SAVED_FROM and not is_own(facts, r)
+    }
+    assert {ImageIndex.EXCC, ImageIndex.TIMESTAMP, ImageIndex.BB_START_ADDR} < others
+    for index in others - {ImageIndex.MI_MODE}:
+        assert made[index] == GOLDEN[index]
+
+
+def test_an_indirect_batch_runs_where_gen9_expects_it() -> None:
+    """Elsewhere it may cut a command of the image in two, and operands become commands."""
+    assert built(ENGINES[0], noise())[ImageIndex.INDIRECT_CTX_OFFSET] == 0x26 << 6
 
 
 @every_engine
@@ -159,7 +187,7 @@ def test_where_a_context_was_interrupted() -> None:
 
 
 def carried(
-    facts: EngineFacts, saved: Sequence[int], guest: array[int], batches: dict[int, int]
+    facts: EngineFacts, saved: Sequence[int], guest: array[int], batches: dict[int, Target]
 ) -> array[int]:
     """The guest's page afterwards. What was put is what is known of it."""
     page = guest[:]
@@ -181,6 +209,8 @@ def test_carry_back_does_not_touch_what_the_driver_owns(facts: EngineFacts, cont
     page = carried(facts, built(facts, noise()), guest, {})
     assert [page[index] for index in DRIVERS] == [guest[index] for index in DRIVERS]
     assert page[0 : ImageIndex.CONTEXT_CONTROL] == guest[0 : ImageIndex.CONTEXT_CONTROL]
+    offsets = range(ImageIndex.BB_ADDR_UDW + 1, ImageIndex.SBB_STATE, 2)
+    assert [page[index] for index in offsets] == [guest[index] for index in offsets]
 
 
 @every_engine
@@ -193,6 +223,9 @@ def test_carry_back_takes_what_the_hardware_saved(facts: EngineFacts) -> None:
     page = carried(facts, saved, noise(), {})
     assert page[ImageIndex.RING_HEAD] == 0x0020_0060
     assert page[ImageIndex.CTX_TIMESTAMP] == 0x77
+    for index in (ImageIndex.BB_START_ADDR_UDW, ImageIndex.BB_START_ADDR):
+        assert page[index] == noise()[index]
+        saved[index] = page[index]
     assert page[SAVED_FROM:] == saved[SAVED_FROM:]
 
 
@@ -215,7 +248,7 @@ def test_a_context_that_inhibits_its_save_keeps_its_values() -> None:
 def test_a_batch_that_ran_as_a_shadow_has_the_guests_address() -> None:
     shadow, user = Batch(0x9000_2010, ppgtt=False), Batch(0x1234_5678_9ABC, ppgtt=True)
     saved = built(ENGINES[0], noise(), ring(first=shadow, second=user))
-    page = carried(ENGINES[0], saved, noise(), {0x9000_2010: 0x10_0010})
+    page = carried(ENGINES[0], saved, noise(), {0x9000_2010: Target(0x10_0010)})
     assert shadow_context.interrupted(page) == (Batch(0x10_0010, ppgtt=False), user)
 
 
@@ -225,3 +258,11 @@ def test_an_address_of_the_mediator_is_not_told() -> None:
     page = carried(ENGINES[0], saved, noise(), {})
     assert shadow_context.interrupted(page)[0] == Batch(0, ppgtt=False)
     assert 0x9000_2010 not in {dword & ~3 for dword in page}
+
+
+def test_a_batch_is_found_by_all_bits_of_its_address() -> None:
+    shadow = Batch(0x1234_9000_2010, ppgtt=False)
+    saved = built(ENGINES[0], noise(), ring(second=shadow))
+    place = Target(0xABCD_0010_0010, user=True)
+    page = carried(ENGINES[0], saved, noise(), {0x1234_9000_2010: place})
+    assert shadow_context.interrupted(page) == (None, Batch(0xABCD_0010_0010, ppgtt=True))

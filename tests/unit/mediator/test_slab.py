@@ -6,9 +6,11 @@ import mmap
 import os
 import struct
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 
+from mediator.physical import memory
 from mediator.physical.memory import Slab
 from mediator.physical.partition import PAGE
 
@@ -63,6 +65,18 @@ def test_scrubbed_pages_take_no_memory(slab: Slab) -> None:
     assert os.fstat(slab.fd).st_blocks <= before - 12 * PAGE // 512
 
 
+@pytest.mark.parametrize("first", [0, 1, 5])
+@pytest.mark.parametrize("punches", [True, False])
+def test_scrub_goes_to_the_end_also_where_no_hole_can_be_made(
+    slab: Slab, first: int, punches: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not punches:
+        monkeypatch.setattr(memory, "_LIBC", SimpleNamespace(fallocate=lambda *_: -1))
+    slab.bytes[:] = b"\xa5" * SIZE
+    slab.scrub(first * PAGE)
+    assert slab.bytes[:] == b"\xa5" * (first * PAGE) + bytes(SIZE - first * PAGE)
+
+
 def test_scrub_of_a_stretch_leaves_the_rest(slab: Slab) -> None:
     slab.bytes[:] = b"\xa5" * SIZE
     slab.scrub(2 * PAGE, 3 * PAGE)
@@ -85,3 +99,19 @@ def test_close_leaves_nothing_to_others() -> None:
         assert other[:] == bytes(SIZE)
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(slab.fd)
+
+
+def test_a_slab_for_which_memory_is_short_leaves_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    files: list[int] = []
+    real = os.ftruncate
+
+    def fail(fd: int, _size: int) -> None:
+        files.append(fd)
+        raise OSError("memory is short")
+
+    monkeypatch.setattr(os, "ftruncate", fail)
+    with pytest.raises(OSError, match="memory is short"):
+        Slab(SIZE, IOVA, 0, PAGE)
+    monkeypatch.setattr(os, "ftruncate", real)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(files[0])

@@ -75,6 +75,29 @@ def test_a_command_past_the_tail_hangs(bench: CommandBench) -> None:
     assert "tail" in bench.host.hangs[0].reason
 
 
+def test_an_engine_that_reads_on_takes_what_stands_behind_the_tail(bench: CommandBench) -> None:
+    """And goes round the ring for ever: head and tail are never equal between two commands."""
+    bench.host.reads_on = True
+    bench.put(RING, store(5))
+    bench.context.ring.tail = 8
+    assert bench.again() is Stop.QUANTUM
+    assert bench.get(DATA) == [5]
+    assert bench.context.ring.head >= 1 << 21
+    assert bench.host.counters.executed["MI_STORE_DATA_IMM"] > 1
+
+
+def test_an_engine_that_reads_on_leaves_the_ring_at_its_end(bench: CommandBench) -> None:
+    bench.host.reads_on = True
+    header, low, high, _ = store(6)
+    bench.put(RING + RING_SIZE - 8, [header, low])
+    bench.put(RING, [high, 6])
+    bench.put(RING + RING_SIZE, [high, 7])
+    bench.context.ring.head, bench.context.ring.tail = RING_SIZE - 8, 8
+    assert bench.again() is Stop.RING_EMPTY
+    assert bench.get(DATA) == [7]
+    assert bench.context.ring.head == (1 << 21) + 8
+
+
 def test_a_skipped_command_past_the_tail_hangs(bench: CommandBench) -> None:
     assert bench.run([0x7810_0007, 0]) is Stop.HUNG
 
@@ -102,7 +125,6 @@ def test_commands_of_other_engines_hang() -> None:
         ("RCS", 0x680B_0001, 1, "3DSTATE_VF_STATISTICS"),
         ("RCS", 0x7917_0101, 0x103, "3DSTATE_SO_DECL_LIST"),
         ("RCS", 0x7000_0102, 0x104, "MEDIA_VFE_STATE"),
-        ("RCS", 0x7105_000D, 15, "GPGPU_WALKER"),
         ("VCS", 0x7000_0003, 5, "MFX_PIPE_MODE_SELECT"),
         ("VCS", 0x7390_0011, 19, "HCP_PIC_STATE"),
         ("VCS", 0x6800_0100, 1, "MFX_WAIT"),
@@ -308,3 +330,55 @@ def test_a_page_fault_leaves_the_head_on_the_command(bench: CommandBench) -> Non
     assert hang.address == RING + 8
     assert hang.fault is not None
     assert hang.fault.write
+
+
+@pytest.mark.parametrize("noops", [1, 2, 3, 100])
+def test_no_operations_use_up_nothing_of_a_quantum(noops: int) -> None:
+    bench = make_bench()
+    store = [0x20 << 23 | 1 << 22 | 2, DATA, 0, 0x600D]
+    assert bench.run([*[0] * noops, *store, *[0] * noops], quantum=1) is Stop.QUANTUM
+    assert bench.get(DATA) == [0x600D]
+    assert bench.again() is Stop.RING_EMPTY
+
+
+def test_commands_are_counted_by_name_and_by_what_became_of_them() -> None:
+    bench = make_bench()
+    counters = bench.host.counters
+    store = [0x20 << 23 | 1 << 22 | 2, DATA, 0, 1]
+    report = [0x28 << 23 | 2, DATA, 0, 0]
+    bench.ring([*store, ARB_CHECK, ARB_CHECK, *report, 0x7804_0001, 0, 0, 0])
+    bench.again()
+    assert counters.executed == {"MI_STORE_DATA_IMM": 1, "MI_ARB_CHECK": 2} | {
+        name: 1 for name in counters.executed if name == "MI_REPORT_PERF_COUNT"
+    }
+    assert sum(counters.skipped.values()) + sum(counters.executed.values()) == 5
+    assert (counters.dropped, counters.predicated, counters.illegal) == ({}, {}, 0)
+    assert bench.batch([ARB_OFF, *store]) is Stop.RING_EMPTY
+    assert counters.dropped == {"MI_ARB_ON_OFF": 1, "MI_STORE_DATA_IMM GGTT": 1}
+    assert bench.run([0x7F << 23, 0]) is Stop.HUNG
+    assert counters.illegal == 1
+
+
+def test_suppressed_commands_are_counted_as_such() -> None:
+    """Under MI_SET_PREDICATE with "no operation while set": all but what ignores it."""
+    bench = make_bench()
+    counters = bench.host.counters
+    store = [0x20 << 23 | 1 << 22 | 2, DATA, 0, 1]
+    bench.host.registers[0x23BC] = 0
+    never = 0x01 << 23 | 0xF
+    bench.run([never, NOOP, *store, *store, 0x01 << 23, NOOP])
+    assert counters.predicated["MI_STORE_DATA_IMM"] == 2
+    assert counters.executed["MI_SET_PREDICATE"] == 2
+    assert "MI_STORE_DATA_IMM" not in counters.executed
+    assert bench.get(DATA) == [0]
+
+
+@pytest.mark.parametrize("stores", range(4))
+@pytest.mark.parametrize("mode", [0, 0xF])
+def test_a_loop_that_sets_predication_does_something(mode: int, stores: int) -> None:
+    """However many commands it suppresses, which count for nothing and against nothing."""
+    bench = make_bench()
+    store = [0x20 << 23 | 2, DATA, 0, 1]
+    loop = [0x01 << 23 | mode, *store * stores, 0x01 << 23, USER_BATCH_START, USER_BATCH, 0]
+    assert bench.batch(loop) is Stop.QUANTUM
+    assert not bench.context.spinning

@@ -67,11 +67,11 @@ def switched(hardware: Hardware) -> SwitchedRegisters:
 def test_the_first_world_writes_all_in_order(
     switched: SwitchedRegisters, hardware: Hardware
 ) -> None:
-    world = World({RCS_MOCS: 0x37, CSFE_CHICKEN1: 0x8})
+    world = World({RCS_MOCS: 0x37, CSFE_CHICKEN1: 0x4})
     switched.enter(world.values)
     assert hardware.written == [(at, hardware_value(at, world[at])) for at in SWITCHED]
     assert hardware.values[RCS_MOCS] == 0x37
-    assert hardware.values[CSFE_CHICKEN1] == 0xFFFF_0008
+    assert hardware.values[CSFE_CHICKEN1] == 0xFFFF_0004
 
 
 def test_only_what_differs_is_written(switched: SwitchedRegisters, hardware: Hardware) -> None:
@@ -128,9 +128,9 @@ def test_one_new_value_is_written_at_once(switched: SwitchedRegisters, hardware:
     world = World()
     switched.enter(world.values)
     hardware.take()
-    world.values[CSFE_CHICKEN1 >> 2] = 0x30
-    switched.put(CSFE_CHICKEN1, 0x30)
-    assert hardware.take() == [(CSFE_CHICKEN1, 0xFFFF_0030)]
+    world.values[CSFE_CHICKEN1 >> 2] = 0x60
+    switched.put(CSFE_CHICKEN1, 0x60)
+    assert hardware.take() == [(CSFE_CHICKEN1, 0xFFFF_0060)]
     switched.enter(world.values)
     assert hardware.take() == []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from random import Random
 
 import pytest
 
@@ -30,11 +31,12 @@ class Bench:
             self.ram.memory,
             lambda address: WINDOW + address if address < 1 << 34 else None,
             self._install,
-            lambda reason, _text: self.rejected.append(reason),
+            lambda reason, _text, times: self.rejected.extend([reason] * times),
         )
 
     def _install(self, page: int, entries: bytes) -> None:
-        self.installed[page] = entries
+        for at in range(0, len(entries), 8):
+            self.installed[page + at // 8] = entries[at : at + 8]
 
     def map(self, address: int, physical: int) -> None:
         self.ggtt.write_entry(address >> 9, qword(physical | 1))
@@ -111,6 +113,25 @@ def test_one_write_may_hold_many_entries(bench: Bench) -> None:
     bench.ggtt.write_entry(at + 4, bytes(4) + qword(0x5001) + qword(0x6001))
     assert set(bench.installed) == {(LOW.stop >> 12) - 2, (LOW.stop >> 12) - 1}
     assert bench.rejected == [Reason.GGTT_ENTRY], "the last one is past the part"
+
+
+@pytest.mark.parametrize("cut", [1, 4, 8, 12, 64, 4096])
+def test_a_long_write_is_as_many_short_ones(cut: int) -> None:
+    """Across both ends of a slice, present and not, inside and outside of memory."""
+    part = (range(0x30_0000, 0x50_0000), range(0x50_0000, 0x60_0000), range(0x80_0000, 0x90_0000))
+    draw = Random(cut)
+    whole, bytewise = Bench(part), Bench(part)
+    for _ in range(20):
+        entries = [draw.choice([0, 1, 1 << 35 | 1, 0x5000]) + (n << 12) for n in range(0xA00)]
+        offset = draw.choice([0, 8, 0x17F8, 5])
+        data = struct.pack(f"<{len(entries)}Q", *entries)[: draw.choice([8 * 0xA00, 0x1805, 1])]
+        whole.ggtt.write_entry(offset, data)
+        for at in range(0, len(data), cut):
+            bytewise.ggtt.write_entry(offset + at, data[at : at + cut])
+        assert whole.ggtt.state() == bytewise.ggtt.state()
+        assert whole.installed == bytewise.installed
+        if cut % 8 == 0 and offset % 8 == 0:  # half an entry is refused for itself
+            assert whole.rejected == bytewise.rejected
 
 
 def test_beyond_the_entries_is_nothing(bench: Bench) -> None:
@@ -206,3 +227,9 @@ def test_entries_without_memory_are_only_entries() -> None:
     ggtt = VirtualGgtt((LOW,), GuestMemory(), lambda _: None, lambda *_: None, lambda *_: None)
     ggtt.write_entry(LOW.start >> 9, qword(0x1001))
     assert ggtt.read_entry(LOW.start >> 9, 8) == qword(0x1001)
+
+
+def test_a_ggtt_that_is_closed_has_no_memory(bench: Bench) -> None:
+    bench.ggtt.close()
+    assert bench.ggtt._guest.closed
+    assert bench.ggtt._shadow.closed

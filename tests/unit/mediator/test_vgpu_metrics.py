@@ -108,3 +108,36 @@ def test_counters_are_plain_data() -> None:
     counters.engines["bcs0"].fail(Failure.HANG, 2)
     plain = json.loads(json.dumps(asdict(counters)))
     assert msgspec.convert(plain, VgpuCounters) == counters
+
+
+def test_the_summary_number_by_number() -> None:
+    counters = VgpuCounters(
+        submissions=11,
+        gpu_ns=1_234_567_891,
+        notifications=12,
+        engine_resets=13,
+        full_resets=14,
+        hangs=15,
+        world_switches=16,
+    )
+    waits = counters.engines["bcs0"].waits
+    for _ in range(98):
+        waits.record(1_000_000)
+    for value in (40_000_000, 50_123_456):
+        waits.record(value)
+    summary = counters.to_summary()
+    assert summary["gpu_seconds"] == 1.234568
+    assert summary["wait_p50_ms"] == round(waits.quantile(0.5) / 1e6, 3) == pytest.approx(1, 0.05)
+    assert summary["wait_p99_ms"] == round(waits.quantile(0.99) / 1e6, 3) == pytest.approx(40, 0.05)
+    assert summary["wait_max_ms"] == 50.123
+    names = "submissions notifications engine_resets full_resets hangs world_switches kernels"
+    assert [summary[name] for name in names.split()] == [11, 12, 13, 14, 15, 16, 0]
+
+
+@pytest.mark.parametrize("name", ["waits", "latency"])
+@pytest.mark.parametrize("engine", ["rcs0", "vecs0"])
+def test_every_histogram_from_elsewhere_must_be_whole(engine: str, name: str) -> None:
+    counters = VgpuCounters()
+    getattr(counters.engines[engine], name).counts.append(0)
+    with pytest.raises(ValueError, match="buckets"):
+        counters.check()

@@ -159,6 +159,7 @@ def test_where_a_context_is_stays_the_mediators() -> None:
 
 def test_masked_registers_go_to_the_hardware_with_all_their_bits() -> None:
     assert hardware_value(0x20D4, 0x2000) == 0xFFFF_2000
+    assert hardware_value(0x20D4, 0xFFFF) == 0xFFFF_FFE7  # no engine gets at another's registers
     assert virtual_value(0xE48C, 0xFFFF_0020) == 0x20
     assert hardware_value(0xB008, 0x1234_5678) == 0x1234_5678
     assert virtual_value(_L3SQCREG4, 0x4040_0000) == 0x4040_0000

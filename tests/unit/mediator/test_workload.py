@@ -12,6 +12,7 @@ from mediator.gen9.context_image import ImageIndex
 from mediator.physical.partition import EMPTY_TABLES, PAGE
 from mediator.vgpu.execlist import Element
 from mediator.workload import shadow_context
+from mediator.workload.command_stream import Target
 from tests.unit.mediator.workload_bench import (
     BATCH,
     HAS_RUN,
@@ -20,7 +21,8 @@ from tests.unit.mediator.workload_bench import (
     OWNED,
     RING,
     ROOT,
-    SLAB_GGTT,
+    ROOT_STEP,
+    SLAB_AT,
     SLAB_IOVA,
     Bench,
     store,
@@ -71,13 +73,13 @@ def test_a_shadow_has_the_guests_commands_at_the_same_offsets(bench: Bench) -> N
     assert (bench.shadow(ImageIndex.RING_HEAD), bench.shadow(ImageIndex.RING_TAIL)) == (8, 40)
     assert bench.shadow(ImageIndex.RING_START) == bench.slot.hardware_ring
     assert bench.shadow(ImageIndex.PDP0_UDW) << 32 | bench.shadow(ImageIndex.PDP0_LDW) == (
-        ROOT + PAGE
+        ROOT + ROOT_STEP
     )
 
 
-def test_only_the_state_page_of_a_shadow_context_is_the_mediators(bench: Bench) -> None:
+def test_only_the_status_page_of_a_shadow_context_is_the_guests(bench: Bench) -> None:
     bench.build()
-    entries = bench.vgpu.hardware_ggtt[SLAB_GGTT // PAGE]
+    entries = bench.vgpu.hardware_ggtt[bench.slot.ggtt // PAGE]
     assert entries[:8] == (LRCA | 1).to_bytes(8, "little")
     assert entries[8:] == (SLAB_IOVA + bench.slot.state | 1).to_bytes(8, "little")
 
@@ -88,15 +90,15 @@ def test_entries_that_are_there_are_not_written_again(bench: Bench) -> None:
     bench.build()
     assert bench.vgpu.hardware_ggtt == {}
     bench.works.reinstall()
-    assert list(bench.vgpu.hardware_ggtt) == [SLAB_GGTT // PAGE]
+    assert list(bench.vgpu.hardware_ggtt) == [bench.slot.ggtt // PAGE]
 
 
 def test_forgotten_shadows_give_their_entries_back(bench: Bench) -> None:
     bench.build()
     bench.works.forget()
-    entries = bench.vgpu.hardware_ggtt[SLAB_GGTT // PAGE]
-    assert entries == bench.slab.entries(0, 2)
-    assert not any(slot.lrca or slot.warm or slot.raw for slot in bench.works.slots)
+    entries = bench.vgpu.hardware_ggtt[bench.slot.ggtt // PAGE]
+    assert entries == bench.slab.entries(bench.slot.base, 2)
+    assert not any(slot.lrca or slot.warm or slot.copy.raw for slot in bench.works.slots)
 
 
 def test_the_hardwares_descriptor(bench: Bench) -> None:
@@ -128,18 +130,20 @@ def test_a_context_without_memory_is_refused(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(
-    ("index", "value"),
+    ("index", "value", "says"),
     [
-        (ImageIndex.RING_CTL, 0x1000),
-        (ImageIndex.RING_START, OWNED.stop - PAGE),
-        (ImageIndex.RING_HEAD, 2 * PAGE),
-        (ImageIndex.RING_TAIL, 2 * PAGE),
+        (ImageIndex.RING_CTL, 0x1000, "not enabled"),
+        (ImageIndex.RING_START, OWNED.stop - PAGE, "not the vGPU's"),
+        (ImageIndex.RING_HEAD, 2 * PAGE, "head 0x2000 or tail 0x0 outside"),
+        (ImageIndex.RING_TAIL, 2 * PAGE, "head 0x0 or tail 0x2000 outside"),
     ],
     ids=["not enabled", "not owned", "head outside", "tail outside"],
 )
-def test_rings_that_make_no_sense(bench: Bench, index: ImageIndex, value: int) -> None:
+def test_rings_that_make_no_sense(bench: Bench, index: ImageIndex, value: int, says: str) -> None:
     bench.set(index, value)
-    assert refused(bench) is Reason.RING
+    with pytest.raises(GuestError, match=says) as caught:
+        bench.build()
+    assert caught.value.reason is Reason.RING
 
 
 def test_a_ring_without_memory_is_refused(bench: Bench) -> None:
@@ -165,7 +169,7 @@ def test_page_tables_nowhere_are_empty_ones(bench: Bench) -> None:
     assert bench.vgpu.rejected == [Reason.PAGE_TABLE]
 
 
-@pytest.mark.parametrize("head", [0x1FF0, 0x1FF8, 0])
+@pytest.mark.parametrize("head", [0x1FF0, 0x1FE0, 0])
 def test_a_ring_wraps(bench: Bench, head: int) -> None:
     bench.tail = head
     bench.set(ImageIndex.RING_HEAD, head)
@@ -175,6 +179,25 @@ def test_a_ring_wraps(bench: Bench, head: int) -> None:
     assert bench.shadow(ImageIndex.RING_TAIL) == (head + 32) % bench.size
 
 
+def test_a_command_across_the_rings_end_is_refused(bench: Bench) -> None:
+    """Who reads on behind the end, and not at the beginning, finds other operands there."""
+    bench.tail = bench.size - 8
+    bench.set(ImageIndex.RING_HEAD, bench.tail)
+    bench.emit([*store(1), *store(2)])
+    with pytest.raises(GuestError) as caught:
+        bench.build()
+    assert (caught.value.reason, caught.value.offset) == (Reason.BAD_COMMAND, bench.size - 8)
+
+
+def test_a_command_up_to_the_rings_end_is_not_across_it(bench: Bench) -> None:
+    bench.tail = bench.size - 16
+    bench.set(ImageIndex.RING_HEAD, bench.tail)
+    bench.emit(store(1))
+    bench.build()
+    assert bench.shadow_ring(bench.size - 16, bench.size) == store(1)
+    assert bench.slot.copy.tail == 0
+
+
 def test_too_much_ring_at_once(bench: Bench) -> None:
     big = Bench(ring_pages=512)
     big.set(ImageIndex.RING_TAIL, (512 << 10) + 8)
@@ -182,26 +205,17 @@ def test_too_much_ring_at_once(bench: Bench) -> None:
     big.close()
 
 
-def test_too_much_batch_room(bench: Bench) -> None:
-    bench.works._slot = bench.slot
-    address, room = bench.works.place_batch(480 * PAGE)
-    assert (len(room), address) == (480 * PAGE // 4, bench.slot.ggtt + 544 * PAGE)
-    with pytest.raises(GuestError) as caught:
-        bench.works.place_batch(1)
-    assert caught.value.reason is Reason.TOO_LARGE
-
-
 def test_a_privileged_batch_runs_as_a_copy(bench: Bench) -> None:
     bench.put(BATCH, [*store(0x600D), BATCH_END, NOOP])
     bench.emit([PRIVILEGED_BATCH, BATCH, 0, NOOP])
     bench.build()
     copy = bench.shadow_ring(4, 8)[0]
-    at = copy - SLAB_GGTT >> 2
+    at = copy - SLAB_AT >> 2
     bench.put(BATCH, [BATCH_END] * 6)
     assert bench.slab.u32[at : at + 5].tolist() == [*store(0x600D), BATCH_END]
-    assert bench.works.to_guest(bench.slot, copy + 16) == BATCH + 16
-    assert bench.works.to_guest(bench.slot, bench.slot.hardware_ring + 8) == RING + 8
-    assert bench.works.to_guest(bench.slot, 0x1234_5000) == 0x1234_5000
+    assert bench.works.to_guest(bench.slot, copy + 16) == Target(BATCH + 16)
+    assert bench.works.to_guest(bench.slot, bench.slot.hardware_ring + 8) == Target(RING + 8)
+    assert bench.works.to_guest(bench.slot, 0x1234_5000) == Target(0x1234_5000)
 
 
 # -- again, while it is in use --------------------------------------------------------------------
@@ -214,7 +228,7 @@ def test_extend_takes_over_what_is_new(bench: Bench) -> None:
     bench.emit(store(2))
     bench.works.extend(bench.slot, 0, loaded=True)
     assert bench.shadow_ring(0, 32) == [*store(1), *store(2)]
-    assert bench.slot.tail == bench.shadow(ImageIndex.RING_TAIL) == 32
+    assert bench.slot.copy.tail == bench.shadow(ImageIndex.RING_TAIL) == 32
 
 
 def test_extend_never_lays_over_what_the_hardware_may_be_fetching(bench: Bench) -> None:
@@ -226,13 +240,23 @@ def test_extend_never_lays_over_what_the_hardware_may_be_fetching(bench: Bench) 
     assert bench.shadow_ring(0, 48) == [*store(1), *store(2), *store(3)]
 
 
-def test_extend_takes_a_rewritten_ring_that_is_not_on_the_hardware(bench: Bench) -> None:
+def test_a_rewritten_ring_that_is_not_on_the_hardware_is_built_anew(bench: Bench) -> None:
     bench.emit([*store(1), *store(2)])
     bench.build()
     bench.put(RING, store(4))
     bench.emit(store(3))
-    bench.works.extend(bench.slot, 0, loaded=False)
+    assert not bench.works.extend(bench.slot, 0, loaded=False)
+    bench.runs_to(0)
+    bench.build()
     assert bench.shadow_ring(0, 48) == [*store(4), *store(2), *store(3)]
+
+
+def test_a_ring_that_is_not_on_the_hardware_goes_on_where_it_is_the_same(bench: Bench) -> None:
+    bench.emit([*store(1), *store(2)])
+    bench.build()
+    bench.emit(store(3))
+    assert bench.works.extend(bench.slot, 16, loaded=False)
+    assert bench.shadow_ring(0, 48) == [*store(1), *store(2), *store(3)]
 
 
 def test_extend_wraps(bench: Bench) -> None:
@@ -247,16 +271,77 @@ def test_extend_wraps(bench: Bench) -> None:
     assert bench.shadow_ring(0, 16) == store(2)
 
 
-def test_a_tail_that_goes_back_stands_behind_a_whole_command(bench: Bench) -> None:
+@pytest.mark.parametrize("loaded", [False, True])
+@pytest.mark.parametrize(
+    ("head", "tail"),
+    [(0, 32), (0, 8), (0, 0), (16, 40), (16, 16), (None, 32)],
+    ids=["less", "in a command", "to the start", "less too", "to the head", "head not known"],
+)
+def test_a_tail_that_does_not_go_on_leaves_all_as_it_is(
+    bench: Bench, head: int | None, tail: int, *, loaded: bool
+) -> None:
+    """The hardware may be anywhere up to the old tail, and goes on round the ring."""
+    bench.emit([*store(1), *store(2), *store(3)])
+    bench.build()
+    before = bench.shadow_ring(0, bench.size)
+    bench.put(RING, [NOOP] * 12)
+    bench.set(ImageIndex.RING_TAIL, tail)
+    assert not bench.works.extend(bench.slot, head, loaded=loaded)
+    assert bench.shadow(ImageIndex.RING_TAIL) == bench.slot.copy.tail == 48
+    assert bench.shadow_ring(0, bench.size) == before
+
+
+def test_the_same_tail_is_no_new_text(bench: Bench) -> None:
     bench.emit([*store(1), *store(2)])
     bench.build()
-    bench.set(ImageIndex.RING_TAIL, 16)
-    bench.works.extend(bench.slot, 0, loaded=True)
-    assert bench.shadow(ImageIndex.RING_TAIL) == 16
-    bench.set(ImageIndex.RING_TAIL, 8)
-    with pytest.raises(GuestError):
-        bench.works.extend(bench.slot, 0, loaded=True)
-    assert bench.shadow(ImageIndex.RING_TAIL) == 16
+    bench.put(RING, store(0xBAD))
+    bench.vgpu.ggtt.reads.clear()
+    assert bench.works.extend(bench.slot, 16, loaded=True)
+    assert bench.vgpu.ggtt.reads == [(LRCA + PAGE + 4 * ImageIndex.RING_TAIL, 4)]
+
+
+def test_a_lap_of_the_hardware_is_waited_for(bench: Bench) -> None:
+    """What is behind a head that was seen may be laid over, and nothing of what is before it."""
+    bench.emit([NOOP] * (bench.size // 4 - 4))
+    bench.build()
+    bench.emit(store(1))  # up to the end: tail 0
+    assert bench.works.extend(bench.slot, 64, loaded=True)
+    bench.emit([NOOP] * 16)  # tail 64 is the head that was seen: a lap
+    assert not bench.works.extend(bench.slot, 64, loaded=True)
+    assert bench.works.extend(bench.slot, 128, loaded=True)
+    assert bench.slot.copy.tail == 64
+
+
+def test_a_head_that_is_not_known_moves_nothing(bench: Bench) -> None:
+    bench.emit([NOOP] * (bench.size // 4 - 16))
+    bench.build()
+    bench.emit([NOOP] * 32)  # round the end: tail 64
+    assert bench.works.extend(bench.slot, bench.size - 256, loaded=True)
+    bench.set(ImageIndex.RING_TAIL, bench.size - 128)  # nearly a lap, and over the head
+    assert not bench.works.extend(bench.slot, None, loaded=True)
+    assert bench.slot.copy.bound == bench.size - 256
+
+
+def test_a_head_outside_the_text_says_nothing(bench: Bench) -> None:
+    bench.emit([*store(1), *store(2)])
+    bench.build()
+    assert bench.works.extend(bench.slot, 16, loaded=True)
+    assert bench.works.extend(bench.slot, 0, loaded=True)
+    assert bench.works.extend(bench.slot, 40, loaded=True)
+    assert bench.slot.copy.bound == 16
+
+
+def test_no_more_room_for_batches_makes_another_shadow(bench: Bench) -> None:
+    bench.put(BATCH, [*store(0x600D), BATCH_END, NOOP])
+    bench.emit([PRIVILEGED_BATCH, BATCH, 0, NOOP])
+    bench.build()
+    bench.slot.room_used = bench.slot.room_size
+    bench.put(BATCH, [*store(2), BATCH_END, NOOP])
+    bench.emit([PRIVILEGED_BATCH, BATCH, 0, NOOP])
+    assert not bench.works.extend(bench.slot, 0, loaded=True)
+    bench.runs_to(16)
+    bench.build()
+    assert bench.slot.room_used == 24
 
 
 def test_a_command_that_extend_refuses_does_not_reach_the_shadow(bench: Bench) -> None:
@@ -321,7 +406,7 @@ def test_a_context_of_which_only_the_tail_is_new_keeps_its_shadow(
     assert built == [1]
     assert bench.shadow_ring(0, 32) == [*store(1), *store(2)]
     assert bench.shadow(ImageIndex.RING_HEAD) == 16
-    assert bench.shadow(ImageIndex.RING_TAIL) == bench.slot.tail == 32
+    assert bench.shadow(ImageIndex.RING_TAIL) == bench.slot.copy.tail == 32
     assert not bench.slot.warm
 
 
@@ -389,10 +474,10 @@ def test_a_context_within_a_batch_makes_a_new_shadow(bench: Bench, built: list[i
 
 def test_much_batch_room_in_use_makes_a_new_shadow(bench: Bench, built: list[int]) -> None:
     ran_once(bench)
-    bench.slot.batch_pages = 65
+    bench.slot.room_used = 65 * PAGE
     bench.build()
     assert built == [1, 1]
-    assert bench.slot.batch_pages == 0
+    assert bench.slot.room_used == 0
 
 
 def test_a_context_that_never_ran_is_made_of_golden_values(bench: Bench) -> None:

@@ -156,8 +156,8 @@ class FakeVgpu:
     def read_fault(self, offset: int) -> int:
         return self.registers.values[offset >> 2]
 
-    def reject(self, reason: Reason, _text: str) -> None:
-        self.rejected.append(reason)
+    def reject(self, reason: Reason, _text: str, times: int = 1) -> None:
+        self.rejected.extend([reason] * times)
 
     def row(self, name: str) -> Register[Any]:
         """The row called ``name``."""

@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
+import ctypes
 from array import array
 from collections.abc import Sequence
 from typing import Any
 
 from mediator.errors import GuestError, Reason
 from mediator.gen9.context_image import STATE_DWORDS, STATE_OFFSET, ImageIndex
-from mediator.gen9.engines import ENGINES
+from mediator.gen9.engines import ENGINES, EngineFacts
 from mediator.physical.memory import Slab
-from mediator.physical.partition import PAGE
+from mediator.physical.partition import PAGE, SLAB_GGTT
 from mediator.vgpu.execlist import Element
 from mediator.vgpu.ggtt import GgttFault
-from mediator.workload.workload import SLOT_PAGES, SLOTS, Slot, Workloads
+from mediator.workload.saved_images import SavedImages
+from mediator.workload.slot import Slot
+from mediator.workload.workload import Workloads
 from mmio_trap.guest_memory import GuestAddressError
 from tests.unit.mediator.vgpu_fake import FakeVgpu
 
 FACTS = next(facts for facts in ENGINES if facts.name == "vcs0")
-SIZE = SLOTS * SLOT_PAGES * PAGE
-SLAB_IOVA, SLAB_GGTT = 0x40_0000_0000, 0x8400_0000
+SIZE = SLAB_GGTT
+SLAB_IOVA, SLAB_AT = 0x40_0000_0000, 0x8400_0000
 OWNED = range(1 << 20, 8 << 20)
 LRCA, RING, BATCH = 0x20_0000, 0x30_0000, 0x40_0000
 GUEST_PHYSICAL = 0x1_0000_0000
 """A guest's GGTT address and its guest physical address differ by this."""
-PML4, ROOT = 0x7000, 0x55_0000_0000
+PML4, ROOT, ROOT_STEP = 0x7000, 0x55_0000_0000, (1 << 32) + PAGE
+"""Page tables of the guest; where shadows of them are, each time at another place."""
 NEVER_RAN, HAS_RUN = 0x0009_0009, 0xFFFF_0008
 STORE = 0x20 << 23 | 1 << 22 | 2
 
@@ -56,6 +60,11 @@ class FlatGgtt:
     def read_u32(self, address: int) -> int:
         return int.from_bytes(self.read(address, 4), "little")
 
+    def guest_entries(self, page: int, count: int) -> bytes:
+        """What `physical` says, in the form that entries have."""
+        entries = (self.physical(n << 12) or 0 for n in range(page, page + count))
+        return b"".join(entry.to_bytes(8, "little") for entry in entries)
+
     def hardware_entries(self, page: int, count: int) -> bytes:
         entries = (page + n << 12 | 1 for n in range(count))
         return b"".join(entry.to_bytes(8, "little") for entry in entries)
@@ -67,11 +76,22 @@ class Memory:
     def __init__(self, ggtt: FlatGgtt) -> None:
         self.ggtt = ggtt
         self.refuses = False
+        host = ctypes.addressof(ctypes.c_char.from_buffer(ggtt.memory))
+        self.table = array("Q", [GUEST_PHYSICAL, GUEST_PHYSICAL + len(ggtt.memory), host, 3])
+        self.dirty_bytes = None
+
+    def read(self, address: int, length: int) -> bytes:
+        at = address - GUEST_PHYSICAL
+        if not 0 <= at < len(self.ggtt.memory):
+            raise GuestAddressError(address, length, write=False)
+        return bytes(self.ggtt.memory[at : at + length])
 
     def write(self, address: int, data: bytes) -> None:
         if self.refuses:
             raise GuestAddressError(address, len(data), write=True)
         at = address - GUEST_PHYSICAL
+        if not 0 <= at < len(self.ggtt.memory):
+            raise GuestAddressError(address, len(data), write=True)
         self.ggtt.memory[at : at + len(data)] = data
 
 
@@ -87,7 +107,7 @@ class FlatAddressing:
         if self.refuses:
             raise GuestError(Reason.PAGE_TABLE, "nowhere")
         self.roots.append(pml4)
-        return ROOT + len(self.roots) * PAGE
+        return ROOT + len(self.roots) * ROOT_STEP
 
 
 class WorkloadVgpu(FakeVgpu):
@@ -95,14 +115,19 @@ class WorkloadVgpu(FakeVgpu):
 
     def __init__(self) -> None:
         super().__init__()
-        slab = Slab(SIZE, SLAB_IOVA, SLAB_GGTT, SIZE)
+        slab = Slab(SIZE, SLAB_IOVA, SLAB_AT, SIZE)
         self.addressing = FlatAddressing(slab)
         self.ggtt = FlatGgtt()
         self.memory = Memory(self.ggtt)
         self.hardware_ggtt: dict[int, bytes] = {}
+        self.saved_images = {facts.name: SavedImages() for facts in ENGINES}
 
     def golden(self, _engine: str) -> array[int]:
         return array("I", [0x6000_0000 + n for n in range(STATE_DWORDS)])
+
+    def golden_pages(self, engine: str) -> bytes:
+        facts = next(facts for facts in ENGINES if facts.name == engine)
+        return b"".join(bytes([page]) * PAGE for page in range(2, facts.context_pages))
 
     def write_hardware_ggtt(self, page: int, entries: bytes | bytearray) -> None:
         self.hardware_ggtt[page] = bytes(entries)
@@ -111,10 +136,10 @@ class WorkloadVgpu(FakeVgpu):
 class Bench:
     """One engine's workloads and one context of its guest."""
 
-    def __init__(self, ring_pages: int = 2) -> None:
+    def __init__(self, ring_pages: int = 2, facts: EngineFacts = FACTS) -> None:
         self.vgpu = WorkloadVgpu()
         vgpu: Any = self.vgpu
-        self.works = Workloads(vgpu, FACTS, 0)
+        self.works = Workloads(vgpu, facts)
         self.slot = self.works.slots[0]
         self.element = Element(1 << 37 | LRCA | 1 | 3 << 3 | 1 << 8)
         self.tail = 0

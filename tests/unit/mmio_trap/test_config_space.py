@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from mmio_trap.bar import Bar, BarKind
@@ -155,7 +157,7 @@ def test_msi_registers(config: ConfigSpace) -> None:
     at = config.add_msi(4, maskable=True)
     assert config.value(at + 2, 2) == 0x0184
     config.write(at + 2, b"\xff" * 22)
-    assert config.value(at + 2, 2) == 0x01F5
+    assert config.value(at + 2, 2) == 0x01A5
     assert config.value(at + 4, 8) == 0xFFFFFFFF_FFFFFFFC
     assert config.value(at + 12, 2) == 0xFFFF
     assert config.value(at + 16, 4) == 0xF
@@ -163,16 +165,44 @@ def test_msi_registers(config: ConfigSpace) -> None:
     assert config.msi_enabled
 
 
+@pytest.mark.parametrize("vectors", [1, 2, 4, 8, 16, 32])
+def test_no_more_vectors_are_enabled_than_there_are(config: ConfigSpace, vectors: int) -> None:
+    at = config.add_msi(vectors)
+    capable = vectors.bit_length() - 1
+    for enabled in range(8):
+        config.write(at + 2, bytes([enabled << 4 | 1]))
+        assert config.value(at + 2, 1) >> 4 & 7 == min(enabled, capable)
+        assert config.value(at + 2, 1) >> 1 & 7 == capable
+        assert config.msi_enabled
+
+
+def test_a_saved_state_enables_no_more_vectors_either(config: ConfigSpace) -> None:
+    at = config.add_msi()
+    image = bytearray(config.snapshot())
+    image[at + 2] |= 7 << 4
+    config.load(bytes(image))
+    assert config.value(at + 2, 1) >> 4 & 7 == 0
+
+
 def test_msi_32_bit(config: ConfigSpace) -> None:
     at = config.add_msi(wide=False)
     config.write(at, b"\xff" * 12)
-    assert config.read(at, 12) == bytes.fromhex("05007100 fcffffff ffff0000")
+    assert config.read(at, 12) == bytes.fromhex("05000100 fcffffff ffff0000")
 
 
 @pytest.mark.parametrize("vectors", [0, 3, 64])
 def test_msi_vectors(config: ConfigSpace, vectors: int) -> None:
     with pytest.raises(ValueError, match=f"{vectors} vectors"):
         config.add_msi(vectors)
+
+
+def test_states_that_are_not_offered_are_not_taken(config: ConfigSpace) -> None:
+    at = config.add_power_management()
+    for before in (0, 3):
+        for written in (1, 2):
+            config.write(at + 4, bytes([before]))
+            config.write(at + 4, bytes([written]))
+            assert config.power_state == before
 
 
 def test_power_state(config: ConfigSpace) -> None:
@@ -265,3 +295,69 @@ def test_a_snapshot_of_another_function_is_refused_and_changes_nothing(
     with pytest.raises(ValueError, match=f"byte {offset:#x}.*another function"):
         config.load(bytes(snapshot))
     assert config.snapshot() == before
+
+
+def test_fields_reach_to_the_last_byte_and_no_further() -> None:
+    config = ConfigSpace(1, 2)
+    config.define(252, 0x0403_0201, 4)
+    assert config.read(250, 6) == b"\0\0\1\2\3\4"
+    for offset, width in ((253, 4), (256, 1), (-1, 1), (-4, 4)):
+        with pytest.raises(ValueError, match="outside 256"):
+            config.define(offset, 0, width)
+    with pytest.raises(OverflowError):
+        config.define(0x80, 0x100, 1)
+
+
+def test_a_capability_fits_up_to_the_last_byte(config: ConfigSpace) -> None:
+    assert config.add_power_management(at=0xF8) == 0xF8
+    with pytest.raises(ValueError, match="does not fit at 0x100"):
+        config.add_vendor(b"")
+
+
+def test_the_next_place_is_behind_the_last(config: ConfigSpace) -> None:
+    assert config.add_vendor(b"ab", at=0x80) == 0x80
+    assert config.add_vendor(b"a", at=0x50) == 0x50
+    assert config.add_vendor(b"") == 0x88
+    assert config.add_vendor(b"abcde") == 0x8C
+    assert config.add_vendor(b"a") == 0x94
+
+
+def test_of_a_capability_what_may_be_written(config: ConfigSpace) -> None:
+    """What the mask leaves out is for reading; a longer one is cut; the length stays."""
+    short = config.add_vendor(b"abc", b"\xff\x0f")
+    long = config.add_vendor(b"a", b"\xff\xff\xff")
+    other = config.add_vendor(b"\1\2\3\4\5\6")
+    config.write(short, b"\0" * 6)
+    config.write(long, b"\0" * 8)
+    assert config.read(short, 6) == bytes([9, long, 6, 0, 0x60, 0x63])
+    assert config.read(long, 4) == bytes([9, other, 4, 0])
+    assert config.read(other, 9) == bytes([9, 0, 9, 1, 2, 3, 4, 5, 6])
+
+
+def test_a_capability_lies_on_nothing_that_is_there(config: ConfigSpace) -> None:
+    config.define(0x67, 1, 1)
+    with pytest.raises(ValueError, match="0x60 overlaps"):
+        config.add_vendor(b"abcde", at=0x60)
+    assert config.add_vendor(b"abcd", at=0x60) == 0x60
+
+
+@pytest.mark.parametrize(
+    ("build", "size"),
+    [
+        (lambda config: config.add_power_management(at=0x60), 8),
+        (lambda config: config.add_msi(wide=False, at=0x60), 10),
+        (lambda config: config.add_msi(at=0x60), 14),
+        (lambda config: config.add_msi(wide=False, maskable=True, at=0x60), 20),
+        (lambda config: config.add_msi(maskable=True, at=0x60), 24),
+        (lambda config: config.add_vendor(b"abc", at=0x60), 6),
+    ],
+)
+def test_how_long_a_capability_is(build: Callable[[ConfigSpace], int], size: int) -> None:
+    """By the byte that it lies on, and the one behind it."""
+    config = ConfigSpace(1, 2)
+    config.define(0x60 + size, 1, 1)
+    assert build(config) == 0x60
+    config = ConfigSpace(1, 2)
+    config.define(0x60 + size - 1, 1, 1)
+    with pytest.raises(ValueError, match="0x60 overlaps"):
+        build(config)

@@ -8,7 +8,14 @@ from typing import Any
 
 import pytest
 
-from mmio_trap.register_map import Access, Register, RegisterFile, RegisterMap, register_array
+from mmio_trap.register_map import (
+    MOST_UNKNOWN,
+    Access,
+    Register,
+    RegisterFile,
+    RegisterMap,
+    register_array,
+)
 
 
 @dataclass
@@ -160,6 +167,18 @@ def test_reset_all_and_some(registers: RegisterFile[Device], device: Device) -> 
     assert device.written == []
 
 
+def test_very_many_unknown_offsets_are_neither_kept_nor_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    registers = RegisterFile(RegisterMap(ROWS, 0x40), Device())
+    caplog.set_level("INFO")
+    for _ in range(2):
+        registers.read(0x1000, 4 * MOST_UNKNOWN + 400)
+    assert set(registers.unknown_reads) == set(range(0x1000, 0x1000 + 4 * MOST_UNKNOWN, 4))
+    assert set(registers.unknown_reads.values()) == {2}
+    assert len(caplog.records) == MOST_UNKNOWN
+
+
 def test_names() -> None:
     register_map = RegisterMap(ROWS, 0x40)
     assert register_map.name(0x11) == "MASKED"
@@ -190,3 +209,24 @@ def test_map_refuses(rows: list[Register[Any]], message: str) -> None:
 def test_map_refuses_its_size(size: int) -> None:
     with pytest.raises(ValueError, match="whole number of dwords"):
         RegisterMap([], size)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 8])
+@pytest.mark.parametrize("offset", range(9))
+def test_any_bytes_are_those_of_the_whole(device: Device, offset: int, count: int) -> None:
+    """Each dword that is touched is read or written once, and no other."""
+    rows = register_array("PLAIN", 0, 5, access=Access.RW)
+    registers = RegisterFile(RegisterMap(rows, 0x20), device)
+    whole = bytes(range(0x10, 0x24))
+    for at in range(0, 20, 4):
+        registers.write32(at, int.from_bytes(whole[at : at + 4], "little"))
+    reads, writes = registers.reads, registers.writes
+    assert registers.read(offset, count) == whole[offset : offset + count]
+    touched = (offset + count - 1) // 4 - offset // 4 + 1
+    assert registers.reads - reads == touched
+    data = bytes(range(0xE0, 0xE0 + count))
+    registers.write(offset, data)
+    assert registers.writes - writes == touched
+    expected = whole[:offset] + data + whole[offset + count :]
+    assert registers.read(0, 20) == expected
+    assert registers.unknown_reads == registers.unknown_writes == {}

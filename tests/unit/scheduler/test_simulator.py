@@ -87,3 +87,32 @@ def test_every_policy_serves(name: str) -> None:
     made: Policy = POLICIES[name]()
     trace = simulate(made, {n: Client(1, (Request(1_000_000),)) for n in range(3)}, 10**9)
     assert all(trace.used(vgpu) for vgpu in range(3))
+
+
+def test_who_comes_during_a_turn_is_told_of_before_the_turn_is_charged() -> None:
+    said: list[tuple[str, int, int]] = []
+
+    class Noted(Fifo):
+        def arrive(self, vgpu: int, now_ns: int) -> None:
+            if vgpu not in self.queue:
+                said.append(("arrive", vgpu, now_ns))
+            super().arrive(vgpu, now_ns)
+
+        def charge(self, vgpu: int, used_ns: int, now_ns: int) -> None:
+            said.append(("charge", vgpu, now_ns))
+            super().charge(vgpu, used_ns, now_ns)
+
+    clients = {
+        0: Client(1, (Request(10, pause_ns=1),)),
+        1: Client(1, (Request(1, pause_ns=7),)),
+        2: Client(1, (Request(1, pause_ns=4),)),
+    }
+    simulate(Noted(100), clients, 5)
+    assert said[:4] == [("arrive", 0, 1), ("arrive", 2, 4), ("arrive", 1, 7), ("charge", 0, 11)]
+
+
+def test_what_a_trace_is_asked() -> None:
+    trace = simulate(Fifo(10), {0: Client(1, (Request(25),))}, 30)
+    assert [trace.used(0, 0, end) for end in (0, 1, 10, 11, 20, 21)] == [0, 10, 10, 20, 20, 30]
+    assert [trace.used(0, start) for start in (0, 1, 10, 20, 21)] == [30, 20, 20, 10, 0]
+    assert (trace.used(1), trace.longest_turn(0), trace.longest_turn(1)) == (0, 10, 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -71,3 +72,30 @@ def test_what_json_cannot_say_is_refused(tmp_path: Path) -> None:
         theirs.setblocking(False)
         with pytest.raises(BlockingIOError):
             theirs.recv(1)
+
+
+def test_a_queue_that_is_full_is_waited_in(tmp_path: Path) -> None:
+    """In turn with others, and no longer than is allowed."""
+    path = tmp_path / "s"
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as first:
+        listener.bind(str(path))
+        listener.listen(0)
+        first.connect(str(path))
+        with pytest.raises(DaemonUnreachable, match="does not answer in time") as error:
+            Client.connect(path, timeout=0.05)
+        assert "others ask for a lot" in error.value.hint
+        waiter = threading.Timer(0.05, lambda: listener.accept()[0].close())
+        waiter.start()
+        Client.connect(path, timeout=30).close()
+        waiter.join()
+
+
+def test_an_answer_that_does_not_come_is_said_to(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        with Client.connect(path, timeout=0.05) as client:
+            with pytest.raises(DaemonUnreachable, match="does not answer in time") as error:
+                client.vgpus()
+            assert "in turn" in error.value.hint

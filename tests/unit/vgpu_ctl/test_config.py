@@ -308,7 +308,7 @@ _TEXTS = st.one_of(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(_TEXTS)
 def test_any_text_is_a_configuration_or_an_error(text: str) -> None:
     try:

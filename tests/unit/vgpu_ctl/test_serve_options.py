@@ -8,6 +8,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from mediator.softgpu.strictness import KIND
 from scheduler.policies.fifo import Fifo
 from scheduler.policies.timeslice import Timeslice
 from vgpu_ctl.serve_options import GivenOptions, SharedOptions, shared_options
@@ -46,6 +47,14 @@ def test_everything_said() -> None:
     assert isinstance(shared(policy="fifo").policy, Fifo)
 
 
+def test_a_strict_gpu_has_a_seed() -> None:
+    assert shared().strictness is KIND
+    drawn = [shared(strict=seed).strictness.answer_looks for seed in (0, 0)]
+    assert all(drawn)
+    first, second = ([look() for _ in range(20)] for look in drawn if look is not None)
+    assert first == second
+
+
 def test_private_ggtt_is_not_short() -> None:
     assert shared(vgpus=31, ggtt="private").count == 31
     assert shared(vgpus=3, ggtt="private", type="V9_1").type.most == 1
@@ -68,6 +77,7 @@ SHARED = ["--vgpus", "2", "--socket-dir", "d"]
         (["--socket", "s", "--weight", "4"], "--weight needs --vgpus"),
         (["--socket", "s", "--address-space", "direct"], "--address-space needs --vgpus"),
         (["--socket", "s", "--ggtt", "private"], "--ggtt needs --vgpus"),
+        (["--socket", "s", "--strict", "1"], "--strict needs --vgpus"),
         (["--vgpus", "0", "--socket-dir", "d"], "0 is not in the range 1<=x<=31"),
         (["--vgpus", "32", "--socket-dir", "d"], "32 is not in the range 1<=x<=31"),
         (["--vgpus", "17", "--socket-dir", "d"], "16 fit; take --ggtt private"),

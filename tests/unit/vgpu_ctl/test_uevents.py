@@ -6,10 +6,12 @@ import gc
 import queue
 import socket
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -218,6 +220,40 @@ def test_lost_messages_are_reported(watch: Watch) -> None:
         watch.changes.get()
     change(there)
     heard(watch, there)
+
+
+def test_a_flood_of_messages_takes_a_part_of_a_processor() -> None:
+    """What has no room meanwhile is lost; after it messages are heard again."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    ours.setblocking(False)
+    data = message("change", f"/devices/pci0000:00/{FORGED}", SUBSYSTEM="pci")
+    spent = [0.0]
+
+    class FromTheKernel:
+        """The socket, as far as the watcher uses it: netlink says who sends, this one does not."""
+
+        def fileno(self) -> int:
+            return ours.fileno()
+
+        def recvmsg(self, size: int) -> tuple[bytes, list[Any], int, tuple[int, int]]:
+            return ours.recv(size), [], 0, (0, uevents.KERNEL_GROUP)
+
+    def look(_: Uevent) -> None:
+        ends = time.thread_time() + 5e-3
+        while time.thread_time() < ends:
+            pass
+        spent[0] += 5e-3
+
+    watcher = HotplugWatcher(look, lambda: None, lambda: nullcontext(cast(Any, FromTheKernel())))
+    with ours, theirs:
+        assert watcher.start()
+        began = time.monotonic()
+        theirs.setblocking(False)
+        while (took := time.monotonic() - began) < 1.0:
+            with suppress(BlockingIOError):
+                theirs.send(data)
+        watcher.stop()
+    assert 0 < spent[0] <= uevents.BURST_S + uevents.SHARE * took + 0.05
 
 
 def test_nothing_is_left_behind(watch: Watch) -> None:

@@ -105,8 +105,8 @@ def test_what_is_exported_can_be_asked_for() -> None:
         ("a: !!float ''", "cannot be read as float"),
         ("a: !!bool maybe", "cannot be read as bool"),
         ("a: !!timestamp now", "cannot be read as timestamp"),
-        ('{"a":' * 100_000, "too many levels"),
-        ("[" * 100_000, "too many levels"),
+        ('{"a":' * 10_000, "too many levels"),
+        ("[" * 10_000, "too many levels"),
     ],
 )
 def test_nonsense(text: str, message: str) -> None:

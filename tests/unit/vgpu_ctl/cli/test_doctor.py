@@ -95,6 +95,7 @@ def test_no_vgpud(subject: Subject) -> None:
     assert said(daemon_checks.daemon_answers(subject), Status.FAIL, "no vgpud")
     for check in (
         daemon_checks.routines_are_native,
+        daemon_checks.kernels_are_compiled,
         daemon_checks.gpus_are_ready,
         daemon_checks.metrics_answer,
     ):
@@ -115,11 +116,17 @@ def test_the_socket(subject: Subject, vgpud: FakeVgpud) -> None:
 def test_vgpud(subject: Subject, vgpud: FakeVgpud) -> None:
     assert said(daemon_checks.daemon_answers(subject), Status.OK, "vgpud 9.9")
     assert daemon_checks.routines_are_native(subject).status is Status.OK
+    assert said(daemon_checks.kernels_are_compiled(subject), Status.OK, "compiled")
 
 
 def test_slow_routines(subject: Subject, vgpud: FakeVgpud) -> None:
     vgpud.daemon = msgspec.structs.replace(vgpud.daemon, native_hotpath=False)
     assert said(daemon_checks.routines_are_native(subject), Status.WARN, "slow")
+
+
+def test_interpreted_kernels(subject: Subject, vgpud: FakeVgpud) -> None:
+    vgpud.daemon = msgspec.structs.replace(vgpud.daemon, kernels_interpreted="no llvmlite")
+    assert said(daemon_checks.kernels_are_compiled(subject), Status.WARN, "no llvmlite")
 
 
 def gpu(name: str, state: str, detail: str = "") -> GpuInfo:

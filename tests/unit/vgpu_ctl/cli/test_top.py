@@ -52,6 +52,8 @@ def test_a_busy_vgpu() -> None:
         "P99": "2.00 ms",
         "REQ/S": "50.0",
         "TRAPS/S": "150",
+        "KERN/S": "0",
+        "EU": "0.0 %",
         "FAULTS": "0",
         "HANGS": "1",
         "CLIENT": "qemu (4711)",

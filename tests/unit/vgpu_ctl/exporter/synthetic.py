@@ -9,6 +9,7 @@ from mediator.errors import Reason
 from mediator.vgpu.metrics import bucket_of
 from vgpu_ctl.api.objects import (
     ClientInfo,
+    ComputeStats,
     DaemonInfo,
     EngineStats,
     GpuInfo,
@@ -124,6 +125,22 @@ def vgpu(number: int, seconds: float, *, weight: int = 1) -> VgpuStats:
         engines={
             name: engine(seconds, 40.0 * weight / (place + 1)) for place, name in enumerate(ENGINES)
         },
+        compute=ComputeStats(
+            kernels=ticks,
+            threads=ticks * 64,
+            groups=ticks * 8,
+            interpreted_groups=ticks // 3,
+            busy_seconds=seconds * 0.3,
+            programs=9,
+            program_hits=ticks - 9 if ticks > 9 else 0,
+            compiled=7,
+            suspended=ticks // 50,
+            lost=ticks // 5000,
+            faults=ticks // 6000,
+            refused=ticks // 7000,
+            from_disk=5,
+            uncompiled=2,
+        ),
     )
 
 

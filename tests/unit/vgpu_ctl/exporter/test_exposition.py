@@ -24,7 +24,7 @@ from tests.unit.vgpu_ctl.exporter.synthetic import (
 )
 from vgpu_ctl.api.objects import DaemonInfo, EngineStats, GpuInfo, Stats, TypeInfo, VgpuInfo
 from vgpu_ctl.exporter.collector import VgpudCollector
-from vgpu_ctl.exporter.exposition import KEPT_SECONDS, Exposition
+from vgpu_ctl.exporter.exposition import Exposition
 from vgpu_ctl.exporter.facts import FAMILIES, Kind
 
 NASTY = 'a"b\\n\\\nc{d="e"},%s%%\t\r\x7f\u00e9\U0001f600'
@@ -155,7 +155,7 @@ def test_the_process_is_told_too() -> None:
 
 def test_counters_and_buckets_never_go_back() -> None:
     now = Now(0.0)
-    exposition = Exposition(SyntheticSource(now), clock=now, kept_seconds=0.0)
+    exposition = Exposition(SyntheticSource(now), clock=now)
     monotonic = {
         suffixed
         for family in FAMILIES
@@ -192,23 +192,19 @@ def test_buckets_grow_to_the_count() -> None:
             assert total.value > 0
 
 
-def test_the_source_is_asked_once_and_young_texts_are_given_again() -> None:
-    now = Now()
-    source = SyntheticSource(now)
-    exposition = Exposition(source, clock=now)
-    first = exposition.text()
+def test_the_source_is_asked_once_for_a_text() -> None:
+    source = SyntheticSource(Now())
+    exposition = Exposition(source, clock=Now())
+    exposition.text()
     assert source.asked == 1
-    now.seconds += KEPT_SECONDS / 2
-    assert exposition.text() is first
-    now.seconds += KEPT_SECONDS
-    assert exposition.text() != first
+    exposition.text()
     assert source.asked == 2
 
 
 def test_nothing_is_kept_of_vgpus_that_are_gone() -> None:
     now = Now()
     source = SyntheticSource(now, active=8)
-    exposition = Exposition(source, clock=now, kept_seconds=0.0)
+    exposition = Exposition(source, clock=now)
     exposition.text()
     many = len(exposition._templates)
     source.active, source.defined = 1, 0

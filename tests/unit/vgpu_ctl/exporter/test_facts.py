@@ -12,7 +12,8 @@ from vgpu_ctl.exporter import facts
 from vgpu_ctl.exporter.facts import FAMILIES, Family, Kind
 
 NOT_EXPORTED = {
-    "VgpuStats": {"uuid", "name", "gpu", "type", "engines"},
+    "VgpuStats": {"uuid", "name", "gpu", "type", "engines", "compute"},
+    "ComputeStats": set[str](),
     "EngineStats": set[str](),
     "GpuStats": {"name"},
     "Stats": {"gpus", "vgpus"},

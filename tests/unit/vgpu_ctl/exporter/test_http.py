@@ -18,14 +18,16 @@ from pathlib import Path
 import pytest
 
 from vgpu_ctl.exporter.exposition import CONTENT_TYPE
-from vgpu_ctl.exporter.http import MOST_CONNECTIONS, MetricsServer, open_listener
+from vgpu_ctl.exporter.http import LIMITS, Limits, MetricsServer, open_listener
 from vgpu_ctl.exporter.request_head import LONGEST
 
 BODY = b"vgpud_gpu_up 1\n" * 50_000
 """More than the buffers of a socket hold."""
 WAIT_SECONDS = 30.0
+PATIENT = Limits(request_s=WAIT_SECONDS)
 SOON = 0.2
-"""Seconds that a request may take where a test waits for its end."""
+HASTY = Limits(request_s=SOON)
+"""A request may take so many seconds where a test waits for its end."""
 
 
 def body() -> bytes:
@@ -35,10 +37,10 @@ def body() -> bytes:
 
 @contextmanager
 def serving(
-    text: Callable[[], bytes] = body, request_seconds: float = WAIT_SECONDS
+    text: Callable[[], bytes] = body, limits: Limits = PATIENT
 ) -> Iterator[tuple[str, int]]:
     """A server on a free port of this host."""
-    with MetricsServer(text, [open_listener("127.0.0.1", 0)], request_seconds) as server:
+    with MetricsServer(text, [open_listener("127.0.0.1", 0)], limits) as server:
         yield server.addresses[0]
 
 
@@ -145,7 +147,9 @@ def test_errors_say_what_is_allowed(
         b"GET / HTTP/x\r\n\r\n",
         b"GET / a b c\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
-        b"GET / HTTP/1.0\r\n" + b"a: b\r\n" * 200 + b"\r\n",
+        b"GET  / HTTP/1.0\r\n\r\n",
+        b"GET \xff HTTP/1.0\r\n\r\n",
+        b"GET / HTTP/1.0" + b" " * 200 + b"\r\n\r\n",
         bytes(range(256)) + b"\r\n\r\n",
         b'GET /" onload="x HTTP/1.0\r\n\r\n',
     ],
@@ -166,7 +170,6 @@ def test_noise_never_stops_it(address: tuple[str, int], caplog: pytest.LogCaptur
     for _ in range(60):
         with connect(address) as client:
             client.sendall(noise.randbytes(noise.randrange(300)) + b"\r\n\r\n")
-    until(lambda: not threads("process_request"))
     assert ask(address, "GET", "/metrics")[1] == BODY
     assert [record for record in caplog.records if record.levelno > logging.DEBUG] == []
 
@@ -185,7 +188,7 @@ def test_a_head_may_come_in_pieces(address: tuple[str, int]) -> None:
 
 
 def test_who_stalls_or_drips_is_cut_off() -> None:
-    with serving(request_seconds=SOON) as address, connect(address) as silent:
+    with serving(limits=HASTY) as address, connect(address) as silent:
         with connect(address) as dripping:
             until(lambda: not drip(dripping))
         assert everything(silent) == b""
@@ -216,8 +219,9 @@ def test_who_does_not_read_is_cut_off() -> None:
         answering.set()
         return BODY * 20
 
-    with serving(text, request_seconds=SOON) as address, ExitStack() as stack:
-        clients = []
+    with serving(text, limits=HASTY) as address, ExitStack() as stack:
+        clients: list[socket.socket] = []
+        before = descriptors()
 
         def ask_and_be_answered() -> bool:
             """Who asks late, on a busy machine, is cut off before it is answered: once more."""
@@ -227,25 +231,81 @@ def test_who_does_not_read_is_cut_off() -> None:
             return answering.wait(2 * SOON)
 
         until(ask_and_be_answered)
-        until(lambda: not threads("process_request"))
+        until(lambda: descriptors() <= before + len(clients))  # all cut off, before one reads
         assert all(len(everything(client)) < len(BODY * 20) for client in clients)
 
 
-def threads(name: str) -> list[threading.Thread]:
-    """Threads whose name has ``name`` in it."""
-    return [thread for thread in threading.enumerate() if name in thread.name]
-
-
-def test_a_flood_gets_no_more_threads_than_there_are_places() -> None:
+def test_who_finds_no_place_is_told_and_costs_no_thread() -> None:
     with serving() as address, ExitStack() as stack:
-        clients = [stack.enter_context(connect(address)) for _ in range(MOST_CONNECTIONS + 20)]
-        refused = [everything(client) for client in clients[MOST_CONNECTIONS:]]
+        threads = threading.active_count()
+        places = LIMITS.connections
+        clients = [stack.enter_context(connect(address)) for _ in range(places + 20)]
+        refused = [everything(client) for client in clients[places:]]
         assert all(answer == b"" or b" 503 " in answer for answer in refused)
-        assert any(b'"code": 503' in answer for answer in refused)
-        assert len(threads("process_request")) <= MOST_CONNECTIONS
+        assert any(b'"code": 503' in answer and b"Retry-After" in answer for answer in refused)
+        assert threading.active_count() == threads
         for client in clients:
             client.close()
         until(lambda: is_served(address))
+
+
+def test_who_does_not_read_or_ask_holds_nobody() -> None:
+    with serving(lambda: BODY * 20) as address, ExitStack() as stack:
+        for _ in range(LIMITS.connections // 4):
+            stack.enter_context(connect(address))
+            deaf = stack.enter_context(connect(address))
+            deaf.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+        assert ask(address, "GET", "/metrics")[1] == BODY * 20
+        assert ask(address, "GET", "/healthz")[0].status == 200
+
+
+def test_health_does_not_wait_for_the_text() -> None:
+    """Which waits for guests' locks."""
+    goes_on, is_asked = threading.Event(), threading.Event()
+
+    def text() -> bytes:
+        is_asked.set()
+        assert goes_on.wait(WAIT_SECONDS)
+        return BODY
+
+    with serving(text) as address, connect(address) as waiting:
+        waiting.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+        assert is_asked.wait(WAIT_SECONDS)
+        assert ask(address, "GET", "/healthz")[0].status == 200
+        goes_on.set()
+        assert everything(waiting).endswith(BODY)
+
+
+def test_all_who_ask_meanwhile_get_one_text() -> None:
+    goes_on, made = threading.Event(), []
+
+    def text() -> bytes:
+        made.append(None)
+        assert goes_on.wait(WAIT_SECONDS)
+        return b"%d\n" % len(made)
+
+    limits = Limits(request_s=WAIT_SECONDS, kept_s=WAIT_SECONDS)
+    with serving(text, limits) as address, ExitStack() as stack:
+        clients = [stack.enter_context(connect(address)) for _ in range(20)]
+        for client in clients:
+            client.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+        until(lambda: bool(made))
+        goes_on.set()
+        assert all(everything(client).endswith(b"\r\n\r\n1\n") for client in clients)
+        assert ask(address, "GET", "/metrics")[1] == b"1\n"
+    assert len(made) == 1
+
+
+def test_an_old_text_is_not_given() -> None:
+    made: list[None] = []
+
+    def text() -> bytes:
+        made.append(None)
+        return b"%d\n" % len(made)
+
+    limits = Limits(request_s=WAIT_SECONDS, kept_s=0.0, cost_ratio=0.0)
+    with serving(text, limits) as address:
+        assert [ask(address, "GET", "/metrics")[1] for _ in range(3)] == [b"1\n", b"2\n", b"3\n"]
 
 
 def test_many_scrapes_at_once_get_it_all(address: tuple[str, int]) -> None:
@@ -288,14 +348,12 @@ def test_requests_are_logged_at_debug_as_literals(caplog: pytest.LogCaptureFixtu
 
 
 def test_nothing_stays_when_it_stops() -> None:
-    until(lambda: not threads("process_request"))  # of other servers
     before, running = descriptors(), threading.active_count()
     for _ in range(3):
         server = MetricsServer(body, [open_listener("127.0.0.1", 0) for _ in range(2)])
         server.start()
         with connect(server.addresses[0]) as stalled:
             assert ask(server.addresses[1], "GET", "/metrics")[1] == BODY
-            until(lambda: bool(threads("process_request")))
             server.stop()
             assert everything(stalled) == b""
         server.stop()

@@ -21,6 +21,7 @@ from tests.unit.vgpu_ctl.exporter.synthetic import (
     vgpu_info,
 )
 from vgpu_ctl.api.objects import (
+    ComputeStats,
     EngineStats,
     GpuInfo,
     GpuStats,
@@ -74,7 +75,7 @@ def changed(value: Any) -> Any:
             return value + "x"
         case dict():
             return {key: changed(item) for key, item in value.items()}
-        case Histogram() | TrapStats() | EngineStats():
+        case Histogram() | TrapStats() | EngineStats() | ComputeStats():
             names = [field.name for field in msgspec.structs.fields(value)]
             return msgspec.structs.replace(
                 value, **{name: changed(getattr(value, name)) for name in names}
@@ -106,6 +107,14 @@ JOINED = {"type"}
 def test_every_field_of_a_vgpu_is_shown(name: str) -> None:
     stats = vgpu(0, 100.0)
     other = msgspec.structs.replace(stats, **{name: changed(getattr(stats, name))})
+    assert shown(vgpus=[stats]) != shown(vgpus=[other])
+
+
+@pytest.mark.parametrize("name", [f.name for f in msgspec.structs.fields(ComputeStats)])
+def test_every_field_of_what_was_computed_is_shown(name: str) -> None:
+    stats = vgpu(0, 100.0)
+    compute = msgspec.structs.replace(stats.compute, **{name: getattr(stats.compute, name) + 1})
+    other = msgspec.structs.replace(stats, compute=compute)
     assert shown(vgpus=[stats]) != shown(vgpus=[other])
 
 

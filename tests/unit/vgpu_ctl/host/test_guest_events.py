@@ -11,7 +11,7 @@ from mediator.errors import Reason
 from mediator.vgpu.vgpu import Vgpu
 from vgpu_ctl.api.objects import EventKind
 from vgpu_ctl.host.event_bus import EventBus, Listener
-from vgpu_ctl.host.guest_events import PAUSE_S, GuestEvents
+from vgpu_ctl.host.guest_events import PAUSE_S, PER_SECOND, GuestEvents
 
 VGPU = cast(Vgpu, None)
 """It is not looked at."""
@@ -74,6 +74,18 @@ def test_many_reasons_take_no_memory(events: GuestEvents, listener: Listener) ->
         events.hung(VGPU, "rcs0", f"fault at {number}")
     assert len(events._told) <= 101
     assert listener.take(0)
+
+
+def test_reasons_that_a_guest_makes_up_are_no_flood(
+    events: GuestEvents, listener: Listener, clock: Clock
+) -> None:
+    for number in range(1000):
+        events.hung(VGPU, "rcs0", f"fault at {number}")
+        clock.now += 1e-3
+    told = listener.take(0)
+    assert PER_SECOND <= len(told) <= 2 * PER_SECOND + 1
+    events.was_reset(VGPU, "rcs0")  # another kind
+    assert [event.kind for event in listener.take(0)] == [EventKind.RESET]
 
 
 def test_an_operators_reset_is_told_elsewhere(events: GuestEvents, listener: Listener) -> None:

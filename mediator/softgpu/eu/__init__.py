@@ -1,0 +1,1 @@
+"""The execution units: decoder, semantics, interpreter, translator, messages, dispatch."""

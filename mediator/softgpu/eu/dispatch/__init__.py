@@ -1,0 +1,1 @@
+"""From media commands to running thread groups: jobs, programs, host threads, suspension."""

@@ -1,0 +1,1 @@
+"""EU threads computed instruction by instruction, vectorised over their channels."""

@@ -1,0 +1,1 @@
+"""The execution units' runtime in C: its sources and their build script."""

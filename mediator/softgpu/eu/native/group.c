@@ -1,0 +1,211 @@
+/* One thread group: its payload, and its threads in turns. Twins: payload.registers, and
+ * group_driver.GroupDriver. */
+#include <string.h>
+#include <time.h>
+
+#include "eu.h"
+#include "pool.h"
+
+enum { R0_GROUP_X = 1, R0_THREAD = 5, R0_GROUP_Y = 6, R0_GROUP_Z = 7 };
+enum { SR0_DISPATCH_MASK = 2 };
+enum { FFTID_MASK = 0x1ff, MOST_GRFS = 127 };
+
+static int64_t now_ns(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return time.tv_sec * INT64_C(1000000000) + time.tv_nsec;
+}
+
+/* A kernel is to come back after so long, on the whole. */
+enum { LOOK_NS = 200000, FIRST_BUDGET = 1024, LEAST_BUDGET = 16, MOST_BUDGET = 1 << 20 };
+enum { THREADS_PER_LOOK = 8 };
+
+static int asked(const struct eu_run *run)
+{
+	return __atomic_load_n(&run->stop, __ATOMIC_RELAXED) || now_ns() >= run->until;
+}
+
+void eu_begin_work(struct eu_subslice *subslice)
+{
+	if (!subslice->budget)
+		subslice->budget = FIRST_BUDGET;
+	subslice->looked = now_ns();
+	subslice->worker->budget = subslice->budget;
+}
+
+/* Another budget, by how long the last one took. */
+static void refill(struct eu_subslice *subslice)
+{
+	int64_t now = now_ns();
+	int64_t took = now - subslice->looked;
+
+	if (took < LOOK_NS / 2 && subslice->budget < MOST_BUDGET)
+		subslice->budget *= 2;
+	else if (took > 2 * LOOK_NS && subslice->budget > LEAST_BUDGET)
+		subslice->budget /= 2;
+	subslice->looked = now;
+	subslice->worker->budget = subslice->budget;
+}
+
+static uint32_t channels(const struct eu_job *job, uint32_t thread)
+{
+	uint32_t mask = job->channels;
+
+	if (thread % job->width == job->width - 1)
+		mask &= job->right;
+	if (job->height > 1 && thread / job->width % job->height == job->height - 1)
+		mask &= job->bottom;
+	return mask;
+}
+
+/* What is the same for all threads of this number in a subslice, group after group. */
+static void place_payload(const struct eu_job *job, struct eu_subslice *subslice, uint32_t thread)
+{
+	struct eu_thread *state = subslice->threads + thread;
+	uint32_t slot = subslice->first_slot + thread;
+	const uint8_t *own = job->constants + (size_t)(job->shared + thread * job->own) * EU_GRF;
+	uint8_t *first = state->grf + EU_GRF;
+	uint32_t r0[EU_GRF_DWORDS];
+
+	memcpy(r0, job->r0, sizeof(r0));
+	r0[R0_THREAD] |= ((job->scratch_base + slot * job->scratch_bytes) & ~0x3ffu) |
+			 (slot & FFTID_MASK);
+	memcpy(state->grf, r0, sizeof(r0));
+	if (job->own_first) {
+		memcpy(first, own, job->own * EU_GRF);
+		memcpy(first + job->own * EU_GRF, job->constants, job->shared * EU_GRF);
+	} else {
+		memcpy(first, job->constants, job->shared * EU_GRF);
+		memcpy(first + job->shared * EU_GRF, own, job->own * EU_GRF);
+	}
+	state->dispatch_mask = channels(job, thread);
+	memset(state->sr0, 0, sizeof(state->sr0));
+	state->sr0[SR0_DISPATCH_MASK] = state->dispatch_mask;
+	state->scratch_slot = slot;
+	subslice->intact[thread] = 1;
+}
+
+void eu_begin_thread(const struct eu_job *job, struct eu_subslice *subslice, uint32_t thread)
+{
+	struct eu_thread *state = subslice->threads + thread;
+	uint32_t *r0 = (uint32_t *)(void *)state->grf;
+
+	if (!subslice->intact[thread])
+		place_payload(job, subslice, thread);
+	r0[R0_GROUP_X] = subslice->group.x;
+	r0[R0_GROUP_Y] = subslice->group.y;
+	r0[R0_GROUP_Z] = subslice->group.z;
+	memset(state->cr0, 0, sizeof(state->cr0));
+	memset(state->n0, 0, sizeof(state->n0));
+	state->cr0[0] = job->control;
+	state->flags = 0;
+	state->resume = 0;
+	state->arrived = 0;
+	subslice->states[thread] = EU_RUNNABLE;
+}
+
+static uint32_t fail(struct eu_run *run, uint32_t fault, uint64_t address, uint32_t write)
+{
+	uint32_t none = 0;
+
+	/* The first one counts: `stop` makes the others give way. */
+	if (__atomic_compare_exchange_n(&run->fault, &none, fault, 0, __ATOMIC_ACQ_REL,
+					__ATOMIC_ACQUIRE)) {
+		run->fault_address = address;
+		run->fault_write = write;
+	}
+	__atomic_store_n(&run->stop, 1, __ATOMIC_RELEASE);
+	return EU_RUN_FAULT;
+}
+
+/* All have arrived: each may go on once. */
+static void complete_barrier(struct eu_run *run, struct eu_subslice *subslice)
+{
+	if (!subslice->group.arrived || subslice->group.arrived < run->job.barrier_threads)
+		return;
+	subslice->group.arrived = 0;
+	for (uint32_t n = 0; n < run->job.threads; n++) {
+		subslice->threads[n].n0[0]++;
+		subslice->threads[n].arrived = 0;
+	}
+}
+
+/* Run a thread until it waits, ends, or the run is asked to stop. */
+static uint32_t run_thread(struct eu_run *run, struct eu_subslice *subslice, uint32_t number)
+{
+	struct eu_worker *worker = subslice->worker;
+	struct eu_thread *thread = subslice->threads + number;
+
+	for (;;) {
+		uint32_t came = run->job.kernel(thread, &subslice->group, worker);
+
+		if (came != EU_ENDED || thread->resume)
+			subslice->intact[number] = 0; /* it has kept registers in its block */
+		if (worker->fault)
+			return fail(run, worker->fault, worker->fault_address, worker->fault_write);
+		if (came == EU_FAULT)
+			return fail(run, EU_BAD_PROGRAM, 0, 0);
+		if (came == EU_ENDED) {
+			subslice->states[number] = EU_GONE;
+			return EU_RUN_ENDED;
+		}
+		thread->resume = came;
+		if (worker->budget > 0) {
+			if (thread->n0[0]) /* it was notified, and waits for something else */
+				return fail(run, EU_ENDLESS_WAIT, 0, 0);
+			subslice->states[number] = EU_WAITING;
+			return EU_RUN_ENDED;
+		}
+		refill(subslice);
+		if (asked(run))
+			return EU_RUN_ASKED;
+	}
+}
+
+uint32_t eu_run_group(struct eu_run *run, struct eu_subslice *subslice)
+{
+	uint32_t count = run->job.threads;
+
+	for (;;) {
+		uint32_t gone = 0;
+		uint32_t moved = 0;
+
+		for (uint32_t n = subslice->next; n < count; n++) {
+			if (subslice->states[n] == EU_GONE) {
+				gone++;
+				continue;
+			}
+			if (subslice->states[n] == EU_WAITING && !subslice->threads[n].n0[0])
+				continue;
+			subslice->states[n] = EU_RUNNABLE;
+			moved = 1;
+			uint32_t came = run_thread(run, subslice, n);
+			if (came != EU_RUN_ENDED) {
+				subslice->next = n;
+				return came;
+			}
+			gone += subslice->states[n] == EU_GONE;
+			complete_barrier(run, subslice);
+			int look = (n + 1) % THREADS_PER_LOOK == 0;
+
+			if (subslice->worker->budget <= 0) { /* its messages took long */
+				refill(subslice);
+				look = 1;
+			}
+			if (look && n + 1 < count && asked(run)) {
+				subslice->next = n + 1;
+				return EU_RUN_ASKED;
+			}
+		}
+		if (subslice->next) { /* not all have been looked at */
+			subslice->next = 0;
+			continue;
+		}
+		if (gone == count)
+			return EU_RUN_ENDED;
+		if (!moved)
+			return fail(run, EU_DEADLOCK, 0, 0);
+	}
+}

@@ -1,0 +1,1 @@
+"""What each EU instruction does, once, for whoever computes it: NumPy or LLVM."""

@@ -1,0 +1,455 @@
+"""Messages, surfaces and pages that are all edges, drawn for the properties of the EU's messages.
+
+Everything hangs on one seed, so that the C routines and their Python twins are given the same.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+from functools import partial
+from random import Random
+from typing import Any
+
+from mediator.gen9.eu.formats import FORMATS
+from mediator.hotpath.interface import PageFault
+from mediator.softgpu.eu.bases import Bases
+from mediator.softgpu.eu.messages.memory import Memory
+from mediator.softgpu.eu.messages.message import Message, Unit
+from mediator.softgpu.eu.messages.send import send
+from mmio_trap.guest_memory import GuestAddressError
+from tests.property.page_world import (
+    ALL_PAGES,
+    BEYOND,
+    MIDDLE,
+    PAGE,
+    PRESENT,
+    RAM,
+    SPACE_PAGES,
+    TOP,
+    WRITABLE,
+    Pages,
+    PlainSpace,
+    Ram,
+)
+
+SLM_BYTES = 65536
+GRF = 32
+ENTRIES = 8
+"""Of the binding table that are surfaces as drivers make them."""
+_STATES = 0x400
+"""Where they are, from the surface base on."""
+_PORT_1 = (1, 1, 1, 9, 9, 2, 2, 0x10, 0x11, 0x11, 0x12, 0x14, 0x15, 0x19, 0x1A, 0x1B, 0x1D)
+_TEXELS = (4, 5, 5, 6, 0xA, 0xD, 0xD)
+"""Of data port 1."""
+_SAMPLER = (0, 1, 2, 2, 3, 4, 5, 6, 7, 7, 8, 10, 11, 16, 24, 24, 25, 26, 26)
+SAMPLERS = 16
+_PORT_0 = (0, 1, 2, 3, 4, 5, 7, 8, 10, 11, 12, 13)
+
+
+@dataclass
+class Sent:
+    """One message as `eu_send` is given it."""
+
+    sfid: int
+    descriptor: int
+    extended: int
+    payload: bytes
+    more: bytes
+    response: bytes
+    mask: int
+
+
+@dataclass
+class Scene:
+    """Messages of one thread, and what they work with."""
+
+    bases: Bases
+    slm_size: int
+    states: list[tuple[int, bytes]]
+    messages: list[Sent]
+
+
+@dataclass
+class Outcome:
+    """What a run left behind."""
+
+    responses: list[bytes] = field(default_factory=list)
+    fault: tuple[int, int, bool] | None = None
+    discarded: int = 0
+    slm: bytes = b""
+    arrived: int = 0
+    ram: list[bytes] = field(default_factory=list)
+
+
+class Walked:
+    """A `Space` that remembers its walks: its tables do not change while messages are sent."""
+
+    def __init__(self, space: PlainSpace) -> None:
+        self.memory = space.memory
+        self.mask = space.mask
+        self.entries = space.entries
+        self.root = space.root
+        self.stale = False
+        self._space = space
+        self._found: dict[int, tuple[int, bool] | str] = {}
+
+    def translate(self, address: int, *, write: bool) -> tuple[int, bool]:
+        """As the space's own."""
+        page = (address & self.mask) // PAGE
+        found = self._found.get(page)
+        if found is None:
+            try:
+                found = self._space.translate(page * PAGE, write=write)
+            except PageFault as fault:
+                found = fault.reason
+            self._found[page] = found
+        if isinstance(found, str):
+            raise PageFault(address & self.mask, write, found)
+        return found[0] | address % PAGE, found[1]
+
+
+def scene(pages: Pages, random: Random, count: int) -> Scene:
+    """A scene over ``pages``."""
+    base = pages.base
+    surface = base + random.choice([0, 2, 8]) * PAGE
+    bases = Bases(
+        surface=surface,
+        dynamic=base + random.choice([0, 3]) * PAGE,
+        general=base,
+        general_size=random.choice([SPACE_PAGES * PAGE, 1 << 32, 5 * PAGE + 20, 0]),
+        bindless=surface,
+        bindless_size=random.choice([0, 0x1000]),
+        binding_table=surface,
+        sampler_table=surface + 0x200,
+    )
+    sizes = [0, 1024, 4096, SLM_BYTES]
+    draw = _Draw(random, base)
+    states = _states(pages, bases, random)
+    return Scene(bases, random.choice(sizes), states, [draw.message() for _ in range(count)])
+
+
+def random_pages(random: Random) -> Pages:
+    """GPU pages as `page_world.pages` draws them, without hypothesis: mostly whole."""
+    kind = random.choice(["ppgtt", "ppgtt", "ppgtt", "ggtt", "64k"])
+    entries = []
+    for number in range(SPACE_PAGES):
+        frame = random.choice([number, number, number, random.randrange(ALL_PAGES + 2)])
+        flags = random.choice([PRESENT | WRITABLE] * 8 + [PRESENT, 0, PRESENT | BEYOND])
+        entries.append(RAM + frame * PAGE | flags)
+    whole = PRESENT | WRITABLE
+    parent, second = (random.choice([whole] * 8 + [PRESENT, 0]) for _ in range(2))
+    first = 0 if kind == "ggtt" else random.choice([MIDDLE, TOP])
+    return Pages(tuple(entries), kind, first, parent, second)
+
+
+def both(native: Any, made: Scene, pages: Pages, ram: Ram) -> tuple[Outcome, Outcome]:
+    """What a scene leaves behind by C and by Python, each from the same memory."""
+    found = []
+    for run in (partial(run_native, native), run_twin):
+        ram.fill()
+        space = Walked(pages.space(ram))
+        place_states(made, space)
+        found.append(run(made, space, ram))
+    return found[0], found[1]
+
+
+def place_states(made: Scene, space: Walked) -> None:
+    """Write a scene's states where pages allow it."""
+    for address, data in made.states:
+        _put(space, address, data)
+
+
+def _states(pages: Pages, bases: Bases, random: Random) -> list[tuple[int, bytes]]:
+    """A binding table, the surface states that it names, and sampler states; by address."""
+    found = []
+    for index in range(ENTRIES):
+        offset = _STATES + 64 * index
+        found.append((bases.binding_table + 4 * index, struct.pack("<I", offset)))
+        found.append((bases.surface + offset, _state(pages, random)))
+    samplers = b"".join(_sampler(random) for _ in range(SAMPLERS))
+    return [*found, (bases.sampler_table, samplers), (bases.dynamic + 0x300, samplers)]
+
+
+def _sampler(random: Random) -> bytes:
+    """SAMPLER_STATE; one in ten is noise."""
+    if random.random() < 0.1:
+        return random.randbytes(16)
+    filters = random.choice([0, 0, 1, 1, 2]) << 17 | random.choice([0, 1]) << 14
+    modes = random.choice([0o000, 0o222, 0o444, 0o111, 0o123, 0o567, random.getrandbits(9)])
+    return struct.pack(
+        "<4I",
+        random.choice([0, 1, 3]) << 20 | filters | random.choice([0, 0x100, 0x1F00]) << 1,
+        random.choice([0, 0x100]) << 20
+        | random.choice([0, 0x280, 0xE00]) << 8
+        | random.getrandbits(3) << 1,
+        random.choice([0, 0x40, 0x1000]),
+        modes | random.choice([0, 0, 1]) << 10 | random.choice([0, 0x7E000]),
+    )
+
+
+def _texel_state(pages: Pages, random: Random) -> bytes:
+    """A surface of texels, small, of any format, tiling and shape."""
+    formats = [0x0C7, 0x0CA, 0x0D8, 0x0D7, 0x000, 0x002, 0x085, 0x140, 0x10E, 0x0C8]
+    code = random.choice([*formats, random.choice(sorted(FORMATS)), random.getrandbits(10)])
+    kind = random.choice([0, 1, 1, 1, 1, 2, 3, 4])
+    tiling = random.choice([0, 0, 2, 3, 3])
+    size = FORMATS[code].size if code in FORMATS else 4
+    width, height, depth = (random.choice([1, 2, 3, 5, 16, 33]) for _ in range(3))
+    pitch = {0: 64 * size, 2: 512, 3: 128}[tiling] * random.choice([1, 1, 2])
+    start = pages.base + random.choice([0, 1, 3, 9]) * PAGE + random.choice([0, 0, 0, 64, 2])
+    dwords = [0] * 16
+    dwords[0] = kind << 29 | random.getrandbits(1) << 28 | code << 18 | tiling << 12
+    dwords[0] |= random.choice([1, 2, 3]) << 16 | random.choice([1, 2, 3]) << 14
+    dwords[1] = random.choice([0, 1, 4, 16])
+    dwords[2] = height - 1 << 16 | width - 1
+    dwords[3] = depth - 1 << 21 | (pitch if kind != 4 else size) - 1
+    dwords[4] = random.choice([0, 0, 1]) << 18 | random.choice([depth - 1, 0]) << 7
+    if random.random() < 0.05:
+        dwords[4] |= 1 << 3
+    dwords[5] = random.choice([0, 0, 1]) << 4 | random.choice([0, 0, 1, 3, 5])
+    if random.random() < 0.2:
+        dwords[5] |= random.getrandbits(2) << 25 | random.getrandbits(2) << 21
+    dwords[7] = 4 << 25 | 5 << 22 | 6 << 19 | 7 << 16
+    if random.random() < 0.3:
+        dwords[7] = random.getrandbits(12) << 16 | random.choice([0, 0x180])
+    dwords[8], dwords[9] = start & 0xFFFF_FFFF, start >> 32 & 0xFFFF_FFFF
+    return struct.pack("<16I", *dwords)
+
+
+def _state(pages: Pages, random: Random) -> bytes:
+    """A buffer, mostly; one state in eight is noise."""
+    if random.random() < 0.12:
+        return random.randbytes(64)
+    if random.random() < 0.5:
+        return _texel_state(pages, random)
+    last = random.choice([0, 15, 63, 100, 4095, 2 * PAGE, 15 * PAGE, (1 << 32) - 1])
+    pitch = random.choice([0, 0, 0, 3, 15])
+    start = pages.base + random.choice([0, 4, 13, PAGE - 2, 3 * PAGE + 64, 9 * PAGE])
+    kind = random.choice([4, 4, 4, 4, 4, 5, 7, 1])
+    dwords = [0] * 16
+    dwords[0] = kind << 29 | 0x1FF << 18
+    dwords[2] = last & 0x7F | (last >> 7 & 0x3FFF) << 16
+    dwords[3] = last >> 21 << 21 | pitch
+    dwords[8], dwords[9] = start & 0xFFFF_FFFF, start >> 32 & 0xFFFF_FFFF
+    return struct.pack("<16I", *dwords)
+
+
+def _put(space: Walked, address: int, data: bytes) -> None:
+    """Write dwords where pages allow it."""
+    for n in range(0, len(data), 4):
+        try:
+            physical, _ = space.translate(address + n & space.mask, write=True)
+            space.memory.write(physical, data[n : n + 4])
+        except (PageFault, GuestAddressError):
+            continue
+
+
+class _Draw:
+    """Messages, one after another."""
+
+    def __init__(self, random: Random, base: int) -> None:
+        self.random = random
+        self.base = base
+
+    def message(self) -> Sent:
+        """One that a compiler could send, or its neighbour; one in ten is noise."""
+        random = self.random
+        if random.random() < 0.1:
+            sfid, function = (
+                random.choice([0, 3, 4, 5, 6, 7, 9, 10, 12, 15]),
+                random.getrandbits(19),
+            )
+        else:
+            sfid, function = self._function()
+        texels = sfid == 2 or (sfid == 12 and function >> 14 in _TEXELS)
+        length = random.choice([1, 2, 3, 4, 5, 6, 9, 13])
+        more_length = random.choice([0, 0, 1, 2, 4, 8])
+        response = random.choice([0, 1, 2, 4, 8, 16])
+        header = random.random() < 0.4 or sfid == 9 or (sfid == 10 and function >> 14 in {0, 1, 8})
+        header = header or (sfid == 12 and function >> 14 in {4, 10})
+        descriptor = function | header << 19 | response << 20 | length << 25
+        descriptor |= (random.random() < 0.1) << 30
+        return Sent(
+            sfid,
+            descriptor,
+            more_length << 6 | random.choice([0, 0, 1, 16, 63, 64]) << 12,
+            (self._header(texels=texels) if header else b"")
+            + (self._coordinates(length) if texels else self._body(function, length)),
+            self._data(more_length * GRF),
+            random.randbytes(response * GRF),
+            random.choice([0xFFFF, 0xFFFF, 0xFF, 0xFF00, 1, 0, random.getrandbits(16)]),
+        )
+
+    def _function(self) -> tuple[int, int]:
+        random = self.random
+        index = random.choice(
+            [*range(ENTRIES), *range(ENTRIES), 9, 200, 240, 252, 253, 254, 254, 255]
+        )
+        control = random.getrandbits(6) << 8
+        match random.choice([12, 12, 12, 10, 10, 9, 4, 3, 2, 2, 2]):
+            case 2:
+                kind = random.choice(_SAMPLER) << 12 | random.getrandbits(4) << 8
+                return 2, random.choice([1, 1, 2, 2, 0]) << 17 | kind | index
+            case 12 if random.random() < 0.35:
+                return 12, random.choice(_TEXELS) << 14 | control | index
+            case 12:
+                return 12, random.choice(_PORT_1) << 14 | control | index
+            case 10 if random.random() < 0.2:
+                return 10, 1 << 18 | random.getrandbits(6) << 12 | random.choice(
+                    [0, 1, 31, 33, 4095]
+                )
+            case 10:
+                return 10, random.choice(_PORT_0) << 14 | control | index
+            case 3:
+                return 3, random.choice([0, 1, 3, 4, 4, 6])
+            case port:
+                return port, random.choice([0, 1, 2, 3, 4]) << 14 | control | index
+
+    def _header(self, *, texels: bool) -> bytes:
+        random = self.random
+        dwords = [random.getrandbits(32) for _ in range(8)]
+        if texels and random.random() < 0.9:
+            dwords[0], dwords[1] = (random.choice([0, 3, -5, 60]) & 0xFFFF_FFFF for _ in range(2))
+            dwords[2] = random.choice([0, 0x3000, 0xF0F0, random.getrandbits(18)])
+            dwords[2] |= random.choice([0, random.getrandbits(6) << 16 | random.getrandbits(6)])
+            dwords[3] = 0x300
+            dwords[7] = random.choice([0xFFFF, 0xFFFF, 0x5555, 0])
+            return struct.pack("<8I", *dwords)
+        if random.random() < 0.8:
+            address = self._address()
+            dwords[0], dwords[1] = address & 0xFFFF_FFFF, address >> 32
+            dwords[2] = random.choice([0, 0, 1, 4, 16, 60, 255, 4094])
+            dwords[3] = random.choice([0, 1, 5, 0x30])
+            dwords[5] = random.choice([0, 0x400, 0x1234, PAGE | 0x1FF])
+            dwords[7] = random.choice([0xFFFF, 0xFFFF, 0x5555, 0])
+        return struct.pack("<8I", *dwords)
+
+    def _body(self, function: int, length: int) -> bytes:
+        """Addresses or offsets first, of either kind; then data."""
+        random = self.random
+        wide = function >> 14 & 0x10
+        lanes = [self._address() if wide else self._offset() for _ in range(16)]
+        if random.random() < 0.3:  # as neighbours have them
+            step = random.choice([0, 4, 16])
+            lanes = [lanes[0] + step * n for n in range(16)]
+        if wide:
+            found = struct.pack("<16Q", *(each & (1 << 64) - 1 for each in lanes))
+        else:
+            found = struct.pack("<16I", *(each & 0xFFFF_FFFF for each in lanes))
+        if random.random() < 0.5:  # eight lanes
+            found = found[: len(found) // 2]
+        return (found + self._data(length * GRF))[: length * GRF]
+
+    def _coordinates(self, length: int) -> bytes:
+        """Small numbers, whole or not, a register of one kind after another; or noise."""
+        random = self.random
+        words: list[int] = []
+        for _ in range(length):
+            real = random.random() < 0.5
+            for _ in range(8):
+                if random.random() < 0.05:
+                    words += struct.unpack("<I", self._data(4))
+                elif real:
+                    value = random.choice([0.0, 1.0, 0.5, 2.0, random.uniform(-2, 3), 17.3])
+                    words += struct.unpack("<I", struct.pack("<f", value))
+                else:
+                    words.append(random.choice([0, 0, 1, 2, 4, 15, 33, -1]) & 0xFFFF_FFFF)
+        return struct.pack(f"<{len(words)}I", *words)
+
+    def _address(self) -> int:
+        random = self.random
+        at = self.base + random.choice([0, 1, 3, 7, 10, 14, 15, 16]) * PAGE
+        at += random.choice([0, 0, 4, 8, 100, 2, PAGE - 4, PAGE - 1, PAGE - 8, -4])
+        at &= (1 << 48) - 1
+        return at | 0xFFFF << 48 if random.random() < 0.2 else at
+
+    def _offset(self) -> int:
+        random = self.random
+        if random.random() < 0.1:
+            return random.getrandbits(32)
+        at = random.choice(
+            [0, 16, 60, 1020, PAGE, 4 * PAGE, 15 * PAGE, SLM_BYTES, 1 << 28, (1 << 32) - 8]
+        )
+        return at + random.choice([0, 0, 4, 1, 2, 3, 12, -4])
+
+    def _data(self, size: int) -> bytes:
+        """Noise with zeros, ones, NaNs and infinities in it."""
+        random = self.random
+        usual = (0, 1, 0x8000_0000, 0x7F80_0000, 0x7FC0_0001, 0xBF80_0000, 0xFFFF_FFFF)
+        words = list(struct.unpack(f"<{size // 4}I", random.randbytes(size)))
+        for n in range(0, len(words), random.choice([1, 2, 3])):
+            words[n] = usual[words[n] % len(usual)]
+        return struct.pack(f"<{size // 4}I", *words)
+
+
+@dataclass
+class _Thread:
+    """Who sends."""
+
+    timestamp: tuple[int, int] = (0x1234, 0x5678)
+    arrived: int = 0
+
+    def arrive(self) -> None:
+        self.arrived += 1
+
+
+def run_twin(made: Scene, space: Walked, ram: Ram) -> Outcome:
+    """The messages, by the Python twins."""
+    memory = Memory(space)
+    unit = Unit(memory, made.bases, bytearray(SLM_BYTES), made.slm_size)
+    thread = _Thread()
+    outcome = Outcome()
+    for each in made.messages:
+        message = Message(
+            unit,
+            thread,
+            each.sfid,
+            each.descriptor,
+            each.extended,
+            each.payload,
+            each.more,
+            each.response,
+            each.mask,
+        )
+        outcome.responses.append(send(message))
+    if memory.fault is not None:
+        outcome.fault = memory.fault.kind, memory.fault.address, memory.fault.write
+    outcome.discarded = memory.discarded
+    outcome.slm, outcome.arrived, outcome.ram = bytes(unit.slm), thread.arrived, ram.content()
+    return outcome
+
+
+def run_native(native: Any, made: Scene, space: Walked, ram: Ram) -> Outcome:
+    """The messages, by the C routines of ``native`` (the module `native.worker`)."""
+    ffi, lib = native.ffi, native.lib
+    worker = native.NativeWorker()
+    worker.attach(space, made.bases)
+    slm = ffi.new("uint8_t[]", SLM_BYTES)
+    group = ffi.new("struct eu_group *", {"slm": slm, "slm_size": made.slm_size, "threads": 1})
+    thread = ffi.new("struct eu_thread *")
+    thread.tm0[0], thread.tm0[1] = _Thread.timestamp
+    outcome = Outcome()
+    for each in made.messages:
+        response = ffi.new("uint8_t[]", each.response)
+        lib.eu_send(
+            worker.struct,
+            group,
+            thread,
+            each.sfid,
+            each.descriptor,
+            each.extended,
+            ffi.from_buffer("uint8_t[]", each.payload),
+            ffi.from_buffer("uint8_t[]", each.more) if each.more else ffi.NULL,
+            response if each.response else ffi.NULL,
+            each.mask,
+        )
+        outcome.responses.append(bytes(ffi.buffer(response, len(each.response))))
+    found = worker.struct
+    if found.fault:
+        outcome.fault = found.fault, found.fault_address, bool(found.fault_write)
+    outcome.discarded = found.statistics[lib.EU_DISCARDED_WRITES]
+    outcome.slm = bytes(ffi.buffer(slm, SLM_BYTES))
+    outcome.arrived, outcome.ram = group.arrived, ram.content()
+    worker.detach()
+    return outcome

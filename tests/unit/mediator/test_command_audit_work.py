@@ -1,0 +1,53 @@
+"""Lengths and sizes of atomics, and what the audit of each kind of command costs."""
+
+from __future__ import annotations
+
+import pytest
+
+from mediator.errors import Reason
+from tests.unit.mediator.audit_bench import FIRST, PASS, REFUSED, SCRATCH, audit, refused
+
+GLOBAL = 1 << 22
+ATOMIC = 0x2F << 23 | 1
+LOAD_IMMEDIATE = 0x22 << 23
+UPDATE_GTT = 0x23 << 23
+
+
+@pytest.mark.parametrize("length", range(3, 14))
+@pytest.mark.parametrize("inline", [False, True])
+def test_inline_data_of_an_atomic_takes_eleven_dwords(length: int, inline: bool) -> None:
+    header = 0x2F << 23 | length - 2 | GLOBAL | 5 << 8 | (1 << 18 if inline else 0)
+    command = [header, SCRATCH, *[0] * (length - 2)]
+    if length > 11 or (inline and length < 11):
+        assert refused(command) is Reason.BAD_COMMAND
+    else:
+        assert audit(command).dwords == command
+
+
+@pytest.mark.parametrize("size", range(4))
+def test_an_atomic_has_one_of_three_sizes(size: int) -> None:
+    command = [ATOMIC | GLOBAL | size << 19, SCRATCH, 0]
+    if size == 3:
+        assert refused(command) is Reason.BAD_COMMAND
+    else:
+        assert audit(command).dwords == command
+
+
+@pytest.mark.parametrize("plain", [0, 1, 5, 15])
+@pytest.mark.parametrize("pairs", [1, 3])
+def test_work_is_counted_by_what_was_looked_at(plain: int, pairs: int) -> None:
+    """One unit for each command without a check before one that has it, three of it and a pair."""
+    load = [LOAD_IMMEDIATE | 2 * pairs - 1, *[PASS, 1] * pairs]
+    noops = audit([*[0] * plain, *load]).counts
+    others = audit([*[0x05 << 23] * plain, *load]).counts
+    assert (noops.work, noops.commands) == (plain + 3 + 3 * pairs, 1)
+    assert (others.work, others.commands) == (plain + 3 + 3 * pairs, plain + 1)
+    twice = audit([*[0] * plain, *load, *[0] * plain, *load]).counts
+    assert twice.work == 2 * noops.work
+
+
+def test_work_of_what_is_left_out_and_of_entries() -> None:
+    drop = audit([LOAD_IMMEDIATE | 1, REFUSED, 1]).counts
+    assert (drop.work, drop.dropped, drop.commands) == (3 + 3 + 16, 1, 1)
+    update = audit([UPDATE_GTT | 6, FIRST, 1, 0, 2, 0, 3, 0]).counts
+    assert (update.work, update.commands) == (3 + 64 + 1, 1)

@@ -1,0 +1,1 @@
+"""The tool that puts faults into the code."""

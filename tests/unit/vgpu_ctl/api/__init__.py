@@ -1,0 +1,1 @@
+"""Tests of the control API's server, part by part."""

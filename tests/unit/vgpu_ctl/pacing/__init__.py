@@ -1,0 +1,1 @@
+"""Tests of how work for outsiders is paced."""
