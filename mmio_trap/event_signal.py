@@ -16,7 +16,6 @@ import ctypes
 import logging
 import os
 import platform
-import time
 from errno import EAGAIN, EINVAL, ENOSYS
 from threading import Lock
 
@@ -30,8 +29,6 @@ _SLOTS = 64
 _PREAD = 0
 _RESFD = 1
 _RING_MAGIC = 0xA10A10A1
-COSTLY_NS = 1_000_000
-"""What a signal may cost: some thousand watchers. KVM's is one, QEMU's another."""
 
 
 class _Iocb(ctypes.Structure):
@@ -66,19 +63,19 @@ class _Ring(ctypes.Structure):
 
 
 class _Completions:
-    """The process's one context of asynchronous operations; all that it does is end them at once.
+    """A context of asynchronous operations; all that it does is end them at once.
 
-    One for all, since what contexts there may be is shared by the whole machine (fs.aio-max-nr).
+    The process has two, since what contexts there may be is shared by the whole machine
+    (fs.aio-max-nr): one whose caller keeps the interpreter, one whose caller does not.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, loader: type[ctypes.CDLL] = ctypes.PyDLL) -> None:
         """Raises OSError when the kernel has none to give."""
         machine = platform.machine()
         if machine not in _SYSCALLS:
             raise OSError(ENOSYS, f"io_submit(2) has no number here for {machine}")
         setup, submit = _SYSCALLS[machine]
-        # PyDLL keeps the interpreter's lock: neither call waits, and to take it again might.
-        libc = ctypes.PyDLL(None, use_errno=True)
+        libc = loader(None, use_errno=True)
         self._syscall = libc.syscall
         self._syscall.restype = ctypes.c_long
         self._submit = ctypes.c_long(submit)
@@ -104,10 +101,13 @@ class _Completions:
         return operation, (ctypes.c_void_p * 1)(ctypes.addressof(operation))
 
     def run(self, operations: ctypes.Array[ctypes.c_void_p]) -> bool:
-        """Carry an operation out; False when the kernel has no memory for it."""
-        with self._lock:
-            done: int = self._syscall(self._submit, self._context, self._one, operations)
-            self._head.value = self._tail.value  # its event has been seen: the slot is free again
+        """Carry an operation out; False when the kernel has no memory for it.
+
+        Several threads may, and each frees the slots of all: their events tell nobody anything.
+        """
+        done: int = self._syscall(self._submit, self._context, self._one, operations)
+        with self._lock:  # the head never goes back
+            self._head.value = self._tail.value
         return done == 1
 
 
@@ -121,47 +121,33 @@ class EventSignal:
     """A duplicate of a client's eventfd, to be signalled.
 
     Raises OSError: EINVAL when it is none, what the kernel said when there are no signals.
-
-    A signal wakes all who watch the eventfd, and its client can have it watched a hundred thousand
-    times. So one that costs too much twice on end is signalled no more.
     """
 
-    __slots__ = ("_operation", "_operations", "_run", "_suspected", "costly", "fd")
+    __slots__ = ("_operation", "_operations", "fd")
 
     def __init__(self, fd: int) -> None:
         if kind_of(fd) is not Kind.EVENTFD:
             raise OSError(EINVAL, f"the file descriptor is not an eventfd but {name_of(fd)}")
         check_signals()
-        assert _COMPLETIONS is not None
-        self._run = _COMPLETIONS.run
         self.fd = os.dup(fd)
-        self._operation, self._operations = _COMPLETIONS.operation(self.fd)
-        self._suspected = False
-        self.costly = False
-        """It is signalled no more."""
+        self._operation, self._operations = _MEANS[0].operation(self.fd)
 
-    def signal(self) -> None:
-        """Add 1, or what fits: a counter that is full has told the client already."""
-        if self.costly:
-            return
-        before = time.thread_time_ns() if self._suspected else None
-        began = time.perf_counter_ns()
-        if not self._run(self._operations):
+    def signal(self, *, aside: bool = False) -> None:
+        """Add 1, or what fits: a counter that is full has told the client already.
+
+        It keeps the interpreter, unless ``aside``: to take it again costs more than a signal.
+        """
+        if not _MEANS[aside].run(self._operations):
             _LOG.warning("an eventfd was not signalled: %s", os.strerror(ctypes.get_errno()))
-        slow = time.perf_counter_ns() - began > COSTLY_NS
-        if slow and before is not None and time.thread_time_ns() - before > COSTLY_NS:
-            self.costly = True
-            _LOG.warning("an eventfd is signalled no more: so many watch it that it takes long")
-        self._suspected = slow  # perhaps the machine was busy: the next one is timed as work
 
     def close(self) -> None:
         """Let go of the duplicate."""
         os.close(self.fd)
 
 
-_COMPLETIONS: _Completions | None = None
+_MEANS: tuple[_Completions, ...] = ()
 _FAILURE: OSError | None = None
 try:  # now: what a machine has of contexts others may have used up later
-    _COMPLETIONS = _Completions()
+    _MEANS = (_Completions(), _Completions(ctypes.CDLL))
 except OSError as error:
     _FAILURE = error

@@ -6,7 +6,8 @@ VFIO_IRQ_INFO_AUTOMASKED): asserted once, then masked until the client unmasks i
 eventfd, and asserted again then if the line is still up.
 
 Whatever a client passes as an eventfd, and does to it later, no thread waits for it but the one
-that watches its unmask eventfd: see :mod:`mmio_trap.event_signal`.
+that watches its unmask eventfd: see :mod:`mmio_trap.event_signal` and
+:mod:`mmio_trap.signal_pace`.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from errno import EAGAIN, EPERM
+from errno import EAGAIN
 
 from mmio_trap.event_signal import EventSignal
+from mmio_trap.signal_pace import SignalPace
 
 INTX = 0
 MSI = 1
@@ -75,18 +77,18 @@ class _Unmasker:
 class Interrupts:
     """The vectors of every IRQ index, and the device's line. All methods may race.
 
-    ``counts`` are the vectors per IRQ index (:class:`mmio_trap.device.IrqIndex`).
+    ``counts`` are the vectors per IRQ index (:class:`mmio_trap.device.IrqIndex`); ``pace`` signals
+    them.
     """
 
-    def __init__(self, counts: Sequence[int]) -> None:
+    def __init__(self, counts: Sequence[int], pace: SignalPace | None = None) -> None:
         self._vectors = [[_Vector() for _ in range(count)] for count in counts]
         self._lock = threading.Lock()
         self._level = False
         self._unmasker: _Unmasker | None = None
         self.delivered = 0
         """Eventfd writes so far."""
-        self.costly = False
-        """The client had an eventfd that took so long to signal that it is signalled no more."""
+        self._pace = pace or SignalPace()
 
     # The device's side
 
@@ -123,8 +125,7 @@ class Interrupts:
         if vector.masked:
             vector.pending = index != INTX  # INTx is a level: the line itself is what is pending
             return
-        vector.trigger.signal()
-        self.costly = self.costly or vector.trigger.costly
+        self._pace.signal(vector.trigger)
         self.delivered += 1
         if index == INTX:
             vector.masked = True
@@ -134,18 +135,15 @@ class Interrupts:
     def set_triggers(self, index: int, start: int, fds: Sequence[int | None]) -> None:
         """Give vectors ``start``... their eventfds, None = none; the fds stay the caller's.
 
-        Raises OSError, with nothing changed: EINVAL for what is no eventfd, EPERM for any once one
-        of the client's was costly. Else it would give a new one for each that is given up.
+        Raises OSError EINVAL for what is no eventfd, with nothing changed.
         """
-        if self.costly and any(fd is not None for fd in fds):
-            raise OSError(EPERM, "an eventfd of this client took too long to signal")
         owned: list[EventSignal | None] = []
         try:
             for fd in fds:
                 own = None if fd is None else EventSignal(fd)
                 owned.append(own)
         except OSError:
-            _close_all(owned)
+            self._close_all(owned)
             raise
         with self._lock:
             vectors = self._vectors[index][start : start + len(owned)]
@@ -157,7 +155,7 @@ class Interrupts:
             armed = start == 0 and bool(owned) and owned[0] is not None
             if self._level and armed and index == self._line_index():
                 self._line_up()
-        _close_all(replaced)
+        self._close_all(replaced)
 
     def disable(self, index: int) -> None:
         """Take every vector of ``index`` its eventfds, mask and pending state."""
@@ -169,8 +167,9 @@ class Interrupts:
                 unmasker, self._unmasker = self._unmasker, None
             if index == MSI and self._level and replaced:
                 self._line_up()  # the line is still up and INTx carries it now
-        _close_all(replaced)
-        _close_all((unmasker,))
+        self._close_all(replaced)
+        if unmasker is not None:
+            unmasker.close()
 
     def mask(self, index: int, vector: int) -> None:
         """Hold the vector back."""
@@ -197,7 +196,8 @@ class Interrupts:
         fresh = None if fd is None else _Unmasker(fd, lambda: self.unmask(INTX, 0))
         with self._lock:
             old, self._unmasker = self._unmasker, fresh
-        _close_all((old,))
+        if old is not None:
+            old.close()
 
     def close(self) -> None:
         """Disable every index and close every file descriptor."""
@@ -208,8 +208,7 @@ class Interrupts:
     def _line_index(self) -> int:
         return MSI if self.msi_enabled else INTX
 
-
-def _close_all(owned: Iterable[EventSignal | _Unmasker | None]) -> None:
-    for each in owned:
-        if each is not None:
-            each.close()
+    def _close_all(self, owned: Iterable[EventSignal | None]) -> None:
+        for each in owned:
+            if each is not None:
+                self._pace.close(each)

@@ -25,6 +25,7 @@ from mmio_trap.device import PciDevice
 from mmio_trap.guest_memory import GuestMemory
 from mmio_trap.irq import Interrupts
 from mmio_trap.memory_budget import UNLIMITED, MemoryBudget
+from mmio_trap.signal_pace import SignalPace
 from mmio_trap.vfio_user.peer import Peer
 from mmio_trap.vfio_user.protocol import MAX_MSG_FDS, Message, PeerError
 from mmio_trap.vfio_user.session import Session
@@ -35,8 +36,6 @@ _DETACH_TIMEOUT = 10.0
 """Seconds a new client waits at most for the device to let go of one that has left."""
 _CLOSE_TIMEOUT = 1.0
 """Seconds it waits for files that this one has passed to be closed."""
-_PENALTY_S = 60.0
-"""Seconds without a client after one whose eventfd was costly: it has cost all some time."""
 _ACCEPT_PAUSE_MS = 100
 """Without accepting after an accept has failed."""
 
@@ -93,7 +92,7 @@ class Server:
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._present: _Present | None = None
         self._closers = Closers()
-        self._shut_until = 0.0
+        self._pace = SignalPace()
         self.clients = 0
         """Clients served so far, the present one included."""
         self.turned_away = 0
@@ -205,8 +204,6 @@ class Server:
                 present.gone.wait(_DETACH_TIMEOUT)
             if not present.gone.is_set():
                 return "another is being served"
-        if time.monotonic() < self._shut_until:
-            return "an earlier one had an eventfd that took long to signal: wait a minute"
         if not self._closers.done(_CLOSE_TIMEOUT):
             return "files that an earlier one has passed cannot be closed, and still hang"
         return ""
@@ -219,8 +216,8 @@ class Server:
                 stack.callback(connection.close)
                 memory = GuestMemory(require_seal=self._require_seal, budget=self._budget)
                 stack.callback(memory.close)
-                interrupts = Interrupts(self._device.irq_counts)
-                stack.callback(self._close_interrupts, interrupts)
+                interrupts = Interrupts(self._device.irq_counts, self._pace)
+                stack.callback(interrupts.close)
                 self._device.attach(memory, interrupts)
                 stack.callback(self._note_peer, None)
                 stack.callback(self._device.detach)
@@ -236,11 +233,6 @@ class Server:
             _LOG.exception("%s: client disconnected", self.path)
         finally:
             present.gone.set()
-
-    def _close_interrupts(self, interrupts: Interrupts) -> None:
-        if interrupts.costly:
-            self._shut_until = time.monotonic() + _PENALTY_S
-        interrupts.close()
 
     def _note_peer(self, peer: Peer | None) -> None:
         self.peer = peer

@@ -27,7 +27,7 @@ NUMBERS = {
     """,
     "mmio_trap.event_signal": """
         _SYSCALLS={x86_64:(CE,D1),aarch64:(0,2),riscv64:(0,2)} _SLOTS=40 _PREAD=0 _RESFD=1
-        _RING_MAGIC=A10A10A1 COSTLY_NS=F4240
+        _RING_MAGIC=A10A10A1
     """,
     "mmio_trap.guest_memory": """
         PAGE_SHIFT=C LOGGED_PAGES=8000000 _ADDRESS_LIMIT=10000000000000000 _READABLE=1 _WRITABLE=2
@@ -44,6 +44,7 @@ NUMBERS = {
     """,
     "mmio_trap.memory_holding": "IDLE_STRETCHES=2",
     "mmio_trap.register_map": "_DWORD=FFFFFFFF MOST_UNKNOWN=400",
+    "mmio_trap.signal_pace": "COSTLY_NS=F4240 PAUSE=4 _LAST=4 PROBATION=40",
     "mmio_trap.vfio_user.protocol": """
         MAX_DATA_XFER_SIZE=100000 MAX_MSG_FDS=8 MAX_WRITE_MULTI=C8 HEADER_SIZE=10
         MAX_MESSAGE_SIZE=101010 TYPE_MASK=F TYPE_COMMAND=0 TYPE_REPLY=1 NO_REPLY=10 ERROR=20

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import select
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
 from errno import EINVAL, ENOSYS
 from pathlib import Path
 
@@ -17,7 +15,6 @@ import pytest
 from mmio_trap import event_signal
 from mmio_trap.event_signal import EventSignal, check_signals
 from tests.open_files import open_fds
-from tests.readiness import readable
 
 FULL = 0xFFFF_FFFF_FFFF_FFFE
 PATIENCE_S = 60.0
@@ -40,25 +37,13 @@ def eventfd() -> Iterator[int]:
     os.close(fd)
 
 
-class Clock:
-    """`time`, of which 5 ms pass at each look, and no work is done."""
-
-    def __init__(self, now: Iterator[int]) -> None:
-        self.now = now
-
-    def perf_counter_ns(self) -> int:
-        return next(self.now)
-
-    def thread_time_ns(self) -> int:
-        return 0
-
-
-def test_each_signal_adds_one(eventfd: int) -> None:
+@pytest.mark.parametrize("aside", [False, True])
+def test_each_signal_adds_one(eventfd: int, aside: bool) -> None:
     check_signals()
     signal = EventSignal(eventfd)
     for count in (1, 2, 1000):
         for _ in range(count):
-            signal.signal()
+            signal.signal(aside=aside)
         assert os.eventfd_read(eventfd) == count
     signal.close()
 
@@ -109,104 +94,6 @@ def test_a_counter_that_fills_at_the_wrong_moment_holds_nobody_up(eventfd: int) 
     signal.close()
 
 
-@pytest.mark.parametrize("watched", ["before", "later"])
-def test_an_eventfd_that_thousands_watch_is_given_up(
-    eventfd: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, watched: str
-) -> None:
-    """The limit is lowered, so that a few hundred are enough."""
-    signal, signals = EventSignal(eventfd), 2
-    if watched == "later":
-        signal.signal()
-        assert os.eventfd_read(eventfd) == 1
-    monkeypatch.setattr("mmio_trap.event_signal.COSTLY_NS", 2_000)
-    with ExitStack() as stack:
-        for _ in range(400):
-            stack.enter_context(select.epoll()).register(eventfd, select.EPOLLIN)
-        for _ in range(signals):
-            assert not signal.costly
-            signal.signal()
-        assert signal.costly
-    assert os.eventfd_read(eventfd) == signals
-    signal.signal()
-    assert not readable(eventfd, 0)
-    assert "signalled no more" in caplog.text
-    signal.close()
-
-
-def test_a_machine_that_is_busy_is_not_the_clients_fault(
-    eventfd: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Time that passes while others run is no work of the signal's."""
-    now = iter(range(0, 1 << 62, 5_000_000))
-    monkeypatch.setattr("mmio_trap.event_signal.time", Clock(now))
-    signal = EventSignal(eventfd)
-    for _ in range(10):
-        signal.signal()
-    assert not signal.costly
-    assert os.eventfd_read(eventfd) == 10
-    signal.close()
-
-
-LIMIT = 1_000_000
-OVER = LIMIT + 1
-
-
-class Times:
-    """`time` of signals that take what they are said to: by the clock, and of this thread's."""
-
-    def __init__(self, signal: EventSignal, taken: list[tuple[int, int]]) -> None:
-        self.clock = self.work = 0
-        self.signalled = 0
-        self.taken = iter(taken)
-        signal._run = self.run
-
-    def run(self, _operations: object) -> bool:
-        clock, work = next(self.taken)
-        self.clock += clock
-        self.work += work
-        self.signalled += 1
-        return True
-
-    def perf_counter_ns(self) -> int:
-        return self.clock
-
-    def thread_time_ns(self) -> int:
-        return self.work
-
-
-@pytest.mark.parametrize(
-    ("taken", "costly"),
-    [
-        ([(OVER, OVER)], False),
-        ([(OVER, OVER), (OVER, OVER)], True),
-        ([(OVER, 0), (OVER, OVER)], True),
-        ([(OVER, OVER), (LIMIT, OVER)], False),
-        ([(OVER, OVER), (OVER, LIMIT)], False),
-        ([(OVER, OVER), (0, 0), (OVER, OVER)], False),
-        ([(LIMIT, LIMIT), (OVER, OVER)], False),
-    ],
-)
-def test_twice_on_end_is_too_often(
-    eventfd: int,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-    taken: list[tuple[int, int]],
-    costly: bool,
-) -> None:
-    """Slow by the clock makes it suspected, and then it is its own work that counts."""
-    signal = EventSignal(eventfd)
-    times = Times(signal, [*taken, (0, 0)])
-    monkeypatch.setattr("mmio_trap.event_signal.time", times)
-    for _ in taken:
-        signal.signal()
-    assert signal.costly is costly
-    signal.signal()
-    assert times.signalled == len(taken) + (not costly)
-    assert ("signalled no more" in caplog.text) is costly
-    assert "was not signalled" not in caplog.text
-    signal.close()
-
-
 def test_what_the_kernel_does_not_carry_out_is_said(
     eventfd: int, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -237,11 +124,12 @@ def test_a_machine_without_the_means(monkeypatch: pytest.MonkeyPatch, eventfd: i
             needs()
 
 
-def test_many_threads_share_the_means(eventfd: int) -> None:
+@pytest.mark.parametrize("aside", [False, True])
+def test_many_threads_share_the_means(aside: bool) -> None:
     others = [os.eventfd(0) for _ in range(4)]
     signals = [EventSignal(fd) for fd in others]
     threads = [
-        threading.Thread(target=lambda each=each: [each.signal() for _ in range(5000)])
+        threading.Thread(target=lambda each=each: [each.signal(aside=aside) for _ in range(5000)])
         for each in signals
     ]
     for thread in threads:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from errno import EAGAIN, EINVAL, EMFILE, EPERM
+from errno import EAGAIN, EINVAL, EMFILE
 
 import pytest
 
@@ -52,21 +52,6 @@ def test_refused_eventfds_change_nothing() -> None:
     assert open_fds() <= before
 
 
-def test_after_a_costly_eventfd_its_client_gives_no_new_one() -> None:
-    """Each new one would be signalled once before it is found out."""
-    before = open_fds()
-    interrupts = Interrupts((1, 2, 0, 0, 0))
-    eventfd = os.eventfd(0)
-    interrupts.costly = True
-    with pytest.raises(OSError, match="took too long to signal") as caught:
-        interrupts.set_triggers(MSI, 0, [None, eventfd])
-    assert caught.value.errno == EPERM
-    interrupts.set_triggers(MSI, 0, [None])
-    os.close(eventfd)
-    interrupts.close()
-    assert open_fds() <= before
-
-
 def test_an_unmask_eventfd_that_cannot_be_watched_is_given_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -106,22 +91,6 @@ def test_who_waits_for_an_unmask_does_not_keep_the_process() -> None:
     assert waiting.is_alive()
     interrupts.disable(INTX)
     assert not waiting.is_alive()
-    os.close(eventfd)
-
-
-def test_one_costly_eventfd_makes_its_client_costly_for_good() -> None:
-    interrupts = Interrupts((1, 2, 0, 0, 0))
-    eventfd = os.eventfd(0)
-    interrupts.set_triggers(MSI, 0, [eventfd, eventfd])
-    interrupts.trigger(MSI, 0)
-    assert not interrupts.costly
-    first = interrupts._vectors[MSI][0].trigger
-    assert first is not None
-    first.costly = True
-    for vector in (0, 1):
-        interrupts.trigger(MSI, vector)
-        assert interrupts.costly
-    interrupts.close()
     os.close(eventfd)
 
 
