@@ -46,6 +46,7 @@ help:
 	@echo "make clean   remove what the build made (the guests' cache stays)"
 
 venv: $(VENV)/stamp
+	@$(PYTHON) -m tests.guests.environment --refresh $(VENV)
 
 NATIVE_ROOMS := mediator/hotpath mediator/softgpu/eu/native
 

@@ -1,17 +1,28 @@
 """What all tests share.
 
-No example of Hypothesis fails for being slow on a machine that is busy. The garbage collector does
-not look at thousands of collected tests: whoever brings a GPU down calls it.
+Without a C extension some are left out, on purpose; with a stale one they would be by accident. No
+example of Hypothesis fails for being slow on a machine that is busy. The garbage collector does not
+look at thousands of collected tests: whoever brings a GPU down calls it.
 """
 
 from __future__ import annotations
 
 import gc
 
+import pytest
 from hypothesis import settings
+
+from mediator.native_sources import EXTENSIONS, built_files, is_fresh
 
 settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
+
+
+def pytest_sessionstart() -> None:
+    """No test runs beside C of other sources."""
+    stale = [each.module for each in EXTENSIONS if built_files(each) and not is_fresh(each)]
+    if stale:
+        pytest.exit(f"built of other sources, run `make venv`: {', '.join(stale)}", returncode=2)
 
 
 def pytest_collection_finish() -> None:

@@ -19,8 +19,9 @@ def prepare_interpreter() -> None:
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     if not hotpath.NATIVE:
         _LOG.warning(
-            "the C hot path is not built: the slower Python twin is used, and MI_ATOMIC is not "
-            "atomic against the guest's processors"
+            "%s: the slower Python twin is used, and MI_ATOMIC is not atomic against the guest's "
+            "processors",
+            hotpath.STALE or "the C hot path is not built",
         )
     reason = missing()
     if reason is not None:

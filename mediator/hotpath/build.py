@@ -7,6 +7,7 @@ root.
 from __future__ import annotations
 
 import platform
+import runpy
 from pathlib import Path
 
 from cffi import FFI  # type: ignore[import-untyped]  # cffi ships no types
@@ -20,11 +21,13 @@ if platform.machine() in {"x86_64", "AMD64"}:
 
 
 def _builder() -> FFI:
+    sources = runpy.run_path(str(_HERE.parent / "native_sources.py"))
+    version = sources["version"](sources["HOTPATH"])
     ffi = FFI()
     ffi.cdef((_HERE / "interface.h").read_text())
     ffi.set_source(
         "mediator.hotpath._hotpath",
-        '#include "hotpath.h"',
+        f'#include "hotpath.h"\nconst char hp_sources[] = "{version}";',
         sources=[f"mediator/hotpath/{name}.c" for name in _SOURCES],
         depends=[f"mediator/hotpath/{name}.h" for name in _HEADERS],
         include_dirs=["mediator/hotpath"],

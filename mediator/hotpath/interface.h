@@ -1,5 +1,7 @@
 /* What Python calls; build.py reads this file too, so: declarations only. */
 
+extern const char hp_sources[]; /* their version: native_sources.py */
+
 /* Negative results; the numbers are those of interface.FaultKind. */
 enum hp_fault_kind {
 	HP_NOT_PRESENT = -1,

@@ -26,7 +26,10 @@ from mediator.hotpath.interface import (
     TablesFull,
     never,
 )
+from mediator.native_sources import HOTPATH, check
 from mmio_trap.guest_memory import PAGE_SHIFT, PAGE_SIZE, GuestAddressError, GuestMemory
+
+check(HOTPATH, ffi, lib)
 
 STREAM_BYTES = 8 << 20
 """From this size on a blit's destination bypasses the processor's caches, as memcpy's does."""

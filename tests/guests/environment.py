@@ -1,5 +1,7 @@
 """Prepare the project's virtual environment: `python3 -m tests.guests.environment DIRECTORY`.
 
+With `--refresh` first it is there, and what is stale of the C extensions is built again.
+
 Works on a bare python3: where ensurepip is missing (Debian has it in python3-venv), pip comes from
 Debian's own wheel through the private apt. Only the C compiler and Python's headers need root.
 """
@@ -9,10 +11,12 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+from mediator import native_sources
 from tests.guests import packages, store
 from tests.guests.debian import PrivateApt
 from tests.guests.libvirt_copy import install_binding
@@ -21,6 +25,7 @@ from tests.guests.setup_error import SetupError
 
 MINIMUM_PYTHON = (3, 11)
 _WHEELS = "usr/share/python-wheels"
+_PACKAGE = REPOSITORY / "mediator"
 
 
 def check_python(version: tuple[int, ...]) -> None:
@@ -99,6 +104,7 @@ def make_environment(directory: Path, root: Path) -> Path:
 def install_project(python: Path) -> None:
     """Install the project, editable, with what its tests need."""
     store.say("installing the project and its development tools")
+    drop_stale_extensions()
     _checked(
         [
             *(str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check"),
@@ -107,6 +113,45 @@ def install_project(python: Path) -> None:
             *("-e", f"{REPOSITORY}[dev]"),
         ]
     )
+    check_extensions()
+
+
+def drop_stale_extensions(package: Path = _PACKAGE) -> list[str]:
+    """Remove what was built of other sources; the extensions that are not there then."""
+    for each in native_sources.EXTENSIONS:
+        if not native_sources.is_fresh(each, package):
+            for path in native_sources.built_files(each, package):
+                path.unlink()
+    return [
+        each.module
+        for each in native_sources.EXTENSIONS
+        if not native_sources.built_files(each, package)
+    ]
+
+
+def check_extensions(package: Path = _PACKAGE) -> None:
+    """Raise SetupError unless the C extensions are those of the sources here.
+
+    They are optional where the project is installed: pip says nothing of a build that fails.
+    """
+    lacking = drop_stale_extensions(package)
+    if lacking:
+        raise SetupError(
+            f"the build of {' and '.join(lacking)} failed; to see why, run\n"
+            "  .venv/bin/python setup.py build_ext --inplace"
+        )
+
+
+def refresh_extensions(python: Path, package: Path = _PACKAGE) -> None:
+    """Build the C extensions anew if one is stale, whatever the times of the files say."""
+    lacking = drop_stale_extensions(package)
+    if not lacking:
+        return
+    store.say(f"building {' and '.join(lacking)} from the sources as they are now")
+    with tempfile.TemporaryDirectory() as scratch:
+        places = ("--build-lib", f"{scratch}/lib", "--build-temp", f"{scratch}/temp")
+        _checked([str(python), "setup.py", "build_ext", "--inplace", *places], package.parent)
+    check_extensions(package)
 
 
 def prepare_libvirt(python: Path, root: Path) -> None:
@@ -121,9 +166,10 @@ def _succeeds(command: Sequence[str]) -> bool:
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
-def _checked(command: Sequence[str]) -> None:
+def _checked(command: Sequence[str], directory: Path | None = None) -> None:
     done = subprocess.run(
         command,
+        cwd=directory,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -145,10 +191,14 @@ def _checked(command: Sequence[str]) -> None:
 
 def main(arguments: list[str]) -> int:
     """Prepare the environment in the directory named; 0 when it is ready."""
-    if len(arguments) != 1:
-        print("usage: environment DIRECTORY", file=sys.stderr)
+    refresh = arguments[:1] == ["--refresh"]
+    if len(arguments) != 1 + refresh:
+        print("usage: environment [--refresh] DIRECTORY", file=sys.stderr)
         return 2
     try:
+        if refresh:
+            refresh_extensions(Path(arguments[1]).resolve() / "bin" / "python")
+            return 0
         check_python(sys.version_info[:3])
         lacks = missing_for_extension()
         if lacks:

@@ -12,6 +12,7 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 from tests.mutation.project_copy import ProjectCopy
+from tests.mutation.stamps import stamp, unstamped
 
 _EMIT = "from {}.build import ffibuilder; ffibuilder.emit_c_code('{}')"
 _FLAGS = ("-c", "-fPIC", "-O3", "-w")
@@ -115,7 +116,9 @@ class NativeBuild:
         """The wrapper that cffi makes of its headers: its path."""
         name = f"scratch/{Path(extension.target).name}.c"
         module = extension.room.replace("/", ".")
-        self._run([sys.executable, "-c", _EMIT.format(module, self._copy.root / name)])
+        path = self._copy.root / name
+        self._run([sys.executable, "-c", _EMIT.format(module, path)])
+        path.write_text(unstamped(path.read_text()))
         return name
 
     def _compile(self, extension: Extension, source: str, made: Path) -> None:
@@ -130,6 +133,7 @@ class NativeBuild:
         objects = sorted(map(str, self._objects(extension).glob("*.o")))
         libraries = extension.libraries
         self._run([*_compiler(), "-shared", "-o", str(target), *objects, *libraries])
+        stamp(self._copy.root)
 
     def _objects(self, extension: Extension) -> Path:
         return self._copy.root / "scratch" / Path(extension.target).name

@@ -22,6 +22,7 @@ from hypothesis import Phase, settings
 from tests.mutation.fault import Fault
 from tests.mutation.native_build import CompilerRefusal, NativeBuild
 from tests.mutation.project_copy import ProjectCopy
+from tests.mutation.stamps import stamp
 
 _OURS = ("tests", "mediator", "mmio_trap", "scheduler", "vgpu_ctl", "qemu_hooks")
 _GRACE_SECONDS = 60.0
@@ -76,11 +77,13 @@ class TrialBench:
                         return Outcome.INVALID
                 except CompilerRefusal:
                     return Outcome.INVALID
+            stamp(self.copy.root)
             return self.run(trial.seconds)
         finally:
             self.copy.restore(fault.file)
             if self.native is not None:
                 self.native.reset()
+            stamp(self.copy.root)
 
     def run(self, seconds: dict[str, float]) -> Outcome:
         """Run tests on the copy as it is; ``seconds`` are what each takes."""

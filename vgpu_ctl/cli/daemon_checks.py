@@ -52,7 +52,7 @@ def routines_are_native(subject: Subject) -> Outcome:
         return skip(_NO_DAEMON)
     if not daemon.native_hotpath:
         return warn(
-            "the C routines are not built: their Python twins are slow",
+            "the C routines are not built, or of other sources: their Python twins are slow",
             "install a C compiler and Python's headers, and install vgpud again",
         )
     return ok("the C routines are built")

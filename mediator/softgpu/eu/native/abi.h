@@ -5,6 +5,8 @@
 
 enum { EU_ABI_VERSION = 2 };
 
+extern const char eu_sources[]; /* their version: native_sources.py */
+
 /* One EU thread. The interpreter works on it; compiled code loads what it needs at its entry and
  * keeps here, in place, what is live while it waits or gives way. */
 struct eu_thread {

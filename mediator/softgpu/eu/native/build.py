@@ -35,6 +35,8 @@ def _formats() -> str:
 
 def _builder() -> FFI:
     hotpath = runpy.run_path(str(_HERE.parents[2] / "hotpath" / "build.py"))["ffibuilder"]
+    known = runpy.run_path(str(_HERE.parents[2] / "native_sources.py"))
+    version = known["version"](known["EXECUTION_UNITS"])
     ffi = FFI()
     ffi.include(hotpath)
     for name in _READ:
@@ -43,7 +45,8 @@ def _builder() -> FFI:
     headers = sorted(path.name for path in _HERE.glob("*.h"))
     ffi.set_source(
         "mediator.softgpu.eu._native",
-        '#include "surface.h"\n#include "pool.h"\n' + _formats(),
+        '#include "surface.h"\n#include "pool.h"\n'
+        f'const char eu_sources[] = "{version}";\n{_formats()}',
         sources=[f"{_PLACE}/{name}" for name in sources] + [f"{_HOTPATH}/walk.c"],
         depends=[f"{_PLACE}/{name}" for name in headers]
         + [f"{_HOTPATH}/{name}" for name in _NEEDED]

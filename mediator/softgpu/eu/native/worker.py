@@ -1,6 +1,6 @@
 """A worker of the native runtime, and the addresses of its routines.
 
-Importing this raises ImportError where the extensions are not built.
+Importing this raises ImportError where the extensions are not built, or stale.
 """
 
 from __future__ import annotations
@@ -9,10 +9,13 @@ from typing import Any, Final
 
 from mediator.hotpath.interface import Mapping
 from mediator.hotpath.native import Pins, pack_memory, pack_space, release
+from mediator.native_sources import EXECUTION_UNITS, check
 from mediator.softgpu.eu._native import ffi, lib
 from mediator.softgpu.eu.bases import Bases
 
 __all__ = ["ABI_VERSION", "ROUTINES", "NativeWorker", "ffi", "lib", "routine_addresses"]
+
+check(EXECUTION_UNITS, ffi, lib)
 
 ABI_VERSION: Final[int] = lib.EU_ABI_VERSION
 

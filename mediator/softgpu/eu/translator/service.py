@@ -6,6 +6,7 @@ import hashlib
 import logging
 import platform
 from functools import cache
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,6 +35,10 @@ def missing() -> str | None:
         return "llvmlite is not installed (the package's extra `eu` brings it)"
     if find_spec("mediator.softgpu.eu._native") is None:
         return "the C extension mediator.softgpu.eu._native is not built"
+    try:
+        import_module("mediator.softgpu.eu.native.worker")
+    except ImportError as error:  # stale, or without the hot path that it shares types with
+        return str(error)
     return None
 
 
