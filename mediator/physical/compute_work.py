@@ -45,8 +45,9 @@ class ComputeWork:
         return (
             f"{self.kernels} kernels, {self.threads} threads, {self.busy_ns / 1e6:.3g} ms of EUs; "
             f"groups: {self.groups - self.interpreted_groups} compiled, "
-            f"{self.interpreted_groups} interpreted; programs: {self.programs} new, "
-            f"{self.program_hits} known, {self.compiled} compiled, {self.from_disk} of them earlier"
+            f"{self.interpreted_groups} interpreted; "
+            f"programs: {self.programs} new, {self.program_hits} known, {self.compiled} compiled, "
+            f"{self.from_disk} of them earlier, {self.uncompiled} given up"
         )
 
     def __add__(self, other: ComputeWork) -> ComputeWork:

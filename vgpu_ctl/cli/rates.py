@@ -62,12 +62,22 @@ class VgpuUsage(Object, frozen=True, kw_only=True):
     kernels: int
     """Kernels that ended on execution units."""
     kernels_per_second: float | None
+    threads: int
+    """Threads of kernels that began."""
+    threads_per_second: float | None
     kernel_seconds: float
     """How long threads of kernels ran."""
     interpreted_groups: int
     """Thread groups that no compiled code ran."""
+    programs: int
+    """Programs that had not been seen before, or not for long."""
+    program_hits: int
+    """Kernels whose program was known."""
+    hits_per_second: float | None
+    compiled: int
+    """Programs that came into use in compiled form."""
     from_disk: int
-    """Programs that came into use as code compiled by an earlier process."""
+    """Of those, programs that an earlier process had compiled."""
     uncompiled: int
     """Programs that the compiler gave up."""
 
@@ -179,6 +189,10 @@ def _work(vgpu: VgpuStats) -> _Work:
         faults=vgpu.faults,
         resets=vgpu.engine_resets + vgpu.full_resets,
         kernels=vgpu.compute.kernels,
+        threads=vgpu.compute.threads,
+        programs=vgpu.compute.programs,
+        program_hits=vgpu.compute.program_hits,
+        compiled=vgpu.compute.compiled,
         interpreted_groups=vgpu.compute.interpreted_groups,
         from_disk=vgpu.compute.from_disk,
         uncompiled=vgpu.compute.uncompiled,
@@ -232,8 +246,14 @@ def _usage(
         resets=counts["resets"],
         kernels=counts["kernels"],
         kernels_per_second=_rate(counts["kernels"], seconds),
+        threads=counts["threads"],
+        threads_per_second=_rate(counts["threads"], seconds),
         kernel_seconds=work.kernel_seconds,
         interpreted_groups=counts["interpreted_groups"],
+        programs=counts["programs"],
+        program_hits=counts["program_hits"],
+        hits_per_second=_rate(counts["program_hits"], seconds),
+        compiled=counts["compiled"],
         from_disk=counts["from_disk"],
         uncompiled=counts["uncompiled"],
     )

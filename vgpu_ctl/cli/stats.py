@@ -46,8 +46,10 @@ def command(
     SHARE is a vGPU's part of the GPU time of all, ENTITLED what its weight gives it against those
     that compete, BUSY how busy the GPU is. QUEUE counts requests that wait or run, WAIT is from a
     request's submission to the hardware. With `-o wide`: KERNELS that ended on the execution units,
-    EU the time in which threads ran there, INTERPRETED the thread groups that no compiled code ran.
-    With --count, `-o json` prints an array a line.
+    THREADS that began there, EU the time in which they ran, HITS kernels whose program was known,
+    programs that came into use COMPILED, those of them that were on DISK, those UNCOMPILED that the
+    compiler gave up, INTERPRETED the thread groups that no compiled code ran. With --count,
+    `-o json` prints an array a line.
     """
     with connect() as vgpud:
         wanted = {vgpud.show(name).uuid: name for name in names}

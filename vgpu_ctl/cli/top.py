@@ -31,7 +31,10 @@ def command(interval: float) -> None:
     that compete; RCS to VECS how busy each of its engines is; QUEUE requests that wait or run; WAIT
     from a request's submission to the hardware; KERN/S kernels that ended on the execution units,
     EU the part of the time in which threads ran there. FAULTS and HANGS count since its start.
-    Keys: q quits, s sorts by something else.
+    Another view has more of kernels: THREADS/S that began, HITS/S kernels whose program was known;
+    and, since its start, programs that came into use COMPILED, those of them that were on DISK,
+    those UNCOMPILED that the compiler gave up, and INTERPRETED thread groups. Keys: q quits, s
+    sorts by something else, v shows the other view.
     """
     if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
         raise Failure(

@@ -11,7 +11,9 @@ from textual.binding import Binding, BindingType
 from textual.widgets import DataTable, Footer, Static
 from textual.worker import get_current_worker
 
-from vgpu_ctl.cli.top_rows import COLUMNS, LEFT, SORTS, Reading, Row, heading, next_sort, rows
+from vgpu_ctl.cli.table import Column
+from vgpu_ctl.cli.top_rows import SORTS, Reading, Row, heading, next_of, rows
+from vgpu_ctl.cli.top_views import VIEWS, Shown
 from vgpu_ctl.client import ApiError, Client, DaemonUnreachable
 from vgpu_ctl.printable import escaped
 
@@ -32,6 +34,7 @@ class TopApp(App[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q,escape", "quit", "Quit"),
         Binding("s", "sort", "Sort"),
+        Binding("v", "view", "View"),
     ]
 
     def __init__(self, connect: Connect, interval: float) -> None:
@@ -43,6 +46,7 @@ class TopApp(App[None]):
         self._last: Reading | None = None
         self._reading = False
         self._order = next(iter(SORTS))
+        self._view = next(iter(VIEWS))
         self._problem = ""
 
     def compose(self) -> ComposeResult:
@@ -54,15 +58,19 @@ class TopApp(App[None]):
 
     def on_mount(self) -> None:
         """Begin to read."""
-        table = self._table()
-        for title in COLUMNS:
-            table.add_column(Text(title, justify=_side(title)), key=title)
+        self._head()
         self._begin_reading()
         self.set_interval(self._interval, self._begin_reading)
 
     def action_sort(self) -> None:
         """The next order."""
-        self._order = next_sort(self._order)
+        self._order = next_of(SORTS, self._order)
+        self._draw()
+
+    def action_view(self) -> None:
+        """The next columns."""
+        self._view = next_of(VIEWS, self._view)
+        self._head()
         self._draw()
 
     # -- reading, in a thread of its own: vgpud may take its time ----------------------------------
@@ -99,6 +107,12 @@ class TopApp(App[None]):
 
     # -- drawing ----------------------------------------------------------------------------------
 
+    def _head(self) -> None:
+        table = self._table()
+        table.clear(columns=True)
+        for column in VIEWS[self._view]:
+            table.add_column(Text(column.title, justify=_side(column)), key=column.title)
+
     def _draw(self) -> None:
         status = self.query_one("#status", Static)
         status.set_class(bool(self._problem), "lost")
@@ -108,9 +122,10 @@ class TopApp(App[None]):
         elif self._before is None or self._last is None:
             status.update("reading")
         else:
-            status.update(f"by {self._order}, every {self._interval:g} s")
+            status.update(f"{self._view}, by {self._order}, every {self._interval:g} s")
             self.query_one("#gpus", Static).update(heading(self._before, self._last))
-            self._fill(rows(self._before, self._last, self._order))
+            columns = VIEWS[self._view]
+            self._fill(rows(self._before, self._last, self._order, columns))
 
     def _fill(self, found: list[Row]) -> None:
         table = self._table()
@@ -119,8 +134,8 @@ class TopApp(App[None]):
         for row in found:
             style = "bold red" if row.troubled else "" if row.usage else "dim"
             cells = [
-                Text(escaped(cell) or "-", style=style, justify=_side(title))
-                for title, cell in zip(COLUMNS, row.cells, strict=True)
+                Text(escaped(cell) or "-", style=style, justify=_side(column))
+                for column, cell in zip(VIEWS[self._view], row.cells, strict=True)
             ]
             table.add_row(*cells, key=row.vgpu.uuid)
         table.move_cursor(row=line)
@@ -129,5 +144,5 @@ class TopApp(App[None]):
         return self.query_one("#vgpus", DataTable)
 
 
-def _side(title: str) -> Literal["left", "right"]:
-    return "left" if title in LEFT else "right"
+def _side(column: Column[Shown]) -> Literal["left", "right"]:
+    return "right" if column.right else "left"

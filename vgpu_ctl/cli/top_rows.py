@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from vgpu_ctl.api.objects import Stats, VgpuInfo, VgpuState
 from vgpu_ctl.cli.rates import GpuUsage, VgpuUsage, gpu_usages, usages
-from vgpu_ctl.cli.units import duration, frequency, percent, rate
-from vgpu_ctl.cli.vgpu_view import client_text
-
-ENGINES = ("rcs0", "bcs0", "vcs0", "vecs0")
-"""The engines with a column; a vGPU has no others."""
+from vgpu_ctl.cli.table import Column
+from vgpu_ctl.cli.top_views import Shown
+from vgpu_ctl.cli.units import frequency, percent, rate
 
 
 class Reading(NamedTuple):
@@ -32,37 +30,32 @@ class Row(NamedTuple):
     """It hung, or something was refused, since the last reading, or it is in its error state."""
 
 
-COLUMNS = (
-    "NAME", "GPU", "SHARE", "ENTITLED", *(name.rstrip("0").upper() for name in ENGINES), "QUEUE",
-    "WAIT P50", "P99", "REQ/S", "TRAPS/S", "KERN/S", "EU", "FAULTS", "HANGS", "CLIENT",
-)  # fmt: skip
-LEFT = {"NAME", "GPU", "CLIENT"}
-"""Columns of text; the others are of numbers."""
-
 SORTS: Mapping[str, Callable[[Row], tuple[float | str, ...]]] = {
     "share": lambda row: (-(_share(row)), row.vgpu.name),
     "name": lambda row: (row.vgpu.name,),
     "queue": lambda row: (-(row.usage.queue_depth if row.usage else -1), row.vgpu.name),
     "wait": lambda row: (-((row.usage and row.usage.wait_p99_seconds) or -1.0), row.vgpu.name),
     "traps": lambda row: (-((row.usage and row.usage.traps_per_second) or -1.0), row.vgpu.name),
+    "eu": lambda row: (-((row.usage and row.usage.kernel_seconds) or -1.0), row.vgpu.name),
 }
 """The orders that a key goes through; the largest first."""
 
 
-def rows(before: Reading, after: Reading, sort: str) -> list[Row]:
+def rows(before: Reading, after: Reading, sort: str, columns: Sequence[Column[Shown]]) -> list[Row]:
     """All vGPUs, in order."""
     used = {usage.uuid: usage for usage in usages(before.stats, after.stats)}
-    since_start = {vgpu.uuid: (vgpu.faults, vgpu.hangs) for vgpu in after.stats.vgpus}
+    totals = {vgpu.uuid: vgpu for vgpu in after.stats.vgpus}
     found = [
-        _row(vgpu, used.get(vgpu.uuid), since_start.get(vgpu.uuid, (0, 0))) for vgpu in after.vgpus
+        _row(Shown(vgpu, used.get(vgpu.uuid), totals.get(vgpu.uuid)), columns)
+        for vgpu in after.vgpus
     ]
     return sorted(found, key=SORTS[sort])
 
 
-def next_sort(sort: str) -> str:
-    """The order after this one."""
-    names = list(SORTS)
-    return names[(names.index(sort) + 1) % len(names)]
+def next_of(names: Iterable[str], name: str) -> str:
+    """The name after this one, of an order or of a view."""
+    known = list(names)
+    return known[(known.index(name) + 1) % len(known)]
 
 
 def heading(before: Reading, after: Reading) -> str:
@@ -84,43 +77,11 @@ def _gpu_line(gpu: GpuUsage, owner: str | None) -> str:
     )
 
 
-def _row(vgpu: VgpuInfo, usage: VgpuUsage | None, since_start: tuple[int, int]) -> Row:
-    faults, hangs = since_start
-    error = vgpu.state is VgpuState.ERROR
-    if usage is None:
-        blank = ("",) * (len(COLUMNS) - 3)
-        state = vgpu.error or vgpu.state.value
-        return Row(vgpu, None, (vgpu.name, vgpu.gpu, *blank, state), error)
-    numbers = (
-        percent(usage.share),
-        percent(usage.weight_share),
-        *(_busy(usage, name) for name in ENGINES),
-        str(usage.queue_depth),
-        duration(usage.wait_p50_seconds),
-        duration(usage.wait_p99_seconds),
-        rate(usage.requests_per_second),
-    )
-    if not usage.mediated:  # passthrough: only traps are known
-        numbers = ("",) * len(numbers)
-    cells = (
-        vgpu.name,
-        vgpu.gpu,
-        *numbers,
-        rate(usage.traps_per_second),
-        rate(usage.kernels_per_second),
-        percent(usage.kernel_seconds / usage.seconds) if usage.seconds else "",
-        str(faults),
-        str(hangs),
-        client_text(vgpu.client) or vgpu.domain,
-    )
-    return Row(vgpu, usage, cells, error or usage.hangs > 0 or usage.rejections > 0)
-
-
-def _busy(usage: VgpuUsage, engine: str) -> str:
-    """The part of the time in which one engine ran it."""
-    if not usage.seconds or engine not in usage.engine_seconds:
-        return ""
-    return percent(usage.engine_seconds[engine] / usage.seconds)
+def _row(shown: Shown, columns: Sequence[Column[Shown]]) -> Row:
+    vgpu, usage, _ = shown
+    hurt = usage is not None and (usage.hangs > 0 or usage.rejections > 0)
+    cells = tuple(column.cell(shown) for column in columns)
+    return Row(vgpu, usage, cells, hurt or vgpu.state is VgpuState.ERROR)
 
 
 def _share(row: Row) -> float:

@@ -65,11 +65,14 @@ def _engines(usage: VgpuUsage) -> str:
 
 
 _ENGINES = Column[VgpuUsage]("ENGINES", _engines, wide=True)
-_INTERPRETED = Column[VgpuUsage](
-    "INTERPRETED", lambda usage: str(usage.interpreted_groups), wide=True, right=True
-)
-_UNCOMPILED = Column[VgpuUsage](
-    "UNCOMPILED", lambda usage: str(usage.uncompiled), wide=True, right=True
+_PROGRAMS = (
+    Column[VgpuUsage]("HITS", lambda usage: str(usage.program_hits), wide=True, right=True),
+    Column[VgpuUsage]("COMPILED", lambda usage: str(usage.compiled), wide=True, right=True),
+    Column[VgpuUsage]("DISK", lambda usage: str(usage.from_disk), wide=True, right=True),
+    Column[VgpuUsage]("UNCOMPILED", lambda usage: str(usage.uncompiled), wide=True, right=True),
+    Column[VgpuUsage](
+        "INTERPRETED", lambda usage: str(usage.interpreted_groups), wide=True, right=True
+    ),
 )
 
 
@@ -89,9 +92,9 @@ RATES: tuple[Column[VgpuUsage], ...] = (
     Column("TRAPS/S", lambda usage: rate(usage.traps_per_second), right=True),
     Column("IRQ/S", lambda usage: rate(usage.interrupts_per_second), right=True),
     Column("KERNELS/S", lambda usage: rate(usage.kernels_per_second), wide=True, right=True),
+    Column("THREADS/S", lambda usage: rate(usage.threads_per_second), wide=True, right=True),
     Column("EU", _kernel_part, wide=True, right=True),
-    _INTERPRETED,
-    _UNCOMPILED,
+    *_PROGRAMS,
     *_TROUBLES,
     _ENGINES,
 )
@@ -108,9 +111,9 @@ TOTALS: tuple[Column[VgpuUsage], ...] = (
     Column("TRAPS", lambda usage: str(usage.traps), right=True),
     Column("IRQS", lambda usage: str(usage.interrupts), right=True),
     Column("KERNELS", lambda usage: str(usage.kernels), wide=True, right=True),
+    Column("THREADS", lambda usage: str(usage.threads), wide=True, right=True),
     Column("EU TIME", lambda usage: duration(usage.kernel_seconds), wide=True, right=True),
-    _INTERPRETED,
-    _UNCOMPILED,
+    *_PROGRAMS,
     *_TROUBLES,
     _ENGINES,
 )

@@ -29,7 +29,7 @@ def test_what_a_trace_says() -> None:
     work = ComputeWork(2, 9, 5, 3, 2_500_000, 4, 6, 7, 8, 9, 10, 11)
     assert str(work) == (
         "2 kernels, 9 threads, 2.5 ms of EUs; groups: 2 compiled, 3 interpreted; "
-        "programs: 4 new, 6 known, 7 compiled, 8 of them earlier"
+        "programs: 4 new, 6 known, 7 compiled, 8 of them earlier, 9 given up"
     )
 
 

@@ -9,6 +9,7 @@ import msgspec
 
 from mediator.vgpu.metrics import bucket_of
 from vgpu_ctl.api.objects import (
+    ComputeStats,
     DaemonInfo,
     EngineStats,
     GpuInfo,
@@ -172,6 +173,11 @@ def vgpu_stats(name: str, number: int = 1, **fields: Any) -> VgpuStats:
         "engines": {"rcs0": engine()},
     }
     return VgpuStats(**(given | fields))
+
+
+def compute(**fields: int | float) -> ComputeStats:
+    """What execution units did; nothing beside what is given."""
+    return msgspec.structs.replace(ComputeStats.of_nothing(), **fields)
 
 
 def gpu_stats(busy_seconds: float = 0.0, **fields: Any) -> GpuStats:

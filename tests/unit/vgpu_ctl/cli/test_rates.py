@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mediator.vgpu.metrics import BUCKETS, bucket_of
-from tests.unit.vgpu_ctl.cli.samples import engine, gpu_stats, stats, vgpu_stats
+from tests.unit.vgpu_ctl.cli.samples import compute, engine, gpu_stats, stats, vgpu_stats
 from vgpu_ctl.api.objects import Stats, TrapStats
 from vgpu_ctl.cli.rates import gpu_usages, quantile_seconds, usages
 
@@ -30,6 +30,18 @@ BEFORE = stats(
         interrupts=5,
         traps=traps(10, 20),
         engines={"rcs0": engine((900 * MS,) * 3, busy_seconds=5.0), "bcs0": engine()},
+        compute=compute(
+            kernels=10,
+            threads=1000,
+            groups=90,
+            interpreted_groups=5,
+            busy_seconds=0.25,
+            programs=4,
+            program_hits=6,
+            compiled=3,
+            from_disk=2,
+            uncompiled=1,
+        ),
     ),
     vgpu_stats("db", 2, weight=1, gpu_seconds=4.0),
     vgpu_stats("idle", 3, weight=8),
@@ -55,6 +67,18 @@ AFTER = stats(
             ),
             "bcs0": engine(failed={"hang": 1}),
         },
+        compute=compute(
+            kernels=90,
+            threads=9000,
+            groups=900,
+            interpreted_groups=12,
+            busy_seconds=0.75,
+            programs=12,
+            program_hits=78,
+            compiled=9,
+            from_disk=6,
+            uncompiled=3,
+        ),
     ),
     vgpu_stats("db", 2, weight=1, gpu_seconds=4.4),
     vgpu_stats("idle", 3, weight=8),
@@ -75,6 +99,20 @@ def test_rates() -> None:
     assert web.interrupts_per_second == 10.0
     assert (web.queue_depth, web.failed, web.hangs, web.rejections) == (3, 1, 1, 2)
     assert web.engine_seconds == {"rcs0": pytest.approx(1.0), "bcs0": 0.0}
+
+
+def test_kernels() -> None:
+    web, db, _ = usages(BEFORE, AFTER)
+    assert (web.kernels, web.kernels_per_second) == (80, 40.0)
+    assert (web.threads, web.threads_per_second) == (8000, 4000.0)
+    assert web.kernel_seconds == 0.5
+    assert (web.programs, web.program_hits, web.hits_per_second) == (8, 72, 36.0)
+    assert (web.compiled, web.from_disk, web.uncompiled) == (6, 4, 2)
+    assert web.interpreted_groups == 7
+    assert (db.kernels, db.threads, db.kernel_seconds, db.program_hits) == (0, 0, 0.0, 0)
+    total = usages(None, AFTER)[0]
+    assert (total.threads, total.program_hits, total.compiled) == (9000, 78, 9)
+    assert (total.threads_per_second, total.hits_per_second) == (None, None)
 
 
 def test_waits_are_those_of_the_time() -> None:

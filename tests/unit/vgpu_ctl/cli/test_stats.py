@@ -45,6 +45,40 @@ def test_total(busy: FakeVgpud, vgpuctl: Vgpuctl) -> None:
     assert busy.readings == [AFTER]
 
 
+def wide(busy: FakeVgpud, vgpuctl: Vgpuctl, *options: str) -> dict[str, str]:
+    """The columns of kernels, of the vGPU that has some."""
+    out = vgpuctl("stats", "web", "--interval", "0.05", "-o", "wide", *options).out
+    titles, cells = (line.split("  ") for line in out.splitlines())
+    found = [[each.strip() for each in line if each.strip()] for line in (titles, cells)]
+    row = dict(zip(*found, strict=True))
+    first = next(title for title in row if title.startswith("KERNELS"))
+    names = list(row)
+    return {name: row[name] for name in names[names.index(first) : names.index("FAILED")]}
+
+
+def test_kernels(busy: FakeVgpud, vgpuctl: Vgpuctl) -> None:
+    assert wide(busy, vgpuctl) == {
+        "KERNELS/S": "40.0",
+        "THREADS/S": "4.00k",
+        "EU": "25.0 %",
+        "HITS": "72",
+        "COMPILED": "6",
+        "DISK": "4",
+        "UNCOMPILED": "2",
+        "INTERPRETED": "7",
+    }
+    assert wide(busy, vgpuctl, "--total") == {
+        "KERNELS": "90",
+        "THREADS": "9000",
+        "EU TIME": "750 ms",
+        "HITS": "78",
+        "COMPILED": "9",
+        "DISK": "6",
+        "UNCOMPILED": "3",
+        "INTERPRETED": "12",
+    }
+
+
 def test_json(busy: FakeVgpud, vgpuctl: Vgpuctl) -> None:
     found = json.loads(vgpuctl("stats", "--interval", "0.05", "-o", "json").out)
     assert set(found[0]) == set(VgpuUsage.__struct_fields__)
