@@ -133,7 +133,6 @@ class Engine:
         self.gpu.registers.reset(self.gpu.engine_rows[self.name])
         self.reset_context_state()
         self.ppgtt.flush()
-        self.kick()
 
     def halt(self) -> bool:
         """Stop the streamer between two commands; True when it stands. Lock as in `reset`.

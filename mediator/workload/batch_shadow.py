@@ -186,7 +186,6 @@ class BatchShadow:
         """The hardware stands at the refused command, as it would without an audit: its dword."""
         at = stream.refused
         assert at is not None, "there is one"
-        stream.begins[at] = 0
         self._counts.dropped += 1
         self._view.reject(error.reason, error.text)
         return at

@@ -68,9 +68,10 @@ class More(Protocol):
 def scan(stream: Stream, more: More | None = None) -> tuple[bytearray, int]:
     """Audit and patch the commands of ``stream``; where they begin, and the dword of their end.
 
-    The first is a byte for each dword, 1 where a command begins. Without ``more`` the stream is
-    all there is, and its last command must end where it ends. With it the scan ends after the
-    command behind which nothing is run, or before one that is not all there. Raises GuestError.
+    The first is a byte for each dword, 1 where a command begins; from the end on they mean nothing.
+    Without ``more`` the stream is all there is, and its last command must end where it ends. With
+    it the scan ends after the command behind which nothing is run, or before one that is not all
+    there. Raises GuestError.
     """
     dwords, spend = stream.dwords, stream.counts.spend
     table = _known(stream.view.engine_class, stream.user)
@@ -108,7 +109,6 @@ def scan(stream: Stream, more: More | None = None) -> tuple[bytearray, int]:
             if more is None:
                 stream.refuse(Reason.BAD_COMMAND, index, f"of {length} dwords is cut off")
             if not more(after):
-                begins[index] = 0
                 break
             end = len(dwords)
             begins += bytes(end - len(begins))
