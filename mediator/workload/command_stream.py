@@ -79,8 +79,8 @@ class Stream:
     """It has no privilege where it stands, though its copy runs with it."""
     dwords: array[int] = field(default_factory=lambda: array("I"))
     begins: bytearray = field(default_factory=bytearray)
-    """A byte for each dword that was looked at, 1 where a command begins. From the dword on at which
-    the audit ends they mean nothing."""
+    """A byte for each dword that was looked at, 1 where a command begins; of no meaning from the
+    dword on at which the audit ends."""
     refused: int | None = None
     """Dword of the command for which the stream was refused."""
     patched: bool = False
