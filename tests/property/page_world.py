@@ -94,6 +94,7 @@ class PlainSpace:
     mask: int
     entries: memoryview | None = None
     root: int = 0
+    stale: bool = False
 
     def translate(self, address: int, *, write: bool) -> tuple[int, bool]:
         """A fresh walk in Python."""

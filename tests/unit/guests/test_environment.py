@@ -9,6 +9,7 @@ import pytest
 from mediator.native_sources import EXECUTION_UNITS, EXTENSIONS, HOTPATH, version
 from tests.guests import environment
 from tests.guests.packages import EXTENSION_PACKAGES
+from tests.guests.served import REPOSITORY
 from tests.guests.setup_error import SetupError
 
 
@@ -58,7 +59,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for each in EXTENSIONS:
         place = made.joinpath(*each.module.split(".")[1:]).with_suffix(".abi3.so")
         place.write_bytes((version(each, made) or "").encode())
-    monkeypatch.setenv("PYTHONPATH", str(environment.REPOSITORY))
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
     return made
 
 
@@ -99,7 +100,7 @@ def test_a_first_build_that_fails_is_told(package: Path) -> None:
 
 def test_objects_are_compiled_whatever_their_time() -> None:
     shown = subprocess.run(
-        [sys.executable, "-c", _FORCED], cwd=environment.REPOSITORY, capture_output=True, text=True
+        [sys.executable, "-c", _FORCED], cwd=REPOSITORY, capture_output=True, text=True
     )
     assert shown.stdout.split()[-1:] == ["True"], shown.stderr
 

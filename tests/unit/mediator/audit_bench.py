@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from mediator.errors import GuestError, Reason
+from mediator.gen9.engines import EngineClass
 from mediator.workload.batch_shadow import BatchShadow
 from mediator.workload.command_scanner import Counts, audit_ring
 from mediator.workload.view import RegisterUse
 
-BASES = {"RCS": 0x2000, "BCS": 0x22000, "VCS": 0x12000, "VECS": 0x1A000}
+BASES: dict[EngineClass, int] = {"RCS": 0x2000, "BCS": 0x22000, "VCS": 0x12000, "VECS": 0x1A000}
 PAGE = 4096
 FIRST = 0x10_0000
 END = 0x20_0000
@@ -42,7 +43,7 @@ START = 0x31 << 23 | 1
 class FakeView:
     """Implements `AuditView`. ``policy`` overrides what registers are; others pass."""
 
-    engine_class: str = "RCS"
+    engine_class: EngineClass = "RCS"
     copies_user_batches: bool = False
     policy: dict[int, RegisterUse] = field(default_factory=dict)
     values: dict[int, int] = field(default_factory=dict)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from mediator.gen9.engines import EngineClass
 from tests.unit.mediator.audit_bench import (
     BASES,
     BATCH,
@@ -218,7 +219,7 @@ def performance_wait(address: int = BATCH, base: int = BASES["RCS"]) -> list[int
     return [*stream, BATCH_END]
 
 
-RINGS: dict[str, Callable[[str], Stream]] = {
+RINGS: dict[str, Callable[[EngineClass], Stream]] = {
     "request": request,
     "request of a vGPU": lambda engine: request(engine, semaphores=False),
     "secure batch": lambda engine: [*start_batch(BATCH, user=False), *breadcrumb(engine)],
@@ -228,8 +229,8 @@ RINGS: dict[str, Callable[[str], Stream]] = {
     "padding": lambda _engine: [NOOP] * 64,
 }
 """On every engine."""
-RENDER_RINGS: dict[str, Callable[[str], Stream]] = {
+RENDER_RINGS: dict[str, Callable[[EngineClass], Stream]] = {
     "context workarounds": context_workarounds,
     "measure": lambda engine: measure(BASES[engine]),
 }
-COPY_RINGS: dict[str, Callable[[str], Stream]] = {"migrate": lambda _engine: migrate()}
+COPY_RINGS: dict[str, Callable[[EngineClass], Stream]] = {"migrate": lambda _engine: migrate()}

@@ -246,8 +246,9 @@ def _addresses(
     payload: NDArray[np.uint8], width: int, wide: bool
 ) -> tuple[NDArray[np.uint32] | NDArray[np.uint64], NDArray[np.uint8]]:
     size = 8 * width if wide else 4 * width
-    found = payload[:size].view(np.uint64 if wide else np.uint32)
-    return found, payload[size:]
+    if wide:
+        return payload[:size].view(np.uint64), payload[size:]
+    return payload[:size].view(np.uint32), payload[size:]
 
 
 def atomic_result(operation: int, old: int, first: int, second: int, bits: int) -> int | None:

@@ -93,14 +93,14 @@ class Outcome:
     threads: Threads
     second: NDArray[Any] = field(default_factory=lambda: np.zeros(0))
 
-    def list(self) -> list[Any]:
-        """The destination's lanes as Python's numbers."""
-        found: list[Any] = self.values.tolist()
-        return found
-
     def flag_list(self) -> list[bool]:
         """The flags as a list."""
         found: list[bool] = self.flags.tolist()
+        return found
+
+    def list(self) -> list[Any]:
+        """The destination's lanes as Python's numbers."""
+        found: list[Any] = self.values.tolist()
         return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 import pytest
 
@@ -91,7 +92,7 @@ class TestGgtt:
 
     def test_a_page_outside_guest_memory_faults(self, ram: GuestRam) -> None:
         ggtt = ram.ggtt({3: 0x4000_0000})
-        accesses = [
+        accesses: list[Callable[[], object]] = [
             lambda: ggtt.page(0x3000),
             lambda: ggtt.read(0x3000, 4),
             lambda: ggtt.write(0x3000, b"1"),

@@ -13,8 +13,8 @@ import pytest
 from mediator.hotpath.interface import Blit, Surface, Tiling
 from mediator.softgpu.address_space import Ppgtt
 from mediator.softgpu.blitter import BlitStats, Rectangle, _extent, _overlap, execute_blit
-from tests.guest_ram import GuestRam, Tables
-from tests.unit.mediator.test_blitter import COPY, FAST, PAGE, color, copy
+from tests.guest_ram import PAGE, GuestRam, Tables
+from tests.unit.mediator.test_blitter import COPY, FAST, color, copy
 
 MASK = (1 << 48) - 1
 TILES = {Tiling.X: (512, 8), Tiling.Y: (128, 32)}

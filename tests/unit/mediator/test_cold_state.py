@@ -9,7 +9,7 @@ import pytest
 
 from mediator import port
 from mediator.gen9.execlist import CSB_RESET_POINTER
-from mediator.softgpu import blitter, counters, engine, execlist, gpu, power
+from mediator.softgpu import blitter, counters, execlist, gpu, power
 from mediator.vgpu import engine as virtual_engine
 from mediator.vgpu import execlist as virtual_execlist
 from mediator.vgpu import metrics
@@ -22,7 +22,7 @@ from scheduler.policies.timeslice import Timeslice
 
 CLASSES: tuple[type[Any], ...] = (
     *(blitter.BlitStats, blitter.Rectangle, blitter._Work, counters.CommandCounters),
-    *(engine.EngineCounters, execlist.Execlists, gpu.GpuCounters, power.PowerState),
+    *(counters.EngineCounters, execlist.Execlists, gpu.GpuCounters, power.PowerState),
     *(virtual_engine.EngineState, virtual_execlist.Element, virtual_execlist.Execlists),
     *(metrics.WaitHistogram, metrics.EngineCounters, metrics.TrapCounters, metrics.VgpuCounters),
     *(metrics.GpuCounters, batch_shadow._Batch, command_stream.Counts, command_stream.Stream),

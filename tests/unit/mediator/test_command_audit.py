@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from mediator.errors import GuestError, Reason
+from mediator.gen9.engines import EngineClass
 from mediator.workload.view import RegisterUse
 from tests.unit.mediator.audit_bench import (
     BATCH,
@@ -177,7 +178,7 @@ def test_store_of_a_refused_register_gives_zero() -> None:
     ("engine", "after"),
     [("RCS", [0, 0, 0, 0]), ("BCS", [STORE_DATA, SCRATCH, 0, VALUE])],
 )
-def test_predicated_store_of_a_virtual_register(engine: str, after: list[int]) -> None:
+def test_predicated_store_of_a_virtual_register(engine: EngineClass, after: list[int]) -> None:
     command = [STORE_REGISTER | 1 << 21, VIRTUAL, SCRATCH, 0]
     assert audit(command, FakeView(engine)).dwords == after
 

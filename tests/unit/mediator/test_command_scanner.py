@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mediator.errors import GuestError, Reason
+from mediator.gen9.engines import EngineClass
 from mediator.workload.batch_shadow import BatchShadow
 from mediator.workload.command_scanner import Counts, Stream, audit_ring, scan
 from mediator.workload.command_stream import AUDIT_WORK, MOST_DROPPED, UPDATE_WORK
@@ -40,7 +41,7 @@ BUILDERS = {**corpus.RINGS, **corpus.RENDER_RINGS, **corpus.COPY_RINGS}
 
 
 @pytest.mark.parametrize(("engine", "name"), STREAMS)
-def test_valid_streams_pass_unchanged(engine: str, name: str) -> None:
+def test_valid_streams_pass_unchanged(engine: EngineClass, name: str) -> None:
     stream = list(BUILDERS[name](engine))
     view = FakeView(engine)
     view.put(BATCH, corpus.golden_state() if engine == "RCS" else [BATCH_END])
@@ -221,7 +222,7 @@ streams = st.lists(st.one_of(headers, operands), min_size=1, max_size=60)
     head=st.integers(0, 1023).map(lambda dword: 4 * dword),
 )
 def test_any_bytes_end_in_an_error_of_the_guest_or_in_counts(
-    engine: str, ring: Sequence[int], batch: Sequence[int], head: int
+    engine: EngineClass, ring: Sequence[int], batch: Sequence[int], head: int
 ) -> None:
     view = FakeView(engine)
     view.put(BATCH, batch)

@@ -195,9 +195,9 @@ def test_an_audit_is_charged_to_who_is_there(bench: Bench) -> None:
     charged: list[tuple[int, int]] = []
     real = bench.dispatcher.policy.charge
 
-    def charge(vgpu: int, used_ns: int, now: int) -> None:
+    def charge(vgpu: int, used_ns: int, now_ns: int) -> None:
         charged.append((vgpu, used_ns))
-        real(vgpu, used_ns, now)
+        real(vgpu, used_ns, now_ns)
 
     bench.dispatcher.policy.charge = charge  # type: ignore[method-assign]
     bench.dispatcher.charge_audit(bench.b.vgpu, 7 * MS)

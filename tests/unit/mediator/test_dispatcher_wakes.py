@@ -33,6 +33,13 @@ def _locked(bench: Bench, does: Callable[[], object]) -> None:
         does()
 
 
+def _submit_beside_another(bench: Bench) -> None:
+    bench.b.spin("vcs0")
+    bench.until(lambda: bench.dispatcher.current is bench.b.vgpu)
+    woken(bench.dispatcher)
+    bench.a.spin("rcs0")
+
+
 WAKING: dict[str, Callable[[Bench], object]] = {
     "unpark": lambda b: b.a.vgpu.unpark(),
     "share": lambda b: b.dispatcher.set_share(b.a.vgpu, 3, 0.5),
@@ -41,12 +48,7 @@ WAKING: dict[str, Callable[[Bench], object]] = {
     "expel": lambda b: b.dispatcher.expel(b.a.vgpu, 1),
     "leave": lambda b: b.a.vgpu.detach(),
     "wake": lambda b: b.dispatcher.wake(),
-    "submit while another is there": lambda b: (
-        b.b.spin("vcs0"),
-        b.until(lambda: b.dispatcher.current is b.b.vgpu),
-        woken(b.dispatcher),
-        b.a.spin("rcs0"),
-    ),
+    "submit while another is there": _submit_beside_another,
 }
 
 

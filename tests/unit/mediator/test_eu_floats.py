@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from fractions import Fraction
 from itertools import product
 
@@ -237,7 +238,7 @@ def test_saturation_is_to_zero_and_one(kind: Type) -> None:
 def test_comparisons_of_floats(kind: Type) -> None:
     lanes: list[tuple[float, ...]] = list(product(float_edges(kind), repeat=2))
     columns = _columns(lanes, kind)
-    for condition, relation in {
+    relations: dict[Condition, Callable[[float, float], bool]] = {
         Condition.EQUAL: lambda a, b: a == b,
         Condition.NOT_EQUAL: lambda a, b: a != b,
         Condition.GREATER: lambda a, b: a > b,
@@ -245,7 +246,8 @@ def test_comparisons_of_floats(kind: Type) -> None:
         Condition.LESS: lambda a, b: a < b,
         Condition.LESS_EQUAL: lambda a, b: a <= b,
         Condition.UNORDERED: lambda a, b: math.isnan(a) or math.isnan(b),
-    }.items():
+    }
+    for condition, relation in relations.items():
         wanted = [relation(a, b) for a, b in lanes]
         found = operate(Opcode.CMP, Type.D, *columns, condition=condition)
         assert found.flag_list() == wanted

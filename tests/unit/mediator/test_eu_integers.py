@@ -193,10 +193,10 @@ def test_logic(kind: Type) -> None:
     ):
         got = operate(opcode, kind, first, second).list()
         assert got == [function(x, y) for x, y in zip(a, b, strict=True)]
-        got = operate(opcode, kind, first, inverted, condition=Condition.EQUAL)
+        compared = operate(opcode, kind, first, inverted, condition=Condition.EQUAL)
         wanted = [wrapped(function(x, ~y), kind) for x, y in zip(a, b, strict=True)]
-        assert got.list() == wanted
-        assert got.flag_list() == [each == 0 for each in wanted]
+        assert compared.list() == wanted
+        assert compared.flag_list() == [each == 0 for each in wanted]
     got = operate(Opcode.NOT, kind, first).list()
     assert got == [wrapped(~x, kind) for x in a]
     got = operate(Opcode.NOT, kind, Operandum(kind, a, negate=True)).list()

@@ -104,7 +104,7 @@ _UNLESS = Predicate(1, True)
 
 
 def test_a_block_is_what_native_code_calls_a_thread() -> None:
-    assert BLOCK.itemsize == sum(BLOCK.fields[name][0].itemsize for name in BLOCK.names or ())
+    assert BLOCK.itemsize == sum(BLOCK[name].itemsize for name in BLOCK.names or ())
 
 
 def test_sr0_tells_the_dispatched_channels() -> None:

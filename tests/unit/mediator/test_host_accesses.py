@@ -13,6 +13,7 @@ import pytest
 
 from mediator.gen9.engines import ENGINES
 from mediator.gen9.identity import KABY_LAKE_GT2, Identity
+from mediator.physical.compute_work import ComputeWork
 from mediator.physical.gpu import DmaSpace
 from mediator.physical.host import HostGpu
 from mediator.physical.soft import SoftDmaSpace
@@ -50,6 +51,10 @@ class Recorder:
 
     def create_space(self) -> DmaSpace:
         return SoftDmaSpace()
+
+    @property
+    def compute_work(self) -> ComputeWork:
+        return ComputeWork()
 
     def attach_space(self, space: DmaSpace) -> None:
         self.done.append(("attach", 0, 0))

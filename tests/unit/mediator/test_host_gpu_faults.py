@@ -11,6 +11,7 @@ from mediator.gen9 import registers as reg
 from mediator.gen9.engines import BCS0, RCS0, VCS0
 from mediator.gen9.identity import KABY_LAKE_GT2
 from mediator.physical import host_engine
+from mediator.physical.compute_work import ComputeWork
 from mediator.physical.gpu import DmaSpace
 from mediator.physical.host import HardwareError, HostEngine, HostGpu
 from mediator.physical.soft import SoftDmaSpace
@@ -62,6 +63,10 @@ class FakeGpu:
 
     def create_space(self) -> DmaSpace:
         return SoftDmaSpace()
+
+    @property
+    def compute_work(self) -> ComputeWork:
+        return ComputeWork()
 
     def attach_space(self, space: DmaSpace) -> None:
         """No DMA."""

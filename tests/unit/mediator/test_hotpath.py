@@ -82,7 +82,7 @@ def test_recording_may_begin_during_a_blit(side: ModuleType) -> None:
     pages = [ram.page() for _ in range(64)]
     space = ram.ggtt(dict(enumerate(pages)))
     job = Blit(Surface(0, PAGE), 0, 0, PAGE, 64, rop=0xFF)
-    asked = []
+    asked: list[int] = []
 
     def begin() -> bool:
         if not asked:
@@ -101,7 +101,7 @@ def test_recording_may_begin_during_an_exchange(
     monkeypatch: pytest.MonkeyPatch, before: bool, found: int
 ) -> None:
     """What C has written is in the log that has begun meanwhile; what it has not is in none."""
-    from mediator.hotpath import native
+    from mediator.hotpath import _hotpath, native
 
     ram = GuestRam(4)
     page = [ram.page() for _ in range(4)][2]
@@ -116,7 +116,7 @@ def test_recording_may_begin_during_an_exchange(
             ram.memory.start_recording()
             return done
 
-    lib = native.lib
+    lib = _hotpath.lib
     monkeypatch.setattr(native, "lib", Lib)
     assert native.compare_exchange(ram.memory, page, 8, 0, 7) == found
     assert ram.memory.read_u64(page) == (found or 7)

@@ -180,7 +180,9 @@ def test_ggtt_entries_are_written_many_at_once(bench: HostBench) -> None:
     world = bench.world
     pages = world.ram.allocate(512)
     entries = b"".join((pages + 4096 * n | 1).to_bytes(8, "little") for n in range(512))
-    for number, data in enumerate((entries, bytearray(entries), memoryview(entries).cast("Q"))):
+    forms: list[bytes | bytearray | memoryview] = [entries, bytearray(entries)]
+    forms.append(memoryview(entries).cast("Q"))
+    for number, data in enumerate(forms):
         bench.gpu.write_ggtt(0x20000, bytes(8 * 512))
         bench.gpu.write_ggtt(0x20000, data)
         context = world.driver.create_context("bcs0")

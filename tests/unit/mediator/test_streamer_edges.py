@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from mediator.softgpu.context_state import BatchState, ContextState, RingState
@@ -266,7 +268,7 @@ class Changing(dict[int, object]):
 
     def __init__(self, bench: CommandBench, address: int, dword: int) -> None:
         super().__init__()
-        self.change = lambda: bench.put(address, [dword])
+        self.change: Callable[[], None] = lambda: bench.put(address, [dword])
 
     def get(self, key: int, default: object = None) -> object:
         self.change()

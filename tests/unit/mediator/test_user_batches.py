@@ -6,6 +6,7 @@ import pytest
 
 from mediator.errors import GuestError, Reason
 from mediator.gen9.commands import decode
+from mediator.gen9.engines import EngineClass
 from mediator.workload import batch_shadow
 from mediator.workload.batch_shadow import BatchShadow
 from mediator.workload.command_stream import Target
@@ -66,7 +67,7 @@ def test_a_user_batch_of_the_ring_runs_as_a_copy_in_the_ggtt(view: FakeView) -> 
 
 
 @pytest.mark.parametrize("engine", ["RCS", "VCS", "VECS"])
-def test_other_engines_hold_user_batches_back_themselves(engine: str) -> None:
+def test_other_engines_hold_user_batches_back_themselves(engine: EngineClass) -> None:
     view = FakeView(engine_class=engine)
     commands = [*start(HERE), NOOP]
     assert audit(commands, view).dwords == commands

@@ -13,9 +13,10 @@ from mediator.gen9.interrupts import GT0
 from mediator.mediation import Mediation
 from mediator.physical.partition import PAGE
 from mediator.physical.soft import SoftPhysicalGpu
+from mediator.vgpu.regions import GSM_OFFSET, REGISTERS_SIZE
 from mediator.vgpu.saving import check_fits, state_of, take_over
 from mediator.vgpu.state import VgpuState
-from mediator.vgpu.vgpu import GSM_OFFSET, REGISTERS_SIZE, Vgpu
+from mediator.vgpu.vgpu import Vgpu
 from mediator.vgpu.vgpu_type import TYPES
 from mmio_trap.device import RegionIndex
 from scheduler.policies.timeslice import Timeslice

@@ -45,7 +45,8 @@ class Works:
         ]
 
     def head(self, slot: Any) -> int:
-        return 0xABE0_0040 + slot.number
+        number: int = slot.number
+        return 0xABE0_0040 + number
 
     def to_guest(self, _slot: Any, address: int) -> Target:
         return Target((address - MOVED) & ((1 << 48) - 1), self.user)

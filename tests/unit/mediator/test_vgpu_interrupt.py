@@ -28,10 +28,10 @@ def vgpu() -> FakeVgpu:
 def test_an_event_goes_the_whole_way(vgpu: FakeVgpu, facts: EngineFacts) -> None:
     bit = EngineInterrupt.CONTEXT_SWITCH
     event = 1 << (bit + facts.interrupt_shift)
-    raise_engine_event(vgpu, facts, bit)
+    raise_engine_event(vgpu.real, facts, bit)
     assert not vgpu.interrupts.level, "RING_IMR holds it back"
     vgpu.write(facts.mmio_base + reg.RING_IMR, _ONES & ~event)
-    raise_engine_event(vgpu, facts, bit)
+    raise_engine_event(vgpu.real, facts, bit)
     assert vgpu.read(facts.interrupt_bank.iir) == event
     assert vgpu.read(MASTER_IRQ) == MASTER_ENABLE | facts.master_bit
     assert vgpu.interrupts.level
@@ -43,14 +43,14 @@ def test_an_event_goes_the_whole_way(vgpu: FakeVgpu, facts: EngineFacts) -> None
 def test_a_bank_mask_keeps_an_event_from_being_latched(vgpu: FakeVgpu) -> None:
     vgpu.write(GT0.imr, 1 << EngineInterrupt.USER)
     vgpu.write(RCS0.mmio_base + reg.RING_IMR, 0)
-    raise_engine_event(vgpu, RCS0, EngineInterrupt.USER)
+    raise_engine_event(vgpu.real, RCS0, EngineInterrupt.USER)
     assert vgpu.read(GT0.iir) == 0
 
 
 def test_what_is_not_enabled_is_latched_and_waits(vgpu: FakeVgpu) -> None:
     vgpu.write(GT0.ier, 0)
     vgpu.write(BCS0.mmio_base + reg.RING_IMR, 0)
-    raise_engine_event(vgpu, BCS0, EngineInterrupt.USER)
+    raise_engine_event(vgpu.real, BCS0, EngineInterrupt.USER)
     assert vgpu.read(GT0.iir) == 1 << 16
     assert not vgpu.interrupts.level
     vgpu.write(GT0.ier, 1 << 16)
@@ -58,11 +58,11 @@ def test_what_is_not_enabled_is_latched_and_waits(vgpu: FakeVgpu) -> None:
 
 
 def test_the_line_rises_again_when_the_master_is_enabled(vgpu: FakeVgpu) -> None:
-    latch(vgpu, GT0, 1)
+    latch(vgpu.real, GT0, 1)
     assert vgpu.interrupts.edges == 1
     vgpu.write(MASTER_IRQ, 0)
     assert not vgpu.interrupts.level
-    latch(vgpu, GT0, 1 << 16)
+    latch(vgpu.real, GT0, 1 << 16)
     vgpu.write(GT0.iir, 1)
     vgpu.write(MASTER_IRQ, MASTER_ENABLE)
     assert vgpu.interrupts.edges == 2
@@ -70,8 +70,8 @@ def test_the_line_rises_again_when_the_master_is_enabled(vgpu: FakeVgpu) -> None
 
 def test_an_event_that_comes_before_its_like_is_cleared_is_there_once_more(vgpu: FakeVgpu) -> None:
     for _ in range(3):  # a bank holds two
-        latch(vgpu, GT0, 1)
-    latch(vgpu, GT0, 2)
+        latch(vgpu.real, GT0, 1)
+    latch(vgpu.real, GT0, 2)
     vgpu.write(GT0.iir, 3)
     assert vgpu.read(GT0.iir) == 1
     assert vgpu.interrupts.level
@@ -81,8 +81,8 @@ def test_an_event_that_comes_before_its_like_is_cleared_is_there_once_more(vgpu:
 
 
 def test_a_second_event_waits_for_the_first_to_be_cleared(vgpu: FakeVgpu) -> None:
-    latch(vgpu, GT0, 1)
-    latch(vgpu, GT0, 1)
+    latch(vgpu.real, GT0, 1)
+    latch(vgpu.real, GT0, 1)
     vgpu.write(GT0.iir, 2)
     assert vgpu.read(GT0.iir) == 1
     vgpu.write(GT0.iir, 1)
@@ -100,8 +100,8 @@ def test_only_the_enable_bit_of_the_master_is_written(vgpu: FakeVgpu) -> None:
 @pytest.mark.parametrize("bank", BANKS, ids=lambda bank: bank.name)
 def test_each_bank_has_its_status_bits(vgpu: FakeVgpu, bank: Bank) -> None:
     for bits, master in bank.sources:
-        latch(vgpu, bank, bits)
-        assert pending(vgpu) == master
+        latch(vgpu.real, bank, bits)
+        assert pending(vgpu.real) == master
         vgpu.write(bank.iir, _ONES)
     vgpu.write(bank.isr, _ONES)
     assert vgpu.read(bank.isr) == 0
@@ -109,8 +109,8 @@ def test_each_bank_has_its_status_bits(vgpu: FakeVgpu, bank: Bank) -> None:
 
 def test_the_line_follows_registers_that_were_loaded(vgpu: FakeVgpu) -> None:
     vgpu.registers.values[GT0.iir >> 2] = 1
-    update_line(vgpu)
+    update_line(vgpu.real)
     assert vgpu.interrupts.level
     vgpu.registers.reset()
-    update_line(vgpu)
+    update_line(vgpu.real)
     assert not vgpu.interrupts.level

@@ -169,7 +169,7 @@ def test_performance_reports_stay_off(vgpu: FakeVgpu) -> None:
     vgpu.write(_OACONTROL, 1)
     assert vgpu.read(_OACONTROL) == 1
     assert hardware_value(_OACONTROL, 1) == 0
-    assert command_write(vgpu, _OACONTROL, 3) is VIRTUAL
+    assert command_write(vgpu.real, _OACONTROL, 3) is VIRTUAL
     assert vgpu.read(_OACONTROL) == 3
 
 
@@ -346,9 +346,9 @@ def test_commands_use_the_registers_of_their_context(vgpu: FakeVgpu) -> None:
         0x2248,
     ]
     for offset in offsets:
-        assert command_read(vgpu, offset) == (PASS, 0), hex(offset)
+        assert command_read(vgpu.real, offset) == (PASS, 0), hex(offset)
         assert command_target(offset) is PASS, hex(offset)
-        assert command_write(vgpu, offset, 0x1234) is PASS, hex(offset)
+        assert command_write(vgpu.real, offset, 0x1234) is PASS, hex(offset)
         assert vgpu.registers.values[offset >> 2] == REGISTER_MAP.by_offset[offset].reset
     assert vgpu.switched == []
 
@@ -356,26 +356,26 @@ def test_commands_use_the_registers_of_their_context(vgpu: FakeVgpu) -> None:
 @pytest.mark.parametrize("facts", ENGINES, ids=lambda facts: facts.name)
 def test_commands_read_the_time(vgpu: FakeVgpu, facts: EngineFacts) -> None:
     for offset in (reg.RING_TIMESTAMP, reg.RING_TIMESTAMP_UDW, reg.RING_CTX_TIMESTAMP):
-        assert command_read(vgpu, at(facts, offset)) == (PASS, 0)
+        assert command_read(vgpu.real, at(facts, offset)) == (PASS, 0)
         assert command_target(at(facts, offset)) is REFUSED
 
 
 def test_a_switched_register_gets_its_value_from_a_command(vgpu: FakeVgpu) -> None:
     mocs, masked = RCS0.mocs_base + 8, 0x20D4
-    assert command_write(vgpu, mocs, 0x39) is VIRTUAL
-    assert command_write(vgpu, masked, 0x2000_2000) is VIRTUAL
+    assert command_write(vgpu.real, mocs, 0x39) is VIRTUAL
+    assert command_write(vgpu.real, masked, 0x2000_2000) is VIRTUAL
     assert vgpu.switched == [(mocs, 0x39), (masked, 0x2000)]
-    assert command_read(vgpu, mocs) == (VIRTUAL, 0x39)
+    assert command_read(vgpu.real, mocs) == (VIRTUAL, 0x39)
     slot = at(RCS0, reg.RING_FORCE_TO_NONPRIV)
-    assert command_write(vgpu, slot, reg.GDRST) is VIRTUAL
+    assert command_write(vgpu.real, slot, reg.GDRST) is VIRTUAL
     assert hardware_value(slot, vgpu.read(slot)) == at(RCS0, reg.RING_NOPID)
 
 
 def test_a_performance_configuration_is_taken_without_effect(vgpu: FakeVgpu) -> None:
     for offset in (0x9888, 0x9840, 0x9884, 0x0D00, 0x0D2C, 0x2710, 0x275C, 0x27AC, 0x91CC, 0x20CC):
-        assert command_write(vgpu, offset, 0x0001_0001) is VIRTUAL, hex(offset)
+        assert command_write(vgpu.real, offset, 0x0001_0001) is VIRTUAL, hex(offset)
     for offset in (0xE180, 0xE458, 0x91B8):
-        assert command_write(vgpu, offset, 0x1) is PASS, hex(offset)
+        assert command_write(vgpu.real, offset, 0x1) is PASS, hex(offset)
     assert vgpu.switched == []
     assert vgpu.registers.unknown_writes == {}
 
@@ -401,19 +401,19 @@ def test_a_performance_configuration_is_taken_without_effect(vgpu: FakeVgpu) -> 
 )
 def test_commands_do_not_write_what_is_emulated(vgpu: FakeVgpu, offset: int) -> None:
     before = list(vgpu.registers.values)
-    assert command_write(vgpu, offset, _ONES) is REFUSED
+    assert command_write(vgpu.real, offset, _ONES) is REFUSED
     assert list(vgpu.registers.values) == before
     assert command_target(offset) is REFUSED
-    assert command_read(vgpu, offset)[0] is VIRTUAL
+    assert command_read(vgpu.real, offset)[0] is VIRTUAL
     assert all(engine.told == [] for engine in vgpu.engines.values())
 
 
 def test_commands_read_virtual_values(vgpu: FakeVgpu) -> None:
-    assert command_read(vgpu, at(RCS0, reg.RING_HEAD)) == (VIRTUAL, 0x40)
-    assert command_read(vgpu, at(RCS0, reg.RING_HWSTAM)) == (VIRTUAL, _ONES)
+    assert command_read(vgpu.real, at(RCS0, reg.RING_HEAD)) == (VIRTUAL, 0x40)
+    assert command_read(vgpu.real, at(RCS0, reg.RING_HWSTAM)) == (VIRTUAL, _ONES)
 
 
 def test_a_command_that_touches_an_unknown_register_is_refused(vgpu: FakeVgpu) -> None:
     for offset in (0x50000, 0, 0x1F_FFFC, 0x7F_FFFC):
-        assert command_read(vgpu, offset) == (REFUSED, 0)
-        assert command_write(vgpu, offset, 1) is REFUSED
+        assert command_read(vgpu.real, offset) == (REFUSED, 0)
+        assert command_write(vgpu.real, offset, 1) is REFUSED

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -220,9 +221,12 @@ def test_who_has_a_cap_runs_on_within_its_slice_and_nobody_is_asked(
     assert dispatcher.current is vgpu
     asked: list[int] = []
     pick = dispatcher.policy.pick
-    monkeypatch.setattr(
-        dispatcher.policy, "pick", lambda *args: asked.append(bench.clock()) or pick(*args)
-    )
+
+    def noted(*arguments: Any) -> object:
+        asked.append(bench.clock())
+        return pick(*arguments)
+
+    monkeypatch.setattr(dispatcher.policy, "pick", noted)
     charged = vgpu.counters.gpu_ns
     bench.skip_ns += dispatcher._granted_until - bench.clock() - 1
     bench.a.spin("rcs0")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from mediator.errors import Reason
 from mediator.gen9.engines import ENGINES, EngineFacts
@@ -13,6 +13,9 @@ from mediator.vgpu.metrics import VgpuCounters
 from mediator.vgpu.mmio_table import REGISTER_MAP
 from mediator.vgpu.vgpu_type import TYPES
 from mmio_trap.register_map import Register, RegisterFile
+
+if TYPE_CHECKING:
+    from mediator.vgpu.vgpu import Vgpu
 
 MIB = 1 << 20
 
@@ -140,6 +143,11 @@ class FakeVgpu:
         self.dispatcher = self
         self.engines = {facts.name: FakeEngine(self, facts) for facts in ENGINES}
         self.registers: RegisterFile[Any] = RegisterFile(REGISTER_MAP, self)
+
+    @property
+    def real(self) -> Vgpu:
+        """What functions take that are given a vGPU."""
+        return cast("Vgpu", self)
 
     def read_hardware(self, offset: int) -> int:
         return self.hardware[offset]

@@ -62,10 +62,15 @@ def test_the_duplicate_is_what_is_signalled() -> None:
     assert open_fds() <= before
 
 
+def _often(signal: EventSignal, times: int) -> None:
+    for _ in range(times):
+        signal.signal()
+
+
 def test_a_full_counter_that_would_block_holds_nobody_up(eventfd: int) -> None:
     os.eventfd_write(eventfd, FULL)
     signal = EventSignal(eventfd)
-    thread = threading.Thread(target=lambda: [signal.signal() for _ in range(100)], daemon=True)
+    thread = threading.Thread(target=_often, args=(signal, 100), daemon=True)
     thread.start()
     thread.join(PATIENCE_S)
     assert not thread.is_alive()
@@ -83,9 +88,7 @@ def test_a_counter_that_fills_at_the_wrong_moment_holds_nobody_up(eventfd: int) 
         assert teaser.stdout is not None
         assert teaser.stdout.read(1) == b"!"
         os.eventfd_write(eventfd, 1)  # it begins
-        thread = threading.Thread(
-            target=lambda: [signal.signal() for _ in range(200_000)], daemon=True
-        )
+        thread = threading.Thread(target=_often, args=(signal, 200_000), daemon=True)
         thread.start()
         thread.join(PATIENCE_S)
         stuck = thread.is_alive()

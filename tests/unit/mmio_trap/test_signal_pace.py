@@ -138,7 +138,7 @@ def test_what_a_slow_one_has_at_most(taking: Callable[..., Event]) -> None:
     pace = SignalPace()
     for number in range(2 + len(costs)):
         pace.signal(event)
-        until(lambda number=number: len(event.by) == number + 1 and pace._signalled is None)
+        until(lambda wanted=number + 1: len(event.by) == wanted and pace._signalled is None)  # type: ignore[misc]
     until(lambda: len(event.times.slept) == len(costs))
     cheapest = [9, 7, 7, 7, 7, 7, 7, 9, 9]
     assert event.times.slept == [PAUSE * each * COSTLY_NS / 1e9 for each in cheapest]
@@ -152,7 +152,7 @@ def test_who_is_fast_again_is_trusted_again_each_time_later(taking: Callable[...
     event, pace = taking(*taken), SignalPace()
     for number in range(len(taken)):
         pace.signal(event)
-        until(lambda number=number: len(event.by) == number + 1 and pace._signalled is None)
+        until(lambda wanted=number + 1: len(event.by) == wanted and pace._signalled is None)  # type: ignore[misc]
     aside = [name == "slow-signals" for name in event.by]
     assert aside == [
         each for cheaps in rounds for each in (False, False, True, True, *[True] * cheaps)

@@ -37,8 +37,8 @@ def _receive(connection: Connection) -> object:
     return connection.receive(time.monotonic() + SHORT_S)
 
 
-def _send(connection: Connection) -> object:
-    return connection.send(bytes(8 << 20))
+def _send(connection: Connection) -> None:
+    connection.send(bytes(8 << 20))
 
 
 @pytest.mark.parametrize(

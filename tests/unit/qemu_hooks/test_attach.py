@@ -105,7 +105,7 @@ def test_what_libvirt_says(code: int, text: str, kind: type[DomainProblem]) -> N
     guest = FakeDomain(domain())
     handle = FakeLibvirt(guest)
 
-    def fail(_: str) -> FakeDomain:
+    def fail(xml: str) -> FakeDomain:
         raise Error(code, text)
 
     handle.defineXML = fail  # type: ignore[method-assign]

@@ -23,7 +23,8 @@ def objects(xml: str, option: str = "-device") -> list[dict[str, Any]]:
 
 
 def canonical(xml: str) -> str:
-    return etree.canonicalize(xml, strip_text=True, with_comments=True)
+    text: str = etree.canonicalize(xml, strip_text=True, with_comments=True)
+    return text
 
 
 def added(xml: str, vgpu: DomainVgpu = WEB) -> str:

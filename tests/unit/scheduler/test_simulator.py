@@ -36,7 +36,9 @@ def test_an_idle_gpu_waits_for_work() -> None:
 
 def test_a_policy_that_idles_is_found_out() -> None:
     class Lazy(Fifo):
-        def pick(self, ready: Collection[int], now_ns: int) -> Slice | None:
+        def pick(
+            self, ready: Collection[int], now_ns: int, barred: Collection[int] = ()
+        ) -> Slice | None:
             return None
 
     with pytest.raises(ValueError, match=r"nobody was picked of \[0\] at 0 ns"):
@@ -46,9 +48,11 @@ def test_a_policy_that_idles_is_found_out() -> None:
 class Resting(Capped):
     """Lets nobody run in the first 8 ns, and in the first 4 says that it will by then."""
 
-    def pick(self, ready: Collection[int], now_ns: int) -> Slice | Idle | None:
+    def pick(
+        self, ready: Collection[int], now_ns: int, barred: Collection[int] = ()
+    ) -> Slice | Idle | None:
         """See `Policy.pick`."""
-        choice = super().pick(ready, now_ns)
+        choice = super().pick(ready, now_ns, barred)
         if choice is None or now_ns >= 8:
             return choice
         return Idle(4 if now_ns < 4 else 8)
@@ -64,9 +68,11 @@ def test_work_that_comes_ends_the_idleness() -> None:
     seen: list[tuple[int, tuple[int, ...]]] = []
 
     class Watched(Resting):
-        def pick(self, ready: Collection[int], now_ns: int) -> Slice | Idle | None:
+        def pick(
+            self, ready: Collection[int], now_ns: int, barred: Collection[int] = ()
+        ) -> Slice | Idle | None:
             seen.append((now_ns, tuple(ready)))
-            return super().pick(ready, now_ns)
+            return super().pick(ready, now_ns, barred)
 
     clients = {0: Client(1, (Request(20),)), 1: Client(1, (Request(1, pause_ns=6),))}
     simulate(Watched(Fifo(20)), clients, 10)
@@ -75,7 +81,9 @@ def test_work_that_comes_ends_the_idleness() -> None:
 
 def test_an_end_of_idleness_that_is_not_later_is_found_out() -> None:
     class Stuck(Capped):
-        def pick(self, ready: Collection[int], now_ns: int) -> Slice | Idle | None:
+        def pick(
+            self, ready: Collection[int], now_ns: int, barred: Collection[int] = ()
+        ) -> Slice | Idle | None:
             return Idle(now_ns)
 
     with pytest.raises(ValueError, match="idle until 0 ns at 0 ns"):

@@ -14,7 +14,7 @@ from mediator.hotpath.interface import PageFault
 from mediator.softgpu.eu.dispatch import program_cache
 from mediator.softgpu.eu.dispatch.job import KernelJob
 from mediator.softgpu.eu.dispatch.media_state import Base
-from mediator.softgpu.eu.dispatch.program_cache import ProgramCache
+from mediator.softgpu.eu.dispatch.program_cache import JobKernel, ProgramCache, ProgramKernel
 from mediator.softgpu.eu.dispatch.running import Abandoned, KernelFault
 from mediator.softgpu.eu.isa.assembler import Assembler
 from mediator.softgpu.eu.isa.register import grf
@@ -203,7 +203,7 @@ def test_contexts_at_one_address_do_not_mix_their_programs(bench: CommandBench) 
     programs = cache()
     spaces = [cast("AddressSpace", Reads(bench, root)) for root in (0x1000, 0x2000)]
     codes = [code(1, 2000), code(2, 2000)]
-    found = {}
+    found: dict[int, ProgramKernel | JobKernel] = {}
     while len(found) < 2:
         for number, space in enumerate(spaces):
             bench.memory.write(HEAP, codes[number])

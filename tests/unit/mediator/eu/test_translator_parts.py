@@ -12,7 +12,7 @@ from mediator.gen9.eu.messages import Port1
 from mediator.gen9.eu.types import Type
 from mediator.softgpu.eu.isa.assembler import Assembler
 from mediator.softgpu.eu.isa.encoder import encode
-from mediator.softgpu.eu.isa.instruction import File, Instruction
+from mediator.softgpu.eu.isa.instruction import Destination, File, Instruction
 from mediator.softgpu.eu.isa.program import Program
 from mediator.softgpu.eu.isa.register import grf, indirect
 from mediator.softgpu.eu.translator import liveness, sends
@@ -93,7 +93,7 @@ def test_the_encoder_refuses_what_has_no_place_in_a_word() -> None:
         encode(replace(mad, channel=2))
     for place in (
         indirect(0, 0, Type.F).destination(),
-        replace(grf(4, Type.F).destination(), file=File.ARF),
+        Destination(File.ARF, 4 * 32, Type.F, 1),
     ):
         with pytest.raises(ValueError, match="destination is a register"):
             encode(replace(mad, destination=place))

@@ -42,7 +42,7 @@ class FakeService:
         return self.bus.changes
 
     def decoded(self, method: str, params: bytes, _peer: Peer) -> Params:
-        return cast(Params, msgspec.json.decode(params, type=METHODS[method].params))
+        return msgspec.json.decode(params, type=METHODS[method].params)
 
     def look(self, method: str, _params: Params) -> Any:
         self.begun.release()

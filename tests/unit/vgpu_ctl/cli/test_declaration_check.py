@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -40,7 +42,7 @@ def wanted(name: str = "web", **fields: object) -> WantedVgpu:
         {"type": "whole", "cap": 1.0},
     ],
 )
-def test_what_can_be(fields: dict[str, object]) -> None:
+def test_what_can_be(fields: dict[str, Any]) -> None:
     assert found(wanted(**fields)) == []
 
 
@@ -64,7 +66,7 @@ def test_what_can_be(fields: dict[str, object]) -> None:
         ({"type": "whole", "cap": 0.5}, "cap: a vGPU of type whole shares its GPU with nobody"),
     ],
 )
-def test_what_cannot_be(fields: dict[str, object], text: str) -> None:
+def test_what_cannot_be(fields: dict[str, Any], text: str) -> None:
     (problem,) = found(wanted(**fields), gpus=(FOREIGN,))
     assert problem.startswith(f"vgpus[0].{text}")
 

@@ -277,7 +277,8 @@ def test_health_does_not_wait_for_the_text() -> None:
 
 
 def test_all_who_ask_meanwhile_get_one_text() -> None:
-    goes_on, made = threading.Event(), []
+    goes_on = threading.Event()
+    made: list[None] = []
 
     def text() -> bytes:
         made.append(None)
