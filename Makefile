@@ -58,7 +58,7 @@ check: venv
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/mypy --strict tests/unit tests/guests tests/eu_corpus tests/drm_shim
+	$(BIN)/mypy --strict tests
 	$(BIN)/lint-imports
 	$(BIN)/pytest -q -n auto --dist loadfile -m "not modes and not system" $(foreach room,$(QUICK_TESTS),$(wildcard tests/$(room)))
 

@@ -78,7 +78,7 @@ def _requests() -> dict[str, dict[str, float]]:
             stack.callback(guest.close)
             drivers[mode] = guest.driver
         for size in SIZES:
-            row = {}
+            row: dict[str, float] = {}
             for engine in ENGINES:
                 loads = {mode: Load(driver, engine, size) for mode, driver in drivers.items()}
                 for load in loads.values():

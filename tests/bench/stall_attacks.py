@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from mmio_trap.vfio_user.client import RequestError
+from mmio_trap.vfio_user.protocol import RequestError
 from tests.gpu_driver import ENGINE_BASES, MI_ARB_CHECK, MI_ARB_OFF, MI_BATCH_BUFFER_END, Context
 from tests.gpu_driver.commands import MI_USER_INTERRUPT, batch_start, load_register, store_dword
 from tests.gpu_driver.driver import ELSP, GDRST, GSM

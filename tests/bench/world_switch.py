@@ -102,10 +102,10 @@ def _measure_slice(mode: Mode, slice_ms: int, calls: int) -> dict[str, float]:
         switches.seconds.clear()
         for _ in range(ROUNDS):
             alone.append(_work(first))
-            before, begin = made.mediation.dispatcher.switches, time.perf_counter()
+            before, begin = made.mediation.dispatcher.counters.world_switches, time.perf_counter()
             both.append(_work(first, second))
             spent += time.perf_counter() - begin
-            taken += made.mediation.dispatcher.switches - before
+            taken += made.mediation.dispatcher.counters.world_switches - before
         loss = 1 - median(both) / median(alone)
         return {
             "switch_p50_us": round(median(switches.seconds) * _US, 1),

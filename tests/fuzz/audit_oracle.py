@@ -27,6 +27,7 @@ from typing import TypeVar
 from mediator import hotpath
 from mediator.errors import GuestError
 from mediator.gen9.commands import BCS, decode
+from mediator.gen9.engines import EngineClass
 from mediator.softgpu.address_space import Ggtt, Ppgtt
 from mediator.softgpu.context_state import ContextState, PredicateMode
 from mediator.softgpu.streamer import Stop, Streamer
@@ -205,7 +206,7 @@ class MemoryView(FakeView):
 class Court:
     """RAM, a judge's GPU and an audit for one engine class; `trial` runs one guest's streams."""
 
-    def __init__(self, engine: str) -> None:
+    def __init__(self, engine: EngineClass) -> None:
         self.engine = engine
         fd = os.memfd_create("ram")
         os.ftruncate(fd, RAM_SIZE)
@@ -436,7 +437,9 @@ def mutate(dwords: list[int], rng: random.Random) -> None:
             dwords[rng.randrange(len(dwords))] ^= 1 << rng.randrange(32)
 
 
-def fuzz(rounds: int, seed: int = 0, engines: tuple[str, ...] = tuple(BASES)) -> dict[str, Court]:
+def fuzz(
+    rounds: int, seed: int = 0, engines: tuple[EngineClass, ...] = tuple(BASES)
+) -> dict[EngineClass, Court]:
     """``rounds`` trials for each engine class. Raises Escape, which names the trial."""
     courts = {engine: Court(engine) for engine in engines}
     for engine, court in courts.items():

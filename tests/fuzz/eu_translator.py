@@ -90,7 +90,8 @@ def _branch(asm: Assembler, random: Random, number: int, count: int) -> None:
             asm.branch(Opcode.WHILE, back, **_controls(Opcode.WHILE, random))
         case 4:
             controls = _controls(Opcode.GOTO, random)
-            asm.branch(Opcode.GOTO, 16, back, branch_control=True, **controls)
+            controls["branch_control"] = True
+            asm.branch(Opcode.GOTO, 16, back, **controls)
         case _:
             asm.branch(Opcode.JMPI, back, **_controls(Opcode.JMPI, random))
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from socket import socket as Socket  # noqa: N812 - `socket` is the rig's
 from types import MappingProxyType
 from typing import IO, TypeVar
 
@@ -128,7 +129,7 @@ class ControlRig:
     def client_at(path: Path) -> Client:
         return Client.connect(path, PATIENCE_S)
 
-    def raw(self) -> socket.socket:
+    def raw(self) -> Socket:
         """A connection without a client library, for what is no request."""
         made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         made.connect(str(self.socket))

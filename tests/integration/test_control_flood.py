@@ -107,7 +107,7 @@ def test_a_guest_beside_a_flood(tmp_path: Path, name: str) -> None:
         running(tmp_path, METRICS + PATIENT_GPU) as rig,
         WorkingGuest(prepare(rig, ACTIVE)) as guest,
     ):
-        found = []
+        found: list[float] = []
         while not found or (max(found) < AIM and len(found) < TRIES):
             found.append(beside(rig, guest, *FLOODS[name])["ratio"])
     assert max(found) >= AIM, found

@@ -87,10 +87,10 @@ def test_a_gpu_vanishes_and_comes_back(rig: ControlRig) -> None:
         wait_until(lambda: state(client, "plugged") == "ready", "it is ready")
         again = client.start("v0")
         assert (again.state, again.error, again.gpu) == (VgpuState.ACTIVE, "", "plugged")
-        guest = connect(again.socket)
-        guest.driver.wait(guest.driver.run(guest.driver.create_context("rcs0")))
-        for each in (*guests, guest):
-            each.close()
+        fresh = connect(again.socket)
+        fresh.driver.wait(fresh.driver.run(fresh.driver.create_context("rcs0")))
+        for guest in (*guests, fresh):
+            guest.close()
 
 
 def test_what_vanished_with_its_gpu_is_tried_again_by_the_next_vgpud(rig: ControlRig) -> None:

@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -144,7 +144,7 @@ def test_a_full_disk_changes_nothing(tmp_path: Path, full: str) -> None:
             filler.write_bytes(bytes(1 << 20))
         files = rig.files()
         contents = {name: (rig.root / name).read_bytes() for name in files if ".json" in name}
-        calls = [
+        calls: list[Callable[[], object]] = [
             lambda: client.create(name="new", type="V9_8"),
             lambda: client.modify("live", weight=77, cap=0.5),
         ]

@@ -212,7 +212,12 @@ def test_files_that_are_passed_are_closed_and_the_next_client_is_served(
 def test_the_only_place_is_known_as_soon_as_its_client_is(device: MemoryDevice, path: str) -> None:
     """`wait_idle` of a server whose client has been attached does not say that none is there."""
     seen: list[bool] = []
-    server = Server(device, path, on_change=lambda: seen.append(server.wait_idle(0)))
+    server: Server
+
+    def note() -> None:
+        seen.append(server.wait_idle(0))
+
+    server = Server(device, path, on_change=note)
     with running(server), negotiated(path):
         assert seen == [False]
     assert seen == [False, False]

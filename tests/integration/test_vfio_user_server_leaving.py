@@ -62,7 +62,7 @@ def test_without_a_thread_a_client_is_closed_and_its_place_is_free(
     gc.collect()
     with nothing_unclosed(), running(server):
         with monkeypatch.context() as patch:
-            patch.setattr(server_module.threading, "Thread", Unstartable)
+            patch.setattr(threading, "Thread", Unstartable)
             with raw_socket(path) as sock:
                 assert is_closed(sock)
         assert server.wait_idle(PATIENCE_S)
@@ -136,8 +136,8 @@ def test_stopping_is_noticed_while_clients_cannot_be_accepted(
     monkeypatch.setattr(server_module, "_ACCEPT_PAUSE_MS", 600_000)
     server = Server(device, path)
     server.listen()
+    assert server._listener is not None
     listener = server._listener
-    assert listener is not None
     refused = threading.Event()
 
     class Short:

@@ -187,11 +187,12 @@ def test_a_file_whose_server_answers_nothing(shared: Shared, tmp_path: Path) -> 
     until the server has gone."""
     with hanging_file(tmp_path / "fuse") as (fd, server):
         client = shared.attacker()
-        for refused in (
+        attempts: list[Callable[[], object]] = [
             lambda: client.dma_map(0, PAGE, fd),
             lambda: client.set_irqs(MSI, TRIGGER, fds=[fd]),
             lambda: client.set_irqs(INTX, UNMASK, fds=[fd]),
-        ):
+        ]
+        for refused in attempts:
             with pytest.raises(RequestError) as caught:
                 refused()
             assert caught.value.errno == EINVAL

@@ -113,13 +113,12 @@ def test_every_length_from_every_alignment(
     """Whole words and lines and what is left of them, in each of the loops."""
     monkeypatch.setattr(native, "STREAM_BYTES", 0 if stream else native.STREAM_BYTES)
     space = _wide().space(ram)
-    plain = {"pattern": 0x0123_4567, "source": Surface((MIDDLE + 9) * PAGE + 3, 512)}
+    source = Surface((MIDDLE + 9) * PAGE + 3, 512)
     for width in (1, 2, 3, 4, 5, 7, 8, 9, 12, 15, 16, 63, 64, 65, 100, 127, 128, 131, 200, 255):
         for rop, mask in ((0xCC, 0xFFFF_FFFF), (0xF0, 0xFFFF_FFFF), (0xCA, 0xFFFF_FFFF),
                           (0xCC, 0xFF00_FF0F), (0xF0, 0x00FF_0000)):  # fmt: skip
-            job = Blit(
-                Surface(MIDDLE * PAGE + offset, 512), 0, 0, width, 2, rop, write_mask=mask, **plain
-            )
+            target = Surface(MIDDLE * PAGE + offset, 512)
+            job = Blit(target, 0, 0, width, 2, rop, 0x0123_4567, mask, source)
             for each in (job, replace(job, source=None)) if rop == 0xF0 else (job,):
                 ours = _outcome(native.blit, ram, space, each, False)
                 assert ours == _outcome(reference.blit, ram, space, each, False)

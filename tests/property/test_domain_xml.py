@@ -45,7 +45,8 @@ _DOMAINS = st.builds(
 
 
 def _canonical(xml: str) -> str:
-    return etree.canonicalize(xml, strip_text=True, with_comments=True)
+    text: str = etree.canonicalize(xml, strip_text=True, with_comments=True)
+    return text
 
 
 def _vgpu(name: str) -> DomainVgpu:

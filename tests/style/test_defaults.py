@@ -54,8 +54,8 @@ def _all_of(value: object) -> list[object]:
 def _default_of(field: dataclasses.Field[Any]) -> object:
     """What a field begins with; of a table what is not nothing in it."""
     value, factory = field.default, field.default_factory
-    if getattr(factory, "__name__", "") == "<lambda>":
-        value = factory()  # type: ignore[misc]  # it is there, since it has a name
+    if getattr(factory, "__name__", "") == "<lambda>" and callable(factory):
+        value = factory()
     if isinstance(value, dict | list | tuple):
         return [each for each in _all_of(value) if _is_plain(each) and each]
     return value

@@ -7,8 +7,10 @@ import struct
 
 from tests.fuzz.hostile_guest.secret import unreserved, unreserved_word
 
-_EDGES_32 = (0, 1, 2, 3, 4, 0xFF, 0xFFF, 0x1000, 0xFFFF, 0x1_0000, 1 << 31, (1 << 32) - 1)
-_EDGES_32 += (0x7FFF_FFFF, 0xFFFF_0000, 0xFFFF_F000, 0xAAAA_AAAA, 0x5555_5555, 0x0001_0001)
+_EDGES_32 = (
+    *(0, 1, 2, 3, 4, 0xFF, 0xFFF, 0x1000, 0xFFFF, 0x1_0000, 1 << 31, (1 << 32) - 1),
+    *(0x7FFF_FFFF, 0xFFFF_0000, 0xFFFF_F000, 0xAAAA_AAAA, 0x5555_5555, 0x0001_0001),
+)
 
 
 class Chance(random.Random):

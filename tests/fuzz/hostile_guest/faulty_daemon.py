@@ -20,12 +20,12 @@ from vgpu_ctl.vgpud import main as vgpud
 
 def foreign_ggtt() -> None:
     """A vGPU owns every GGTT address, if one asks whether it does."""
-    VirtualGgtt.owns = lambda _ggtt, _address, _length: True  # type: ignore[method-assign]
+    VirtualGgtt.owns = lambda _ggtt, _address, _length: True  # type: ignore
 
 
 def endless_window() -> None:
     """A vGPU's window of the DMA space ends nowhere."""
-    Window.iova = lambda window, address, _length=0: window.base + address  # type: ignore[method-assign]
+    Window.iova = lambda window, address, _length=0: window.base + address  # type: ignore
 
 
 def kept_files() -> None:
@@ -46,8 +46,8 @@ def kept_files() -> None:
         if fd is not None and memory not in kept:
             kept[memory] = os.dup(fd)
 
-    GuestMemory.map = keeping  # type: ignore[method-assign]
-    GuestMemory.close = lambda _memory: None  # type: ignore[method-assign]
+    GuestMemory.map = keeping  # type: ignore
+    GuestMemory.close = lambda _memory: None  # type: ignore
 
 
 def failing_port() -> None:
@@ -60,12 +60,12 @@ def failing_port() -> None:
             raise ValueError("one too many")
         write_elsp(engine, value)
 
-    VirtualEngine.write_elsp = failing  # type: ignore[method-assign]
+    VirtualEngine.write_elsp = failing  # type: ignore
 
 
 def kept_registers() -> None:
     """What a guest's kernel left in its registers the next guest's kernel finds there."""
-    Subslice.clean = lambda _subslice, _threads: None  # type: ignore[method-assign]
+    Subslice.clean = lambda _subslice, _threads: None  # type: ignore
 
 
 FAULTS: dict[str, Callable[[], None]] = {

@@ -121,7 +121,7 @@ def messages(chance: Chance) -> bytes:
             None if chance.once_in(20) else descriptor,
             more=(chance.randrange(1, 100), chance.randrange(1, 5)) if split else None,
             width=chance.choice((8, 16)),
-            **chance.choice(_MASKS),
+            **chance.choice(_MASKS),  # type: ignore[misc]  # none has a width
         )
     asm.end()
     return asm.code()
@@ -139,7 +139,7 @@ def _message(chance: Chance) -> tuple[int, int]:
     return sfid, kind << 14 | chance.getrandbits(6) << 8 | entry
 
 
-def dumping(_: Chance) -> bytes:
+def dumping(_chance: Chance) -> bytes:
     """Writes what is in its registers and in shared memory to the constants' first 64 bits.
 
     Nothing was put there: it shows what others left.

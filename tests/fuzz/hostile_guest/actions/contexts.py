@@ -50,7 +50,8 @@ def submit_pairs(guest: AttackerGuest, chance: Chance) -> None:
         if chance.once_in(2):
             guest.driver.add_request(first, stream(guest, chance, first.engine, 100))
         engine = first.engine if chance.randrange(8) else chance.choice([*ENGINE_BASES])
-        _port(guest, engine, _descriptor(chance, first), second and _descriptor(chance, second))
+        one = _descriptor(chance, first)
+        _port(guest, engine, one, None if second is None else _descriptor(chance, second))
 
 
 def _descriptor(chance: Chance, context: Context) -> int:
