@@ -39,9 +39,9 @@ KEEP_ALL = 1 << 6 | 1 << 7 | 1 << 10
 """cr0: no denormal is a zero."""
 _INTERPRETED = 5_000
 """Instructions after which a program is taken to be endless."""
-_RETURNS = 500
-"""Budgets that an endless program gets of compiled code, each of some back edges."""
-_BUDGET = 40
+_RETURNS = 2 * _INTERPRETED
+"""Budgets that an endless program gets of compiled code, each of a jump back or some."""
+_BUDGET = 400
 _THREAD_SPAWNER = 7
 _STUCK_S = 120
 """So long no program takes: the stack is shown and the process ends."""

@@ -133,6 +133,9 @@ NUMBERS = {
     """,
     "mediator.softgpu.eu.translator.compiler": "LLVM_LEVEL=2",
     "mediator.softgpu.eu.translator.compute": "_ACCUMULATOR=40",
+    "mediator.softgpu.eu.translator.costs": """
+        _SIMPLE=1 _FUNCTION=20 _INDIRECT=20 _MESSAGE=40 _MEDIA_BLOCKS={4,A}
+    """,
     "mediator.softgpu.eu.translator.functions": """
         _EXP2=(1.0,0.6931471805599453,0.2402265069591007,0.055504108664821576,
         0.009618129107628477,0.0013333558146428441,0.00015403530393381606,1.5252733804059838e-05,
@@ -149,8 +152,8 @@ NUMBERS = {
         PAGE=1000 _ENTRIES=400 _SPREAD=279 ADDRESS=FFFFFFFFFFFF LOCAL=FFFF
     """,
     "mediator.softgpu.eu.translator.kernel": """
-        ENDED=0 FAULT=-1 MOST_INSTRUCTIONS=4000 MOST_MESSAGES=800 MOST_BLOCKS=1000 _FRUGAL_FROM=80
-        _MASKS=40
+        ENDED=0 FAULT=-1 MOST_INSTRUCTIONS=4000 MOST_MESSAGES=800 MOST_BLOCKS=1000 _LONG=4
+        _FRUGAL_FROM=80 _MASKS=40
     """,
     "mediator.softgpu.eu.translator.kills": "_EVER=-10000000000 _ROUNDS=2",
     "mediator.softgpu.eu.translator.lane_access": "_HEADER_OFFSET=2 _HEADER_BASE=5 _ROOM=100",

@@ -68,7 +68,7 @@ enum eu_fault_kind { EU_ILLEGAL_MESSAGE = 16 };
 struct eu_worker {
 	struct eu_translation reads[1024];
 	struct eu_translation writes[1024];
-	int64_t budget; /* back edges until the kernel returns to be asked; counts down */
+	int64_t budget; /* units (costs.py) until the kernel returns to be asked; counts down */
 	uint32_t fault; /* not 0: the thread returns EU_FAULT at its next back edge, barrier or end.
 			 * FaultKind or eu_fault_kind */
 	uint32_t fault_write;

@@ -18,8 +18,8 @@ static int64_t now_ns(void)
 	return time.tv_sec * INT64_C(1000000000) + time.tv_nsec;
 }
 
-/* A kernel is to come back after so long, on the whole. */
-enum { LOOK_NS = 200000, FIRST_BUDGET = 1024, LEAST_BUDGET = 16, MOST_BUDGET = 1 << 20 };
+/* A kernel is to come back after so long, on the whole. Budgets in units of costs.py. */
+enum { LOOK_NS = 200000, FIRST_BUDGET = 1 << 14, LEAST_BUDGET = 1 << 10, MOST_BUDGET = 1 << 22 };
 enum { THREADS_PER_LOOK = 8 };
 
 static int asked(const struct eu_run *run)
@@ -35,7 +35,8 @@ void eu_begin_work(struct eu_subslice *subslice)
 	subslice->worker->budget = subslice->budget;
 }
 
-/* Another budget, by how long the last one took. */
+/* Another budget, by how long the last one took: slowly up, and down at once, since what the thread
+ * does from now on may cost as much more than it paid. */
 static void refill(struct eu_subslice *subslice)
 {
 	int64_t now = now_ns();
@@ -43,8 +44,10 @@ static void refill(struct eu_subslice *subslice)
 
 	if (took < LOOK_NS / 2 && subslice->budget < MOST_BUDGET)
 		subslice->budget *= 2;
-	else if (took > 2 * LOOK_NS && subslice->budget > LEAST_BUDGET)
-		subslice->budget /= 2;
+	else if (took > 2 * LOOK_NS)
+		subslice->budget /= took / LOOK_NS;
+	if (subslice->budget < LEAST_BUDGET)
+		subslice->budget = LEAST_BUDGET;
 	subslice->looked = now;
 	subslice->worker->budget = subslice->budget;
 }

@@ -37,7 +37,7 @@ struct eu_subslice {
 	uint32_t busy; /* a group has begun and not ended */
 	uint32_t taken; /* by a host thread, now */
 	uint32_t next; /* thread with which the group goes on */
-	int64_t budget; /* back edges between two looks at the clock; 0: not known yet */
+	int64_t budget; /* units (costs.py) between two looks at the clock; 0: not known yet */
 	int64_t looked; /* at the clock */
 	uint64_t ahead; /* groups that were taken and have not begun: from `ahead` up to */
 	uint64_t ahead_end;

@@ -13,9 +13,9 @@ enum {
 	DATA_PORT_1 = 12
 };
 
-/* In back edges: what a message of texels costs of the budget. Each of its lanes may walk page tables
- * for many texels, and a thread may send thousands before it comes to a back edge. */
-enum { TEXEL_COST = 1024 };
+/* In units of costs.py: what a call costs of the budget, and one of the sampler, each of whose lanes
+ * may mix many texels. A thread may send thousands before it comes to a back edge. */
+enum { SEND_COST = 256, SAMPLER_COST = 8192 };
 
 /* The gateway's functions, by descriptor bits 2:0. */
 enum { OPEN = 0, CLOSE = 1, GET_TIMESTAMP = 3, BARRIER = 4 };
@@ -95,9 +95,10 @@ void eu_send(struct eu_worker *worker, struct eu_group *group, struct eu_thread 
 	message.response = response;
 	message.spared = 0;
 	take_payload(&message, payload, more);
+	worker->budget -= SEND_COST;
 	switch (sfid) {
 	case SAMPLER:
-		worker->budget -= TEXEL_COST;
+		worker->budget -= SAMPLER_COST;
 		eu_send_sampler(&message);
 		break;
 	case GATEWAY:

@@ -26,6 +26,9 @@ void eu_forget(struct eu_worker *worker)
 	worker->fault_address = 0;
 }
 
+/* In units of costs.py: a walk, whose tables may lie anywhere in the guest's memory. */
+enum { WALK_COST = 256 };
+
 /* Where the page tables say that `address` is; 0 after a fault. */
 static int walk(struct eu_worker *worker, uint64_t address, int write, uint64_t *physical,
 		int32_t *writable)
@@ -35,6 +38,7 @@ static int walk(struct eu_worker *worker, uint64_t address, int write, uint64_t 
 			    writable);
 
 	worker->statistics[EU_WALKS]++;
+	worker->budget -= WALK_COST;
 	if (!error)
 		return 1;
 	eu_record_fault(worker, (uint32_t)-error, within, write);

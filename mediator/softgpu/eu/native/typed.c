@@ -4,6 +4,9 @@
 enum { LANES = 8, ALL_CHANNELS = 0xf };
 enum { MEDIA_BLOCK_MOST = 512 };
 
+/* In units of costs.py: a texel, and a byte of a media block, which has an address of its own. */
+enum { TEXEL_COST = 64, BYTE_COST = 32 };
+
 /* Coordinates of a pixel: u, v, r and the level, as many as there are; the others are 0. */
 struct position {
 	uint32_t at[4];
@@ -79,6 +82,7 @@ void eu_send_typed(struct eu_message *message, int write)
 	}
 	uint32_t mask = masked(message, mode == 2);
 	const uint32_t *given = eu_operand(message, coordinates);
+	message->worker->budget -= LANES * TEXEL_COST;
 	uint32_t *data = write ? NULL : eu_response(message, channels);
 	uint32_t modes = eu_begin_floats();
 	for (uint32_t lane = 0; lane < LANES; lane++) {
@@ -124,6 +128,7 @@ void eu_send_typed_atomic(struct eu_message *message)
 		return;
 	}
 	uint32_t coordinates = coordinates_of(message, (uint32_t)operands);
+	message->worker->budget -= LANES * TEXEL_COST;
 	if (eu_field(descriptor, 13, 1))
 		old = eu_response(message, 1);
 	for (uint32_t lane = 0; lane < LANES; lane++) {
@@ -185,6 +190,7 @@ void eu_send_media_block(struct eu_message *message, int write)
 		return;
 	}
 	uint32_t grfs = (height * pitch + EU_GRF - 1) / EU_GRF;
+	message->worker->budget -= (int64_t)height * pitch * BYTE_COST;
 	const uint8_t *given = (const uint8_t *)eu_operand(message, 0);
 	uint8_t *data = write ? NULL : (uint8_t *)eu_response(message, grfs);
 

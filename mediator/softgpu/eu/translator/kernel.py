@@ -17,6 +17,7 @@ from mediator.softgpu.eu.isa.instruction import GRF_BYTES, GRF_COUNT
 from mediator.softgpu.eu.translator import layout, liveness
 from mediator.softgpu.eu.translator.compute import compute, enabled
 from mediator.softgpu.eu.translator.control import ControlFlow
+from mediator.softgpu.eu.translator.costs import Costs, is_long
 from mediator.softgpu.eu.translator.early_modes import changes_modes, early_modes
 from mediator.softgpu.eu.translator.extent import everything, extent_of
 from mediator.softgpu.eu.translator.kills import unmasked_writes
@@ -41,6 +42,9 @@ FAULT: Final = -1
 MOST_INSTRUCTIONS: Final = 16384
 MOST_MESSAGES: Final = 2048
 MOST_BLOCKS: Final = 4096
+_LONG: Final = 4
+"""Messages that one counts as that takes up to a tenth of a millisecond: between two jumps back a
+thread does not stop."""
 _FRUGAL_FROM: Final = 128
 """Messages: LLVM takes some 20 ms for all the code of one."""
 _MASKS: Final = 64
@@ -78,8 +82,8 @@ def check_size(program: Program) -> None:
         raise Untranslatable("too many instructions")
     if len(program.blocks) > MOST_BLOCKS:
         raise Untranslatable("too many blocks")
-    messages = sum(each.message is not None for each in program.instructions.values())
-    if messages > MOST_MESSAGES:
+    messages = [each.message for each in program.instructions.values() if each.message is not None]
+    if sum(_LONG if is_long(each) else 1 for each in messages) > MOST_MESSAGES:
         raise Untranslatable("too many messages")
 
 
@@ -122,6 +126,7 @@ class _Kernel:
         """Of the block that is being written."""
         self._state.doubles = _uses_doubles(program)
         self._early = early_modes(program)
+        self._costs = Costs(program)
         self._extent = everything() if options.kept == liveness.ALL else extent_of(program)
 
     # The module
@@ -189,13 +194,18 @@ class _Kernel:
             self._text.branch(_label(target))
             return
         text = self._text
-        budget = text.address("%worker", layout.offset("eu_worker", "budget"))
-        before = text.load("i64", 1, budget, 8)
-        after = text.binary("sub", before, Value("1", "i64"))
-        text.store(after, budget, 8)
-        spent = text.compare("slt", after, zero("i64"))
+        spent = text.compare("slt", self._pay(self._costs.of_jump(origin, target)), zero("i64"))
         stop = text.binary("or", spent, self._faulted())
         text.branch_if(stop, self._suspension(_label(target), target), _label(target), likely=False)
+
+    def _pay(self, units: int) -> Value:
+        """Take so much from the budget: what is left."""
+        text = self._text
+        budget = text.address("%worker", layout.offset("eu_worker", "budget"))
+        before = text.load("i64", 1, budget, 8)
+        after = text.binary("sub", before, Value(str(units), "i64"))
+        text.store(after, budget, 8)
+        return after
 
     def _faulted(self) -> Value:
         pointer = self._text.address("%worker", layout.offset("eu_worker", "fault"))
@@ -232,6 +242,7 @@ class _Kernel:
             text.label(end)
         if self._options.kept:
             self._store(self._options.kept, ())
+        self._pay(self._costs.of_end(instruction.offset))
         result = text.select(self._faulted(), Value(str(FAULT), "i32"), Value(str(ENDED), "i32"))
         text.line(f"ret {result.typed}")
 
