@@ -83,7 +83,7 @@ NUMBERS = {
         _CACHED=4000 _SCALAR=(0,1,0) _ADDRESS_WORDS=10 _ROW=4 _ALL=F
     """,
     "mediator.softgpu.eu.isa.program": """
-        MOST_INSTRUCTIONS=10000 _PIECE=80 _UNIT=8 _PAGE=1000
+        MOST_INSTRUCTIONS=10000 MOST_RANGES=400 _PIECE=80 _UNIT=8 _PAGE=1000
     """,
     "mediator.softgpu.eu.isa.register": "_SCALAR=(0,1,0) _ROWS=(4,4,1)",
     "mediator.softgpu.eu.isa.send_decoder": """

@@ -17,6 +17,8 @@ from mediator.softgpu.eu.isa.decoder import COMPACTED_BYTES, NATIVE_BYTES, decod
 from mediator.softgpu.eu.isa.instruction import IllegalInstruction, Instruction
 
 MOST_INSTRUCTIONS: Final = 1 << 16
+MOST_RANGES: Final = 1024
+"""Runs of code without a gap: before each kernel all of them are compared with memory."""
 _PIECE: Final = 128
 """Instructions of a step."""
 _UNIT: Final = 8
@@ -177,8 +179,11 @@ class Program:
             found = code.bytes_of(instruction)
             if runs and runs[-1][0] + len(runs[-1][1]) == instruction.offset:
                 runs[-1][1].extend(found)
-            else:
-                runs.append((instruction.offset, bytearray(found)))
+                continue
+            if len(runs) == MOST_RANGES:
+                reason = "a program in too many pieces"
+                raise IllegalInstruction(reason, instruction.word, instruction.offset)
+            runs.append((instruction.offset, bytearray(found)))
         return tuple((offset, bytes(run)) for offset, run in runs)
 
     def _blocks(self) -> Generator[int, None, tuple[Block, ...]]:

@@ -172,6 +172,14 @@ def test_the_number_of_instructions_is_bounded(monkeypatch: pytest.MonkeyPatch) 
         Program.of(code(*[MOVE] * 100, END))
 
 
+def test_the_number_of_pieces_is_bounded() -> None:
+    """Each is compared with memory before each kernel, and nobody stops that."""
+    over = code(jump(JUMP, 16), ILLEGAL)
+    assert len(Program.of(over * 1023 + code(END)).ranges) == 1024
+    with pytest.raises(IllegalInstruction, match="too many pieces"):
+        Program.of(over * 1024 + code(END))
+
+
 def test_only_pages_that_control_reaches_are_read() -> None:
     words = code(*[MOVE] * 255, END, *[MOVE] * 256, END)
     asked: list[tuple[int, int]] = []
