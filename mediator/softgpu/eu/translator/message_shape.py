@@ -170,7 +170,11 @@ def _fits(shape: Shape, message: Message) -> bool:
     response = messages.RESPONSE_LENGTH.get(message.descriptor)
     if isinstance(shape, BlockAccess):
         grfs = -(-(shape.first + shape.dwords) // 8)
-        return length >= 1 and (length + more > grfs if shape.write else response >= grfs)
+        if not shape.write:
+            return length >= 1 and response >= grfs
+        # What is written has to stand in registers that follow each other.
+        whole = length > grfs or length == 1 or message.more == message.payload + length
+        return length >= 1 and length + more > grfs and whole
     needed = shape.lanes * shape.address_bytes // 32
     if isinstance(shape, LaneAtomic):
         each = shape.lanes * shape.size // 32

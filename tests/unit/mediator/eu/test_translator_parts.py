@@ -16,7 +16,7 @@ from mediator.softgpu.eu.isa.instruction import Destination, File, Instruction
 from mediator.softgpu.eu.isa.program import Program
 from mediator.softgpu.eu.isa.register import grf, indirect
 from mediator.softgpu.eu.translator import liveness, sends
-from mediator.softgpu.eu.translator.message_shape import LaneAccess, _port1
+from mediator.softgpu.eu.translator.message_shape import LaneAccess, _port1, shape_of
 from mediator.softgpu.eu.translator.registers import Untranslatable
 from mediator.softgpu.eu.translator.state import _restricted_float
 
@@ -57,6 +57,28 @@ def test_scattered_messages_whose_shape_is_known(element: int, elements: int) ->
     assert isinstance(found, LaneAccess)
     size, channels = (1 << elements, 1) if element == 0 else (4, 1 << elements)
     assert (found.size, found.channels) == (size, channels)
+
+
+@pytest.mark.parametrize(
+    ("length", "more", "known"),
+    [
+        (3, None, True),
+        (1, (20, 2), True),
+        (2, (14, 1), True),
+        (2, (20, 1), False),
+        (3, (20, 1), True),
+        (2, None, False),
+    ],
+)
+def test_a_block_that_is_written_stands_in_one_run(
+    length: int, more: tuple[int, int] | None, *, known: bool
+) -> None:
+    """Two GRFs behind the header in r12; of two parts the compiled code wrote what stands behind
+    the first."""
+    asm = Assembler()
+    descriptor = length << 25 | 1 << 19 | 8 << 14 | 3 << 8
+    asm.send(None, 12, 10, descriptor, more=more, width=8)
+    assert (shape_of(first(asm)) is not None) == known
 
 
 @pytest.mark.parametrize("unknown", ["descriptor", "extended"])
