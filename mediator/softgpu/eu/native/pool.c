@@ -194,9 +194,13 @@ static void *main_of_thread(void *given)
 	return NULL;
 }
 
+/* A kernel's frame may have a MiB. Without this the process's limit would say what there is. */
+enum { STACK_BYTES = 8 << 20 };
+
 struct eu_pool *eu_pool_new(uint32_t threads)
 {
 	struct eu_pool *pool = calloc(1, sizeof(*pool));
+	pthread_attr_t attributes;
 	sigset_t all;
 	sigset_t before;
 
@@ -207,11 +211,14 @@ struct eu_pool *eu_pool_new(uint32_t threads)
 	pthread_cond_init(&pool->idle, NULL);
 	sigfillset(&all); /* signals are for threads that run Python */
 	pthread_sigmask(SIG_SETMASK, &all, &before);
+	pthread_attr_init(&attributes);
+	pthread_attr_setstacksize(&attributes, STACK_BYTES);
 	while (pool->count < threads && pool->count < EU_MOST_WORKERS) {
-		if (pthread_create(pool->threads + pool->count, NULL, main_of_thread, pool))
+		if (pthread_create(pool->threads + pool->count, &attributes, main_of_thread, pool))
 			break; /* fewer will do */
 		pool->count++;
 	}
+	pthread_attr_destroy(&attributes);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return pool;
 }

@@ -48,9 +48,12 @@ thread does not stop."""
 _FRUGAL_FROM: Final = 128
 """Messages: LLVM takes some 20 ms for all the code of one."""
 _MASKS: Final = 64
+# A program decides how large its frame is: one that is larger than the stack must come to the page
+# behind the stack, and not past it to what else is in the process.
 _ATTRIBUTES: Final = """
 attributes #0 = {
   noinline nounwind "prefer-vector-width"="512" "denormal-fp-math"="dynamic,dynamic"
+  "probe-stack"="inline-asm"
 }
 attributes #1 = { nounwind }
 """
