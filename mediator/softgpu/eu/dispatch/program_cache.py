@@ -8,11 +8,11 @@ waiting for or worth interpreting, by how much there is to do.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Final
 
 from mediator.hotpath.interface import PageFault, never
+from mediator.softgpu.eu.dispatch.fair_store import FairStore
 from mediator.softgpu.eu.dispatch.interpreted import InterpretedProgram
 from mediator.softgpu.eu.dispatch.media_state import wrap
 from mediator.softgpu.eu.dispatch.running import Abandoned, KernelFault, ProgramCounters
@@ -137,19 +137,20 @@ class _Unfinished:
 
 
 class ProgramCache:
-    """All programs of one GPU. ``translations`` is asked for when the first program is found."""
+    """All programs of one GPU. ``translations`` is asked for when the first program is found.
+
+    Each owner (guest) has its own: what is decoded for one is neither found nor lost by others.
+    """
 
     def __init__(self, translations: Callable[[], Translations | None]) -> None:
         self._open = translations
         self._opened = False
         self.counters = ProgramCounters()
         self._translations: Translations | None = None
-        self._programs: OrderedDict[_Key, ProgramKernel] = OrderedDict()
-        self._instructions = 0
-        """Of all programs."""
-        self._at: OrderedDict[_Place, list[_Key]] = OrderedDict()
+        self._programs: FairStore[_Key, ProgramKernel] = FairStore(_PROGRAMS, _INSTRUCTIONS)
+        self._at: FairStore[_Place, list[_Key]] = FairStore(_PLACES, _PLACES)
         """What stood where, the one used last at the end."""
-        self._unfinished: OrderedDict[_Beginning, _Unfinished] = OrderedDict()
+        self._unfinished: FairStore[_Beginning, _Unfinished] = FairStore(_UNFINISHED, _INSTRUCTIONS)
 
     @property
     def translations(self) -> Translations | None:
@@ -160,25 +161,30 @@ class ProgramCache:
         return self._translations
 
     def find(
-        self, job: KernelJob, space: AddressSpace, stopping: Stopping = never
+        self,
+        job: KernelJob,
+        space: AddressSpace,
+        stopping: Stopping = never,
+        owner: Hashable = None,
     ) -> ProgramKernel | JobKernel:
         """The program of ``job`` as it stands in memory now; see `Kernels`."""
-        known = self._at.get((job.kernel, job.shape.simd), [])
+        known = self._at.get(owner, (job.kernel, job.shape.simd)) or []
         for number in range(len(known) - 1, -1, -1):
-            found = self._programs.get(known[number])
+            found = self._programs.get(owner, known[number])
             if found is not None and _stands(found.program, job.kernel, space):
-                self._programs.move_to_end(known[number])
                 known.append(known.pop(number))
                 self.counters.hits += 1
                 return _for_job(found, job, space)
-        return _for_job(self._decode(job, space, stopping), job, space)
+        return _for_job(self._decode(job, space, stopping, owner), job, space)
 
-    def _whole(self, job: KernelJob, space: AddressSpace, stopping: Stopping) -> Program:
+    def _whole(
+        self, job: KernelJob, space: AddressSpace, stopping: Stopping, owner: Hashable
+    ) -> Program:
         """The program as it stands in memory. Raises PageFault, KernelFault, and Abandoned if
         ``stopping`` says so before it is whole: the next call goes on."""
         heap, entry = job.bases.instruction, job.descriptor.kernel
         key = space.root, job.kernel, heap.address, heap.size
-        found = self._unfinished.pop(key, None)
+        found = self._unfinished.pop(owner, key)
         if found is None:
             found = _Unfinished(_Heap(space, heap.address), entry, heap.size)
         found.heap.space = space
@@ -187,47 +193,30 @@ class ProgramCache:
         except IllegalInstruction as error:
             raise KernelFault(str(error)) from error
         if not whole:
-            self._keep(key, found)
+            self._unfinished.put(owner, key, found, found.instructions)
             raise Abandoned
         if found.slices > 1 and not _stands(found.program, job.kernel, space):
             raise Abandoned  # its code has changed meanwhile: anew
         return found.program
 
-    def _keep(self, key: _Beginning, unfinished: _Unfinished) -> None:
-        every = self._unfinished
-        every[key] = unfinished
-        while len(every) > 1 and (
-            len(every) > _UNFINISHED
-            or sum(each.instructions for each in every.values()) > _INSTRUCTIONS
-        ):
-            every.popitem(last=False)
-
-    def _decode(self, job: KernelJob, space: AddressSpace, stopping: Stopping) -> ProgramKernel:
-        program = self._whole(job, space, stopping)
+    def _decode(
+        self, job: KernelJob, space: AddressSpace, stopping: Stopping, owner: Hashable
+    ) -> ProgramKernel:
+        program = self._whole(job, space, stopping, owner)
         self.counters.decoded += 1
-        key = program.digest, job.shape.simd
-        kernel = self._programs.pop(key, None)
+        key, simd = (program.digest, job.shape.simd), job.shape.simd
+        kernel = self._programs.get(owner, key)
         if kernel is None:
-            kernel = ProgramKernel(program, job.shape.simd, self.translations, self.counters)
-        else:
-            self._instructions -= kernel.size
-        self._programs[key] = kernel
-        self._instructions += kernel.size
-        while len(self._programs) > 1 and (
-            len(self._programs) > _PROGRAMS or self._instructions > _INSTRUCTIONS
-        ):
-            _, oldest = self._programs.popitem(last=False)
-            self._instructions -= oldest.size
-        self._remember((job.kernel, job.shape.simd), key)
+            kernel = ProgramKernel(program, simd, self.translations, self.counters)
+            self._programs.put(owner, key, kernel, kernel.size)
+        self._remember(owner, (job.kernel, simd), key)
         return kernel
 
-    def _remember(self, place: _Place, key: _Key) -> None:
-        known = self._at.pop(place, [])
+    def _remember(self, owner: Hashable, place: _Place, key: _Key) -> None:
+        known = self._at.get(owner, place) or []
         known.append(key)
         del known[:-_VERSIONS]
-        self._at[place] = known
-        if len(self._at) > _PLACES:
-            self._at.popitem(last=False)
+        self._at.put(owner, place, known)
 
 
 def _for_job(

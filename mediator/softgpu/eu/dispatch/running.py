@@ -108,8 +108,14 @@ class Kernels(Protocol):
     def counters(self) -> ProgramCounters:
         """What became of them."""
 
-    def find(self, job: KernelJob, space: AddressSpace, stopping: Stopping = never) -> Kernel:
-        """The program of ``job`` as it stands in memory now.
+    def find(
+        self,
+        job: KernelJob,
+        space: AddressSpace,
+        stopping: Stopping = never,
+        owner: Hashable = None,
+    ) -> Kernel:
+        """The program of ``job`` as it stands in memory now. ``owner`` stands for the guest.
 
         Raises PageFault where it cannot be read, KernelFault where it makes no sense, Abandoned
         where ``stopping`` says so meanwhile: a program may be long, and the next call goes on.

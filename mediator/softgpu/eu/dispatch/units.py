@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -86,12 +86,19 @@ class ExecutionUnits:
         """
         first = job.grid.first if following is None else job.grid.inside(following)
         end = self._now() + (DRAIN_NS if leaving else SLICE_NS)
-        kernel = self.program(job, space, lambda: abandoned() or self._now() >= end)
-        return Run(job, kernel, space, first, self._pool, image >> PART_SHIFT)
+        owner = image >> PART_SHIFT
+        kernel = self.program(job, space, lambda: abandoned() or self._now() >= end, owner)
+        return Run(job, kernel, space, first, self._pool, owner)
 
-    def program(self, job: KernelJob, space: AddressSpace, stopping: Stopping = never) -> Kernel:
+    def program(
+        self,
+        job: KernelJob,
+        space: AddressSpace,
+        stopping: Stopping = never,
+        owner: Hashable = None,
+    ) -> Kernel:
         """The program of ``job``. Raises PageFault, KernelFault and Abandoned."""
-        return self._kernels.find(job, space, stopping)
+        return self._kernels.find(job, space, stopping, owner)
 
     def advance(self, run: Run, *, leaving: bool, abandoned: Stopping) -> bool:
         """Let ``run`` go on for a slice; True when it has ended.

@@ -51,7 +51,11 @@ class FakeKernels:
     """So many times a program is not there when a slice is over."""
 
     def find(
-        self, job: KernelJob, _space: AddressSpace, _stopping: Stopping = never
+        self,
+        job: KernelJob,
+        _space: AddressSpace,
+        _stopping: Stopping = never,
+        _owner: Hashable = None,
     ) -> FakeKernels:
         self.jobs.append(job)
         if self.unready:

@@ -139,6 +139,43 @@ def test_no_more_is_kept_than_has_room(
     assert (programs.counters.decoded, programs.counters.hits) == (21, 1)
 
 
+def test_what_others_run_at_the_same_address_pushes_nothing_out(
+    bench: CommandBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guests have the same drivers, which put kernels at the same addresses."""
+    monkeypatch.setattr(program_cache, "_PROGRAMS", 20)
+    programs = cache()
+    bench.memory.write(HEAP, code(1, 20))
+    found = programs.find(job_at(0), bench.host.ppgtt, owner="honest")
+    for number in range(50):
+        bench.memory.write(HEAP, code(100 + number, 2))
+        programs.find(job_at(0), bench.host.ppgtt, owner="enemy")
+    bench.memory.write(HEAP, code(1, 20))
+    assert programs.find(job_at(0), bench.host.ppgtt, owner="honest") is found
+    assert programs.counters.hits == 1
+
+
+def test_a_program_that_is_being_decoded_is_not_pushed_out_by_others(
+    bench: CommandBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(program_cache, "_INSTRUCTIONS", 8 * 128)
+    programs = cache()
+    for number in range(5):
+        bench.memory.write(HEAP + 0x4000 * number, code(number, 700))
+    spaces = [Reads(bench) for _ in range(5)]
+
+    def slice_of(number: int, owner: str, steps: int) -> None:
+        space = cast("AddressSpace", spaces[number])
+        with pytest.raises(Abandoned):
+            programs.find(job_at(0x4000 * number), space, after(steps), owner)
+
+    for _ in range(3):
+        slice_of(0, "honest", 1)
+        for number in range(1, 5):
+            slice_of(number, "enemy", 3)
+    assert len(spaces[0].pages) == len(set(spaces[0].pages)), "it went on, and did not begin anew"
+
+
 def test_a_program_with_targets_in_registers_is_decoded_once_too(bench: CommandBench) -> None:
     """But what they lead to is what stands in the memory of each job."""
     asm = Assembler()
