@@ -194,10 +194,12 @@ NUMBERS = {
         _ACC_HIGH_BYTES=100 _MEMBERS={60:(sp,8),70:(sr0,10),80:(cr0,10),90:(n0,10)}
         _READ_ONLY={40,70,71,C0}
     """,
+    "mediator.softgpu.eu.translator.service": "QUICK_S=5",
     "mediator.softgpu.eu.translator.text": "_BITS={half:10,float:20,double:40}",
     "mediator.softgpu.eu.translator.translations": """
         _ATTEMPTS=2 MOST_CODE_BYTES=100000
     """,
+    "mediator.softgpu.eu.translator.turns": "_REMEMBERED=400",
     "mediator.softgpu.eu.translator.wire": """
         MOST_REPLY_BYTES=1000000 Status.READY=1 Status.OBJECT=2 Status.REFUSED=3
     """,

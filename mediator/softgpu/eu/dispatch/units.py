@@ -86,7 +86,7 @@ class ExecutionUnits:
         """
         first = job.grid.first if following is None else job.grid.inside(following)
         end = self._now() + (DRAIN_NS if leaving else SLICE_NS)
-        owner = image >> PART_SHIFT
+        owner = id(self), image >> PART_SHIFT  # the translator is that of all GPUs
         kernel = self.program(job, space, lambda: abandoned() or self._now() >= end, owner)
         return Run(job, kernel, space, first, self._pool, owner)
 

@@ -5,23 +5,25 @@ from __future__ import annotations
 import hashlib
 import logging
 import platform
+from dataclasses import replace
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Final
 
 from mediator.softgpu.eu.translator import layout
 from mediator.softgpu.eu.translator.cache import DiskCache, default_directory
 from mediator.softgpu.eu.translator.compiler import host_features, llvm_version
 from mediator.softgpu.eu.translator.linker import Linker
-from mediator.softgpu.eu.translator.process import CompilerProcess
+from mediator.softgpu.eu.translator.process import CompilerProcess, ProcessLimits
 from mediator.softgpu.eu.translator.translations import Translations
 
-if TYPE_CHECKING:
-    from mediator.softgpu.eu.translator.process import ProcessLimits
-
 _LOG = logging.getLogger(__name__)
+
+QUICK_S: Final = 5
+"""Processor time in which most kernels are compiled: so long those of others wait for one that is
+made to take long."""
 
 _FACTS = Path(__file__).parents[3] / "gen9" / "eu"
 _EU = Path(__file__).parents[1]
@@ -72,8 +74,9 @@ def open_translations(
         return None
     place = directory or default_directory()
     return Translations(
-        CompilerProcess(limits),
+        CompilerProcess(replace(limits or ProcessLimits(), seconds=QUICK_S)),
         Linker(routine_addresses()),
         None if place is None else DiskCache(place),
         known,
+        patient=CompilerProcess(limits),
     )

@@ -1,8 +1,9 @@
 """Compiled kernels by content: asked for without waiting, compiled elsewhere, kept in two levels.
 
 `Translations.get` answers at once: a function, or None while there is none, and then the kernel is
-interpreted. One thread takes what is asked for in turns of the owners (guests), so that nobody's
-flood of kernels keeps another's from being compiled.
+interpreted. A thread takes what is asked for in turns of the owners (guests), so that nobody's
+flood of kernels keeps another's from being compiled. What takes long is begun anew by a second
+compiler with more time and a thread of its own, so that nobody's kernels wait behind it either.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ import logging
 import struct
 import threading
 import time
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, Protocol
 
 from mediator.softgpu.eu.translator.linker import LinkError
 from mediator.softgpu.eu.translator.process import ProcessDied
+from mediator.softgpu.eu.translator.turns import Turns
 from mediator.softgpu.eu.translator.wire import Status
 
 if TYPE_CHECKING:
@@ -121,6 +123,17 @@ class _Wanted:
     owners: set[Hashable] = field(default_factory=set)
     """In whose queues it is, or was."""
     done: threading.Event = field(default_factory=threading.Event)
+    long: bool = False
+    """The compiler for what is quick gave it up."""
+
+
+class _Lane:
+    """A compiler, and what waits for it."""
+
+    def __init__(self, compiler: Compiler, name: str) -> None:
+        self.compiler, self.name = compiler, name
+        self.turns: Turns[_Wanted] = Turns()
+        self.thread: threading.Thread | None = None
 
 
 class Translations:
@@ -133,19 +146,20 @@ class Translations:
         disk: DiskCache | None = None,
         versions: bytes = b"",
         limits: TranslationLimits | None = None,
+        patient: Compiler | None = None,
     ) -> None:
-        """``versions``: whatever else an object depends on, for the key on disk."""
-        self._compiler, self._linker, self._disk = compiler, linker, disk
+        """``versions``: whatever else an object depends on, for the key on disk; ``patient``: a
+        compiler with more time for what ``compiler`` does not end."""
+        self._linker, self._disk = linker, disk
+        self._quick = _Lane(compiler, "eu compiler")
+        self._patient = None if patient is None else _Lane(patient, "eu compiler, long")
         self._versions = versions
         self._limits = limits or TranslationLimits()
         self._changed = threading.Condition()
         self._ready: OrderedDict[bytes, Linked] = OrderedDict()
         self._kept_bytes = 0
         self._failed: OrderedDict[bytes, str] = OrderedDict()
-        self._deaths: dict[bytes, int] = {}
         self._wanted: dict[bytes, _Wanted] = {}
-        self._queues: OrderedDict[Hashable, deque[_Wanted]] = OrderedDict()
-        self._thread: threading.Thread | None = None
         self._closed = False
         self.counters = TranslationCounters()
 
@@ -189,14 +203,14 @@ class Translations:
             return len(self._ready)
 
     def close(self) -> None:
-        """End the thread and the compiler process; what is compiled stays valid."""
+        """End threads and compilers; what is compiled stays valid."""
         with self._changed:
             self._closed = True
-            thread = self._thread
             self._changed.notify_all()
-        if thread is not None:
-            thread.join()
-        self._compiler.stop()
+        for lane in filter(None, (self._quick, self._patient)):
+            if lane.thread is not None:
+                lane.thread.join()
+            lane.compiler.stop()
 
     def _want(self, kernel: KernelCode, owner: Hashable) -> _Wanted | None:
         key = kernel.digest
@@ -209,45 +223,65 @@ class Translations:
         if not 0 < len(kernel.code) <= MOST_CODE_BYTES:
             self._fail(key, "the program is too large")
             return None
-        queue = self._queues.get(owner)
-        if queue is not None and len(queue) >= self._limits.pending:
+        if self._quick.turns.waiting(owner) >= self._limits.pending:
             self.counters.dropped += wanted is None
             return wanted
-        if queue is None:
-            queue = self._queues[owner] = deque()
         if wanted is None:
             wanted = self._wanted[key] = _Wanted(kernel, key)
         # In the queue of each who wants it: nobody waits for what stands before it in another's.
         wanted.owners.add(owner)
-        queue.append(wanted)
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name="eu compiler", daemon=True)
-            self._thread.start()
-        self._changed.notify_all()
+        self._add(self._quick, owner, wanted)
         return wanted
 
-    def _work(self) -> None:
+    def _add(self, lane: _Lane, owner: Hashable, wanted: _Wanted) -> None:
+        lane.turns.add(owner, wanted)
+        if lane.thread is None:
+            lane.thread = threading.Thread(
+                target=self._work, args=(lane,), name=lane.name, daemon=True
+            )
+            lane.thread.start()
+        self._changed.notify_all()
+
+    def _work(self, lane: _Lane) -> None:
         while True:
             with self._changed:
-                while not self._queues and not self._closed:
+                while not lane.turns and not self._closed:
                     self._changed.wait()
                 if self._closed:
                     for left in self._wanted.values():
                         left.done.set()
                     self._wanted.clear()
                     return
-                owner, queue = next(iter(self._queues.items()))
-                wanted = queue.popleft()
-                if queue:
-                    self._queues.move_to_end(owner)
-                else:
-                    del self._queues[owner]
-            if not wanted.done.is_set():
-                try:
-                    self._obtain(wanted)
-                except Exception as error:  # noqa: BLE001 - our bug; all guests' kernels come here
-                    _LOG.exception("a kernel is not compiled, and stays interpreted")
-                    self._give_up(wanted, f"{type(error).__name__}: {error}")
+                owner, wanted = lane.turns.take()
+            start = time.monotonic()
+            try:
+                self._serve(lane, owner, wanted)
+            except Exception as error:  # noqa: BLE001 - our bug; all guests' kernels come here
+                _LOG.exception("a kernel is not compiled, and stays interpreted")
+                self._give_up(wanted, f"{type(error).__name__}: {error}")
+            with self._changed:
+                lane.turns.charge(owner, time.monotonic() - start)
+
+    def _serve(self, lane: _Lane, owner: Hashable, wanted: _Wanted) -> None:
+        """Do what is wanted, or leave it to who has more time."""
+        if wanted.done.is_set():
+            return
+        if not wanted.long or lane is self._patient:
+            try:
+                self._obtain(lane, wanted)
+            except _Long:
+                wanted.long = True
+            else:
+                return
+        with self._changed:
+            assert self._patient is not None, "nothing is left to nobody"
+            if self._patient.turns.waiting(owner) < self._limits.pending:
+                self._add(self._patient, owner, wanted)
+                return
+            wanted.owners.discard(owner)
+            wanted_by_others = bool(wanted.owners)
+        if not wanted_by_others:
+            self._give_up(wanted, "too many programs that take long")
 
     def _give_up(self, wanted: _Wanted, reason: str) -> None:
         with self._changed:
@@ -255,15 +289,18 @@ class Translations:
             self._wanted.pop(wanted.key, None)
             wanted.done.set()
 
-    def _obtain(self, wanted: _Wanted) -> None:
-        """From disk or by compiling; ends with the kernel at hand, failed, or queued again."""
+    def _obtain(self, lane: _Lane, wanted: _Wanted) -> None:
+        """From disk or by compiling; ends with the kernel at hand, or failed.
+
+        Raises _Long where there is who has more time.
+        """
         disk_key = hashlib.sha256(self._versions + wanted.key).digest()
         content = self._disk.load(disk_key) if self._disk is not None else None
         from_disk = content is not None
         linked, reason = None, ""
         try:
             if content is None:
-                content = self._compile(wanted)
+                content = self._compile(lane, wanted)
             linked = replace(self._linker.link(content), from_disk=from_disk)
         except LinkError as error:
             reason = f"not linked: {error}"
@@ -278,22 +315,26 @@ class Translations:
                 self._fail(wanted.key, reason)
             else:
                 self._keep(wanted.key, linked)
-            del self._wanted[wanted.key]
+            self._wanted.pop(wanted.key, None)
             wanted.done.set()
 
-    def _compile(self, wanted: _Wanted) -> bytes:
+    def _compile(self, lane: _Lane, wanted: _Wanted) -> bytes:
         start = time.monotonic()
-        for _ in range(_ATTEMPTS):
+        for _ in range(_ATTEMPTS if self._patient is None else 1):
             try:
                 kernel = wanted.kernel
-                reply = self._compiler.compile(kernel.code, kernel.entry, kernel.simd)
+                reply = lane.compiler.compile(kernel.code, kernel.entry, kernel.simd)
             except ProcessDied as death:
                 with self._changed:
                     if death.late:
                         self.counters.timeouts += 1
                         self.counters.seconds += time.monotonic() - start
-                        raise _Failed(str(death)) from death
-                    self.counters.deaths += 1
+                    else:
+                        self.counters.deaths += 1
+                if self._patient is not None and lane is self._quick:
+                    raise _Long from death
+                if death.late:
+                    raise _Failed(str(death)) from death
                 last = str(death)
                 continue
             with self._changed:
@@ -324,3 +365,7 @@ class Translations:
 
 class _Failed(Exception):
     """A kernel is given up: it says why."""
+
+
+class _Long(Exception):
+    """A kernel takes more time than the compiler for what is quick has."""

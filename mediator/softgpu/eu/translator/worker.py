@@ -49,16 +49,21 @@ def translate(code: bytes, entry: int, simd: int, *, keep_all: bool) -> Reply:
     try:
         options = kernel.Options(kept=liveness.ALL if keep_all else 0)
         content = compile_text(kernel.translate(Program.of(code, entry), simd, options))
-    except (Untranslatable, IllegalInstruction, MemoryError, RecursionError) as reason:
+    except (Untranslatable, IllegalInstruction, RecursionError) as reason:
         text = str(reason) or type(reason).__name__
         return Reply(Status.REFUSED, time.process_time() - start, text.encode()[:1000])
     return Reply(Status.OBJECT, time.process_time() - start, content)
 
 
 def answer(code: bytes, entry: int, simd: int, *, keep_all: bool) -> Reply:
-    """Carry out one request, come what may: the next one is another guest's."""
+    """Carry out one request, come what may: the next one is another guest's.
+
+    Without memory the process ends: whose programs have taken it is not known.
+    """
     try:
         return translate(code, entry, simd, keep_all=keep_all)
+    except MemoryError:
+        raise
     except Exception as error:  # noqa: BLE001 - our bug; this kernel alone pays for it
         text = f"{type(error).__name__}: {error}"
         return Reply(Status.REFUSED, 0.0, text.encode()[:1000])

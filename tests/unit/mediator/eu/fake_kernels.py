@@ -45,6 +45,7 @@ class FakeKernels:
     jobs: list[KernelJob] = field(default_factory=list)
     begun: list[GroupId] = field(default_factory=list)
     ended: list[GroupId] = field(default_factory=list)
+    owners: list[Hashable] = field(default_factory=list)
     spaces: list[AddressSpace] = field(default_factory=list)
     counters: ProgramCounters = field(default_factory=ProgramCounters)
     unready: int = 0
@@ -55,9 +56,10 @@ class FakeKernels:
         job: KernelJob,
         _space: AddressSpace,
         _stopping: Stopping = never,
-        _owner: Hashable = None,
+        owner: Hashable = None,
     ) -> FakeKernels:
         self.jobs.append(job)
+        self.owners.append(owner)
         if self.unready:
             self.unready -= 1
             raise Abandoned

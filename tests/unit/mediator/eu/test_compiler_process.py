@@ -116,6 +116,28 @@ worker.main([str(1 << 31), "20"])
     process.stop()
 
 
+def test_one_without_memory_ends() -> None:
+    """Whoever's programs have taken it: the kernel is not refused for that, a new process tries."""
+    script = """
+from mediator.softgpu.eu.translator import worker
+from mediator.softgpu.eu.translator.wire import Reply, Status
+
+def translate(code, entry, simd, **_):
+    if code == b"bad":
+        raise MemoryError
+    return Reply(Status.OBJECT, 0.0, code)
+
+worker.translate = translate
+worker.main([str(1 << 31), "20"])
+"""
+    process = CompilerProcess(start=[sys.executable, "-c", script])
+    with pytest.raises(ProcessDied):
+        process.compile(b"bad", 0, 8)
+    assert process.compile(b"good", 0, 8).content == b"good"
+    assert process.starts == 2
+    process.stop()
+
+
 def test_the_sandbox_is_limited_and_refuses_files_sockets_and_programs() -> None:
     script = """
 import os, socket, sys

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
+from mediator.hotpath.interface import never
 from mediator.softgpu.eu.dispatch.run import Run, Slice
+from mediator.softgpu.eu.dispatch.units import ExecutionUnits
 from tests.unit.mediator.command_bench import make_bench
 from tests.unit.mediator.eu.fake_kernels import FakeKernels
 from tests.unit.mediator.eu.job_bench import make_job
@@ -39,3 +41,15 @@ def test_the_alternate_float_mode_is_the_interpreters(alternate: bool) -> None:
     assert run.advance(Slice(lambda: False, 1 << 62, begin=True))
     assert kernels.ended
     assert (kernels.times > 0) is not alternate
+
+
+def test_guests_of_different_gpus_are_different_owners() -> None:
+    """The translator is that of all GPUs, and who floods it has only its own requests dropped."""
+    kernels, space, job = FakeKernels(), make_bench().host.ppgtt, make_job()
+    first, second = ExecutionUnits(kernels), ExecutionUnits(kernels)
+    for units, image in ((first, 0x9000_0000), (first, 0x9000_1000), (first, 0x9400_0000)):
+        units.begin(job, space, None, image, leaving=False, abandoned=never)
+    second.begin(job, space, None, 0x9000_0000, leaving=False, abandoned=never)
+    owners = kernels.owners
+    assert owners[0] == owners[1]
+    assert len(set(owners)) == 3

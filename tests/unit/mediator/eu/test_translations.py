@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -209,6 +210,112 @@ def test_a_kernel_that_a_flood_wants_too_has_the_turn_of_each() -> None:
     assert translations.wait(kernel(bytes([19])), LONG, owner="flood") is not None
     assert compiler.asked.index(b"common") <= 2
     assert len(compiler.asked) == 21
+    translations.close()
+
+
+def dies_of_bombs(code: bytes) -> Reply:
+    if code.startswith(b"bomb"):
+        raise ProcessDied("out of time")
+    return made(code)
+
+
+def with_patient(
+    patient: FakeCompiler, limits: TranslationLimits | None = None
+) -> tuple[FakeCompiler, Translations]:
+    """The quick compiler dies of bombs."""
+    quick = FakeCompiler(dies_of_bombs)
+    return quick, Translations(quick, FakeLinker(), None, b"1", limits, patient=patient)
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_what_takes_long_is_left_to_who_has_more_time(late: bool) -> None:
+    patient = FakeCompiler(made)
+    quick, translations = with_patient(patient)
+
+    def dies(code: bytes) -> Reply:
+        raise ProcessDied("out of time", late=late)
+
+    quick.answer = dies
+    assert translations.wait(kernel(b"bomb"), LONG) is not None
+    assert (quick.asked, patient.asked) == ([b"bomb"], [b"bomb"])
+    assert (translations.counters.deaths, translations.counters.timeouts) == (not late, late)
+    translations.close()
+    assert quick.stopped
+    assert patient.stopped
+
+
+def test_nobodys_kernels_wait_behind_those_that_take_long() -> None:
+    allowed = threading.Event()
+
+    def slow(code: bytes) -> Reply:
+        allowed.wait(LONG)
+        return made(code)
+
+    patient = FakeCompiler(slow)
+    quick, translations = with_patient(patient)
+    for number in range(5):
+        translations.get(kernel(b"bomb %d" % number), owner="enemy")
+    for number in range(5):
+        assert translations.wait(kernel(bytes([number])), LONG, owner="other") is not None
+    assert len(patient.asked) <= 1, "it is at the first one yet"
+    allowed.set()
+    assert translations.wait(kernel(b"bomb 4"), LONG, owner="enemy") is not None
+    assert sorted(quick.asked[:10]) == sorted(set(quick.asked)), "each once"
+    translations.close()
+
+
+def test_what_takes_too_long_for_both_is_given_up() -> None:
+    patient = FakeCompiler(dies_of_bombs)
+    quick, translations = with_patient(patient)
+    for _ in range(2):
+        assert translations.wait(kernel(b"bomb"), LONG) is None
+    assert (quick.asked, patient.asked) == ([b"bomb"], [b"bomb"])
+    assert translations.reason(kernel(b"bomb")) == "out of time"
+    assert (translations.counters.deaths, translations.counters.failures) == (2, 1)
+    assert translations.pending == 0
+    translations.close()
+
+
+def test_a_flood_of_what_takes_long_is_given_up_but_for_what_others_want_too() -> None:
+    allowed = threading.Event()
+
+    def slow(code: bytes) -> Reply:
+        allowed.wait(LONG)
+        return made(code)
+
+    _, translations = with_patient(FakeCompiler(slow), TranslationLimits(pending=2))
+    bombs = [kernel(b"bomb %d" % number) for number in range(6)]
+    for bomb in bombs:
+        # The quick one answers at once, so the enemy's queue there is never long.
+        translations.wait(bomb, 0.2, owner="enemy")
+    given_up = [bomb for bomb in bombs if translations.reason(bomb)]
+    assert given_up == bombs[3:], "one is being compiled, two wait"
+    assert translations.get(bombs[2], owner="other") is None
+    allowed.set()
+    assert translations.wait(bombs[2], LONG, owner="other") is not None
+    translations.close()
+
+
+def test_who_has_used_most_time_waits() -> None:
+    """One after the other an enemy brings kernels that take long; another has a few of a moment."""
+    steps = threading.Semaphore(0)
+
+    def slow(code: bytes) -> Reply:
+        steps.acquire(timeout=LONG)
+        time.sleep(0.2 if code.startswith(b"heavy") else 0)
+        return made(code)
+
+    compiler = FakeCompiler(slow)
+    translations = opened(compiler)
+    for number in range(3):
+        translations.get(kernel(b"heavy %d" % number), owner="enemy")
+    for number in range(4):
+        translations.get(kernel(bytes([number])), owner="other")
+    for _ in range(7):
+        steps.release()
+    assert translations.wait(kernel(b"heavy 2"), LONG, owner="enemy") is not None
+    assert [code[:5] for code in compiler.asked].index(b"heavy") == 0
+    assert compiler.asked[1:5] == [bytes([number]) for number in range(4)]
     translations.close()
 
 
