@@ -119,6 +119,31 @@ def test_an_eventfd_that_is_full_whenever_it_is_written(shared: Shared) -> None:
     os.close(eventfd)
 
 
+def test_an_eventfd_that_a_hundred_thousand_watch(shared: Shared) -> None:
+    """Each signal wakes them all: its own thread gives it, and it comes all the same."""
+    guest = connect(shared.paths[0], msi=False)
+    with ExitStack() as stack:
+        eventfd = os.eventfd(0, os.EFD_NONBLOCK)
+        stack.callback(os.close, eventfd)
+        copies = [os.dup(eventfd) for _ in range(500)]
+        for copy in copies:
+            stack.callback(os.close, copy)
+        for _ in range(200):
+            epoll = stack.enter_context(select.epoll())
+            for copy in copies:
+                epoll.register(copy, select.EPOLLIN)
+        guest.client.enable_msi(eventfd)
+        context = guest.driver.create_context("rcs0")
+        for _ in range(10):
+            guest.driver.wait(guest.driver.run(context))
+            assert select.select([eventfd], [], [], PATIENCE_S)[0], "its interrupt has come"
+            os.eventfd_read(eventfd)
+            guest.driver.handle_interrupt()
+        shared.neighbour.goes_on(10)
+        guest.close()
+    assert "signals of an eventfd took long" in shared.end()
+
+
 def _strange(directory: Path, stack: ExitStack) -> dict[str, int]:
     """Descriptors that are neither eventfds nor memory, open for the length of ``stack``."""
     reader, writer = os.pipe()
