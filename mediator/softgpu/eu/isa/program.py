@@ -204,7 +204,7 @@ class Program:
 
 class Reached:
     """The instructions of a program at one place, those too to which targets in registers lead:
-    they are decoded when control comes there, and are in no block.
+    each is decoded when control comes to it, and is in no block.
 
     ``read``, ``entry`` and ``limit`` as for the program.
     """
@@ -215,10 +215,7 @@ class Reached:
 
     def at(self, offset: int) -> Instruction:
         """The instruction at ``offset``. Raises IllegalInstruction where none begins."""
-        if offset not in self._found:
-            for _ in _follow(self._found, self._code, offset):
-                pass
-        return self._found[offset]
+        return self._found.get(offset) or _add(self._found, self._code, offset)
 
 
 def _follow(found: dict[int, Instruction], code: _Code, start: int) -> Iterator[int]:
@@ -228,18 +225,23 @@ def _follow(found: dict[int, Instruction], code: _Code, start: int) -> Iterator[
         offset = pending.pop()
         if offset in found:
             continue
-        before = found.get(offset - _UNIT)
-        if before is not None and before.end > offset:
-            raise IllegalInstruction("a jump into an instruction", before.word, offset)
-        here = code.instruction(offset)
-        if here.size > _UNIT and offset + _UNIT in found:
-            raise IllegalInstruction("instructions that overlap", here.word, offset)
-        if len(found) == MOST_INSTRUCTIONS:
-            raise IllegalInstruction("a program that is too long", here.word, offset)
-        found[offset] = here
-        pending += successors(here)
+        pending += successors(_add(found, code, offset))
         if len(found) % _PIECE == 0:
             yield len(found)
+
+
+def _add(found: dict[int, Instruction], code: _Code, offset: int) -> Instruction:
+    """Decode the instruction at ``offset``, which is not ``found`` yet."""
+    before = found.get(offset - _UNIT)
+    if before is not None and before.end > offset:
+        raise IllegalInstruction("a jump into an instruction", before.word, offset)
+    here = code.instruction(offset)
+    if here.size > _UNIT and offset + _UNIT in found:
+        raise IllegalInstruction("instructions that overlap", here.word, offset)
+    if len(found) == MOST_INSTRUCTIONS:
+        raise IllegalInstruction("a program that is too long", here.word, offset)
+    found[offset] = here
+    return here
 
 
 def _ends_block(instruction: Instruction) -> bool:

@@ -137,6 +137,21 @@ def test_a_target_in_a_register_is_decoded_when_it_is_known() -> None:
     assert list(program.instructions) == [0]
 
 
+def test_of_what_a_register_leads_to_no_more_is_decoded_than_runs() -> None:
+    """All that follows would take seconds, in which nobody can have the kernel stop."""
+    words = code(JUMP_BY_REGISTER, *[MOVE] * 2000, END)
+    asked: list[int] = []
+
+    def read(at: int, count: int) -> bytes:
+        asked.append(at)
+        return words[at : at + count]
+
+    reached = Reached(Program.of(words), read, 0, len(words))
+    assert reached.at(4096).end == 4112
+    assert reached.at(4112).opcode is Opcode.MOV
+    assert asked == [4096]
+
+
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
