@@ -20,7 +20,9 @@ DEFAULTS: dict[str, str] = {
         FloatMode.keep_df=True FloatMode.keep_f=True FloatMode.keep_hf=True
     """,
     "mediator.softgpu.eu.bases": "Bases.general_size=4294967296",
+    "mediator.softgpu.eu.dispatch.fair_store": "FairStore.put(weight)=1",
     "mediator.softgpu.eu.dispatch.job": "KernelJob.gpgpu=True",
+    "mediator.softgpu.eu.interpreter.shelf": "Shelf.__init__(most)=16384",
     "mediator.softgpu.eu.isa.assembler": """
         Assembler.__init__(width)=8 Assembler.__init__(compacting)=True Assembler.end(payload)=127
     """,

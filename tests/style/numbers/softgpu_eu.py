@@ -22,6 +22,7 @@ NUMBERS = {
     "mediator.softgpu.eu.dispatch.program_cache": """
         _PROGRAMS=400 _INSTRUCTIONS=40000 _PLACES=400 _VERSIONS=8 _UNFINISHED=40 _SMALL_WORK=1000
     """,
+    "mediator.softgpu.eu.dispatch.run": "INSTRUCTION_BYTES=190",
     "mediator.softgpu.eu.dispatch.suspended": """
         MOST_BYTES=1000000 MOST_RUNS=20 PART_SHIFT=1A TOKEN_BYTES=10
     """,
@@ -47,6 +48,7 @@ NUMBERS = {
         _RESPONSE_LENGTH=24:20 _MESSAGE_LENGTH=28:25 _EXTENDED_LENGTH=9:6 _SHARED_FUNCTION=3:0
         _REGISTERS=1000
     """,
+    "mediator.softgpu.eu.interpreter.shelf": "MOST_READY=4000",
     "mediator.softgpu.eu.interpreter.threads": """
         CHANNELS=20 _NOWHERE=-1 _DISPATCH=2
     """,

@@ -15,6 +15,7 @@ from mediator.softgpu.eu.dispatch.job import message_bases
 from mediator.softgpu.eu.dispatch.running import GroupEnd, KernelFault
 from mediator.softgpu.eu.interpreter.architecture_registers import Surroundings
 from mediator.softgpu.eu.interpreter.interpreter import Interpreter, Kernel, State
+from mediator.softgpu.eu.interpreter.shelf import Shelf
 from mediator.softgpu.eu.interpreter.threads import BLOCK, Threads
 from mediator.softgpu.eu.messages.python_messages import SLM_BYTES
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from mediator.softgpu.address_space import AddressSpace
     from mediator.softgpu.eu.dispatch.job import GroupId, KernelJob
     from mediator.softgpu.eu.dispatch.running import Stopping
-    from mediator.softgpu.eu.interpreter.interpreter import Fault
+    from mediator.softgpu.eu.interpreter.interpreter import Fault, Prepared
     from mediator.softgpu.eu.isa.instruction import Instruction
 
 _BUDGET: Final = 512
@@ -32,10 +33,14 @@ _BUDGET: Final = 512
 
 
 class InterpretedProgram:
-    """A program for the interpreter. ``at`` gives the instruction at an offset."""
+    """A program for the interpreter. ``at`` gives the instruction at an offset; ``shelf`` is for
+    what is made ready of all programs."""
 
-    def __init__(self, at: Callable[[int], Instruction]) -> None:
-        self._kernel = Kernel(at, Surroundings(clock=time.monotonic_ns))
+    def __init__(
+        self, at: Callable[[int], Instruction], shelf: Shelf[Prepared] | None = None
+    ) -> None:
+        surroundings = Surroundings(clock=time.monotonic_ns)
+        self._kernel = Kernel(at, surroundings, Shelf() if shelf is None else shelf)
 
     def begin(self, job: KernelJob, group: GroupId, space: AddressSpace) -> InterpretedGroup:
         """Start ``group``: its threads have their payload, its local memory is zero."""

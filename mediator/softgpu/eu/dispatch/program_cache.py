@@ -16,6 +16,7 @@ from mediator.softgpu.eu.dispatch.fair_store import FairStore
 from mediator.softgpu.eu.dispatch.interpreted import InterpretedProgram
 from mediator.softgpu.eu.dispatch.media_state import wrap
 from mediator.softgpu.eu.dispatch.running import Abandoned, KernelFault, ProgramCounters
+from mediator.softgpu.eu.interpreter.shelf import Shelf
 from mediator.softgpu.eu.isa.instruction import IllegalInstruction
 from mediator.softgpu.eu.isa.program import Program, Reached
 from mediator.softgpu.eu.translator.translations import KernelCode, Translations
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from mediator.softgpu.address_space import AddressSpace
     from mediator.softgpu.eu.dispatch.job import KernelJob
     from mediator.softgpu.eu.dispatch.running import Compiled, Interpreted, Stopping
+    from mediator.softgpu.eu.interpreter.interpreter import Prepared
     from mediator.softgpu.eu.translator.linker import Linked
 
 _PROGRAMS: Final = 1024
@@ -55,11 +57,13 @@ class ProgramKernel:
         simd: int,
         translations: Translations | None,
         counters: ProgramCounters,
+        shelf: Shelf[Prepared],
     ) -> None:
         self.program = program
         self.size = len(program.instructions)
         self._counters = counters
-        self.interpreted: Interpreted = InterpretedProgram(program.at)
+        self.shelf = shelf
+        self.interpreted: Interpreted = InterpretedProgram(program.at, shelf)
         self._translations = translations
         self._code = None if translations is None else KernelCode.of(program, simd)
         self._compiled: Compiled | None = None
@@ -99,10 +103,16 @@ class JobKernel:
 
     def __init__(self, kernel: ProgramKernel, reached: Reached) -> None:
         self.program = kernel.program
-        self.interpreted: Interpreted = InterpretedProgram(reached.at)
+        self._reached = reached
+        self.interpreted: Interpreted = InterpretedProgram(reached.at, kernel.shelf)
         self.compiled = kernel.compiled
         self.wait = kernel.wait
         self.is_small = kernel.is_small
+
+    @property
+    def size(self) -> int:
+        """Instructions that are decoded."""
+        return self._reached.count
 
 
 class _Heap:
@@ -147,6 +157,7 @@ class ProgramCache:
         self._opened = False
         self.counters = ProgramCounters()
         self._translations: Translations | None = None
+        self._shelf: Shelf[Prepared] = Shelf()
         self._programs: FairStore[_Key, ProgramKernel] = FairStore(_PROGRAMS, _INSTRUCTIONS)
         self._at: FairStore[_Place, list[_Key]] = FairStore(_PLACES, _PLACES)
         """What stood where, the one used last at the end."""
@@ -207,7 +218,7 @@ class ProgramCache:
         key, simd = (program.digest, job.shape.simd), job.shape.simd
         kernel = self._programs.get(owner, key)
         if kernel is None:
-            kernel = ProgramKernel(program, simd, self.translations, self.counters)
+            kernel = ProgramKernel(program, simd, self.translations, self.counters, self._shelf)
             self._programs.put(owner, key, kernel, kernel.size)
         self._remember(owner, (job.kernel, simd), key)
         return kernel

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from mediator.softgpu.eu.dispatch.job import GroupId, KernelJob
     from mediator.softgpu.eu.dispatch.running import Group, Groups, Kernel, Pool, Stopping
 
+INSTRUCTION_BYTES: Final = 400
+"""Of a decoded one, about."""
 _PATIENCE_S: Final = 1e-3
 _MOST_PATIENCE_S: Final = 20.0
 """So long a job that is not small waits for its program to be compiled, rather than be
@@ -88,6 +90,11 @@ class Run:
         if self._native is not None:
             return self._native.held_bytes
         return 0 if self._group is None else self._group.held_bytes
+
+    @property
+    def kept_bytes(self) -> int:
+        """The same with the program, which others may keep too."""
+        return self.held_bytes + INSTRUCTION_BYTES * self.kernel.size
 
     def attach(self, space: AddressSpace) -> None:
         """Go on in the address space of the engine that has the context now."""

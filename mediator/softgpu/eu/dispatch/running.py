@@ -72,6 +72,10 @@ class Kernel(Protocol):
     """A program, in the forms in which it can run. ``owner`` stands for the guest."""
 
     @property
+    def size(self) -> int:
+        """Instructions that are decoded."""
+
+    @property
     def interpreted(self) -> Interpreted:
         """For the interpreter."""
 

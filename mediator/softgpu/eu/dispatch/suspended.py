@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MOST_BYTES: Final = 16 << 20
 """For all images of one part of the GGTT."""
 MOST_RUNS: Final = 32
-"""The same: each keeps its program too, which may be large."""
+"""The same: there is more to each than its bytes."""
 PART_SHIFT: Final = 26
 """A part is 64 MiB of GGTT."""
 TOKEN_BYTES: Final = 16
@@ -44,7 +44,7 @@ class Suspended:
         part[token] = run
         self._part_of[token] = number
         while len(part) > MOST_RUNS or (
-            len(part) > 1 and sum(each.held_bytes for each in part.values()) > MOST_BYTES
+            len(part) > 1 and sum(each.kept_bytes for each in part.values()) > MOST_BYTES
         ):
             oldest, _ = part.popitem(last=False)
             del self._part_of[oldest]

@@ -23,6 +23,7 @@ from mediator.softgpu.eu.interpreter.execution import prepare
 from mediator.softgpu.eu.interpreter.numpy_ops import NumpyOps, ops_of
 from mediator.softgpu.eu.interpreter.predication import enabled_lanes
 from mediator.softgpu.eu.interpreter.sending import send
+from mediator.softgpu.eu.interpreter.shelf import Shelf
 from mediator.softgpu.eu.interpreter.threads import ALL, somebody
 from mediator.softgpu.eu.isa.execution_type import IllegalOperation
 from mediator.softgpu.eu.isa.instruction import (
@@ -85,13 +86,16 @@ class Kernel:
 
     at: Callable[[int], Instruction]
     surroundings: Surroundings = field(default_factory=Surroundings)
+    shelf: Shelf[Prepared] = field(default_factory=Shelf)
+    """Of this kernel and others."""
     ready: dict[int, Prepared] = field(default_factory=dict)
 
     def prepared(self, offset: int) -> Prepared:
         """The instruction at an offset. Raises IllegalInstruction or IllegalOperation."""
         found = self.ready.get(offset)
         if found is None:
-            found = self.ready[offset] = self._prepare(offset)
+            found = self._prepare(offset)
+            self.shelf.put(self.ready, offset, found)
         return found
 
     def _prepare(self, offset: int) -> Prepared:

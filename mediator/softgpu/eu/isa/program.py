@@ -213,6 +213,11 @@ class Reached:
         self._found = dict(program.instructions)
         self._code = _Code(read, entry, limit)
 
+    @property
+    def count(self) -> int:
+        """Instructions that are decoded."""
+        return len(self._found)
+
     def at(self, offset: int) -> Instruction:
         """The instruction at ``offset``. Raises IllegalInstruction where none begins."""
         return self._found.get(offset) or _add(self._found, self._code, offset)

@@ -48,6 +48,8 @@ class FakeKernels:
     owners: list[Hashable] = field(default_factory=list)
     spaces: list[AddressSpace] = field(default_factory=list)
     counters: ProgramCounters = field(default_factory=ProgramCounters)
+    size: int = 0
+    """Instructions of the program."""
     unready: int = 0
     """So many times a program is not there when a slice is over."""
 

@@ -9,6 +9,7 @@ import pytest
 
 from mediator.hotpath.interface import never
 from mediator.softgpu.eu.dispatch.run import Run, Slice
+from mediator.softgpu.eu.dispatch.suspended import Suspended
 from mediator.softgpu.eu.dispatch.units import ExecutionUnits
 from tests.unit.mediator.command_bench import make_bench
 from tests.unit.mediator.eu.fake_kernels import FakeKernels
@@ -53,3 +54,18 @@ def test_guests_of_different_gpus_are_different_owners() -> None:
     owners = kernels.owners
     assert owners[0] == owners[1]
     assert len(set(owners)) == 3
+
+
+def test_a_run_that_is_kept_counts_with_its_program() -> None:
+    """So who suspends runs of very long programs has fewer of them."""
+    job = make_job()
+    kernels = FakeKernels(rounds=lambda _group: 5, size=1000)
+    run = Run(job, cast("Kernel", kernels), make_bench().host.ppgtt, job.grid.first)
+    assert not run.advance(Slice(lambda: True, 0, begin=False))
+    assert (run.held_bytes, run.kept_bytes) == (0, 400_000)
+    kept = Suspended()
+    for _ in range(50):
+        kept.put(run, 0)
+    kernels.size = 60_000
+    kept.put(run, 0)
+    assert len(kept) == 1

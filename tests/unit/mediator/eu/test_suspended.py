@@ -11,7 +11,7 @@ class Held:
     """A run as far as it is counted."""
 
     def __init__(self, size: int) -> None:
-        self.held_bytes = size
+        self.held_bytes = self.kept_bytes = size
 
 
 def run(size: int = 1000) -> Any:
