@@ -20,7 +20,8 @@ NUMBERS = {
     """,
     "mediator.softgpu.eu.dispatch.payload": "GRF=20 MOST_GRFS=7F",
     "mediator.softgpu.eu.dispatch.program_cache": """
-        _PROGRAMS=400 _INSTRUCTIONS=40000 _PLACES=400 _VERSIONS=8 _UNFINISHED=40 _SMALL_WORK=1000
+        _PROGRAMS=400 _INSTRUCTIONS=40000 _OF_ONE=10000 _PLACES=400 _VERSIONS=8 _UNFINISHED=40
+        _SMALL_WORK=1000
     """,
     "mediator.softgpu.eu.dispatch.run": "INSTRUCTION_BYTES=190",
     "mediator.softgpu.eu.dispatch.suspended": """

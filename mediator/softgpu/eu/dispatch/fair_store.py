@@ -14,11 +14,12 @@ Kept = TypeVar("Kept")
 
 
 class FairStore(Generic[Key, Kept]):
-    """Values by owner and key, at most ``most`` of them, whose weights are ``most_weight`` in all;
-    one that weighs more is kept alone."""
+    """Values by owner and key, at most ``most`` of them, whose weights are ``most_weight`` in all,
+    and of one owner ``most_of_one`` (0: the same); one that weighs more is kept alone."""
 
-    def __init__(self, most: int, most_weight: int) -> None:
+    def __init__(self, most: int, most_weight: int, most_of_one: int = 0) -> None:
         self._most, self._most_weight = most, most_weight
+        self._most_of_one = most_of_one or most_weight
         self._owned: dict[Hashable, OrderedDict[Key, tuple[Kept, int]]] = {}
         self._weights: dict[Hashable, int] = {}
         self._count = 0
@@ -52,6 +53,8 @@ class FairStore(Generic[Key, Kept]):
         self._owned.setdefault(owner, OrderedDict())[key] = kept, weight
         self._weights[owner] = self._weights.get(owner, 0) + weight
         self._count += 1
+        while self._has_more(owner, owner) and self._weights[owner] > self._most_of_one:
+            self.pop(owner, next(iter(self._owned[owner])))
         while self._count > 1 and self._is_full():
             loser = max(
                 (each for each in self._owned if self._has_more(each, owner)), key=self._part

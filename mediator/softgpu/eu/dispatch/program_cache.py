@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 _PROGRAMS: Final = 1024
 _INSTRUCTIONS: Final = 1 << 18
 """Of all programs that are remembered: one takes some 400 bytes."""
+_OF_ONE: Final = 1 << 16
+"""Of one owner's: Python's collector looks at them all while nobody else runs, some 0.1 s."""
 _PLACES: Final = 1024
 _VERSIONS: Final = 8
 """Programs remembered for one address: of several contexts, or one after the other."""
@@ -158,7 +160,9 @@ class ProgramCache:
         self.counters = ProgramCounters()
         self._translations: Translations | None = None
         self._shelf: Shelf[Prepared] = Shelf()
-        self._programs: FairStore[_Key, ProgramKernel] = FairStore(_PROGRAMS, _INSTRUCTIONS)
+        self._programs: FairStore[_Key, ProgramKernel] = FairStore(
+            _PROGRAMS, _INSTRUCTIONS, _OF_ONE
+        )
         self._at: FairStore[_Place, list[_Key]] = FairStore(_PLACES, _PLACES)
         """What stood where, the one used last at the end."""
         self._unfinished: FairStore[_Beginning, _Unfinished] = FairStore(_UNFINISHED, _INSTRUCTIONS)

@@ -97,6 +97,21 @@ def test_a_long_loop_is_left_more_often(adds: int, returns: int) -> None:
     assert world.returns == returns
 
 
+def test_a_thread_that_ends_has_paid_for_all_it_did() -> None:
+    """Groups are taken many at a time, and the clock is looked at when a budget is spent."""
+    program = _adding(30, 1)
+    linked = link(kernel.translate(program, 16))
+    space = PagedMemory([])
+    world = CompiledWorld(space, Bases(), 1, 0)
+    with world.attached():
+        world.begin(0, bytes(4096), 0xFFFF)
+        assert world.run(linked, budget=1000) == ENDED
+    space.close()
+    assert 1000 - world.worker.struct.budget == Costs(program).of_end(
+        list(program.instructions)[-1]
+    )
+
+
 def test_a_walk_of_page_tables_is_paid_for() -> None:
     space = PagedMemory([Segment(0x10_0000, bytearray(2 * PAGE))])
     world = CompiledWorld(space, Bases(), 1, 0)

@@ -60,3 +60,16 @@ def test_what_has_just_come_stays() -> None:
     assert [owner for owner in "abcd" if store.get(owner, 0) is not None] == ["a", "c", "d"]
     store.put("e", 0, 0, 1000)
     assert [owner for owner in "abcde" if store.get(owner, 0) is not None] == ["e"]
+
+
+def test_one_owner_has_a_limit_of_its_own() -> None:
+    store: FairStore[int, int] = FairStore(1000, 100, 25)
+    for key in range(10):
+        store.put("a", key, key, 10)
+    assert [key for key in range(10) if store.get("a", key) is not None] == [8, 9]
+    store.put("b", 0, 0, 25)
+    store.put("c", 0, 0, 90)
+    assert (store.get("b", 0), store.get("c", 0)) == (None, 0)
+    for key in range(10):
+        store.put("c", key, key, 12)
+    assert [key for key in range(10) if store.get("c", key) is not None] == [8, 9]
