@@ -86,7 +86,8 @@ NUMBERS = {
         _CACHED=4000 _SCALAR=(0,1,0) _ADDRESS_WORDS=10 _ROW=4 _ALL=F
     """,
     "mediator.softgpu.eu.isa.program": """
-        MOST_INSTRUCTIONS=10000 MOST_RANGES=400 _PIECE=80 _UNIT=8 _PAGE=1000
+        MOST_INSTRUCTIONS=10000 MOST_RANGES=400 _MOST_PAGES=400 _PAGE_SIZE=A
+        _PIECE=80 _UNIT=8 _PAGE=1000
     """,
     "mediator.softgpu.eu.isa.register": "_SCALAR=(0,1,0) _ROWS=(4,4,1)",
     "mediator.softgpu.eu.isa.send_decoder": """
@@ -200,7 +201,7 @@ NUMBERS = {
     "mediator.softgpu.eu.translator.service": "QUICK_S=5",
     "mediator.softgpu.eu.translator.text": "_BITS={half:10,float:20,double:40}",
     "mediator.softgpu.eu.translator.translations": """
-        _ATTEMPTS=2 MOST_CODE_BYTES=100000
+        _ATTEMPTS=2 MOST_CODE_BYTES=100000 MOST_GAPS=10000
     """,
     "mediator.softgpu.eu.translator.turns": "_REMEMBERED=400",
     "mediator.softgpu.eu.translator.wire": """

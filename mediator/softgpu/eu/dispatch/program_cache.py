@@ -87,6 +87,7 @@ class ProgramKernel:
         """What has come of asking for the compiled form, if anything has."""
         if linked is not None:
             self._compiled = linked
+            self._code = None  # of no use any longer, and may have a MiB
             self._counters.compiled += 1
             self._counters.from_disk += linked.from_disk
         elif self._code is not None and translations.reason(self._code) is not None:
@@ -113,8 +114,8 @@ class JobKernel:
 
     @property
     def size(self) -> int:
-        """Instructions that are decoded."""
-        return self._reached.count
+        """What it takes, in instructions."""
+        return self._reached.taken
 
 
 class _Heap:
@@ -136,6 +137,7 @@ class _Unfinished:
         self.heap = heap
         self.slices = 0
         self.instructions = 0
+        """What it takes, in instructions."""
         self.program = Program(heap.read, entry, size, whole=False)
 
     def advance(self, stopping: Stopping) -> bool:

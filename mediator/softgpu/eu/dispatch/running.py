@@ -73,7 +73,7 @@ class Kernel(Protocol):
 
     @property
     def size(self) -> int:
-        """Instructions that are decoded."""
+        """What it takes, in decoded instructions."""
 
     @property
     def interpreted(self) -> Interpreted:

@@ -19,6 +19,11 @@ from mediator.softgpu.eu.isa.instruction import IllegalInstruction, Instruction
 MOST_INSTRUCTIONS: Final = 1 << 16
 MOST_RANGES: Final = 1024
 """Runs of code without a gap: before each kernel all of them are compared with memory."""
+_MOST_PAGES: Final = 1024
+"""That are read to decode a program, or what its registers lead to: one page of memory may stand at
+any number of addresses."""
+_PAGE_SIZE: Final = 10
+"""What a page takes while it is kept, in instructions."""
 _PIECE: Final = 128
 """Instructions of a step."""
 _UNIT: Final = 8
@@ -104,6 +109,8 @@ class _Code:
             raise IllegalInstruction("execution leaves the instruction heap", None, offset)
         page = at & -_PAGE
         if page not in self.pages:
+            if len(self.pages) == _MOST_PAGES:
+                raise IllegalInstruction("a program in too many pieces", None, offset)
             self.pages[page] = self.read(page, min(_PAGE, self.limit - page))
         return self.pages[page][at - page : at - page + _UNIT]
 
@@ -125,7 +132,7 @@ class Program:
         """If it is not to be ``whole`` at once, whoever makes it takes all of `steps` first, which
         raises the same."""
         self.steps = self._decode(_Code(read, entry, limit))
-        """Decoding, a piece at a time: how many instructions there are so far."""
+        """Decoding, a piece at a time: what it takes so far, in instructions."""
         if whole:
             for _ in self.steps:
                 pass
@@ -137,7 +144,7 @@ class Program:
         """By offset, in ascending order."""
         self.dynamic = any(is_dynamic(each) for each in self.instructions.values())
         """Some target is in a register: `Reached` decodes what control comes to besides."""
-        self.blocks = yield from self._blocks()
+        self.blocks = yield from self._blocks(code)
         """In ascending order."""
         self.ranges = yield from self._ranges(code)
         """The code that was decoded, as (offset, bytes) of each run without a gap."""
@@ -175,7 +182,7 @@ class Program:
         runs: list[tuple[int, bytearray]] = []
         for number, instruction in enumerate(self.instructions.values()):
             if number % _PIECE == 0:
-                yield len(self._found)
+                yield _taken(self._found, code)
             found = code.bytes_of(instruction)
             if runs and runs[-1][0] + len(runs[-1][1]) == instruction.offset:
                 runs[-1][1].extend(found)
@@ -186,7 +193,7 @@ class Program:
             runs.append((instruction.offset, bytearray(found)))
         return tuple((offset, bytes(run)) for offset, run in runs)
 
-    def _blocks(self) -> Generator[int, None, tuple[Block, ...]]:
+    def _blocks(self, code: _Code) -> Generator[int, None, tuple[Block, ...]]:
         leaders = {0}
         for each in self.instructions.values():
             leaders.update(targets(each))
@@ -194,7 +201,7 @@ class Program:
         block: list[Instruction] = []
         for number, each in enumerate(self.instructions.values()):
             if number % _PIECE == 0:
-                yield len(self._found)
+                yield _taken(self._found, code)
             if block and (each.offset in leaders or _ends_block(block[-1])):
                 blocks.append(Block(tuple(block), successors(block[-1])))
                 block = []
@@ -214,9 +221,9 @@ class Reached:
         self._code = _Code(read, entry, limit)
 
     @property
-    def count(self) -> int:
-        """Instructions that are decoded."""
-        return len(self._found)
+    def taken(self) -> int:
+        """What is kept, in instructions."""
+        return _taken(self._found, self._code)
 
     def at(self, offset: int) -> Instruction:
         """The instruction at ``offset``. Raises IllegalInstruction where none begins."""
@@ -232,7 +239,12 @@ def _follow(found: dict[int, Instruction], code: _Code, start: int) -> Iterator[
             continue
         pending += successors(_add(found, code, offset))
         if len(found) % _PIECE == 0:
-            yield len(found)
+            yield _taken(found, code)
+
+
+def _taken(found: dict[int, Instruction], code: _Code) -> int:
+    """What is kept while a program is decoded, in instructions."""
+    return len(found) + _PAGE_SIZE * len(code.pages)
 
 
 def _add(found: dict[int, Instruction], code: _Code, offset: int) -> Instruction:

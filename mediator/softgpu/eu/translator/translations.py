@@ -35,6 +35,8 @@ _LOG = logging.getLogger(__name__)
 _ATTEMPTS: Final = 2
 """How often a kernel may take the compiler process with it before it is left alone."""
 MOST_CODE_BYTES: Final = 1 << 20
+MOST_GAPS: Final = 1 << 16
+"""Bytes: images are kept, and counted by their instructions."""
 _PARAMETERS: Final = struct.Struct("<II")
 
 
@@ -49,11 +51,13 @@ class KernelCode:
     @classmethod
     def of(cls, program: Program, simd: int) -> KernelCode:
         """Of a program: its instructions alone, with zeros between those that lie apart; none at
-        all of one that spreads over more than `MOST_CODE_BYTES`."""
+        all of one that spreads over more than `MOST_CODE_BYTES`, or has more than `MOST_GAPS`
+        bytes of zeros."""
         ranges = program.ranges
         first = min(offset for offset, _ in ranges)
         size = max(offset + len(code) for offset, code in ranges) - first
-        image = bytearray(size if size <= MOST_CODE_BYTES else 0)
+        gaps = size - sum(len(code) for _, code in ranges)
+        image = bytearray(size if size <= MOST_CODE_BYTES and gaps <= MOST_GAPS else 0)
         if image:
             for offset, code in ranges:
                 image[offset - first : offset - first + len(code)] = code

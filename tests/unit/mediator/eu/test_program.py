@@ -150,6 +150,7 @@ def test_of_what_a_register_leads_to_no_more_is_decoded_than_runs() -> None:
     assert reached.at(4096).end == 4112
     assert reached.at(4112).opcode is Opcode.MOV
     assert asked == [4096]
+    assert reached.taken == 3 + 10
 
 
 @pytest.mark.parametrize(
@@ -193,6 +194,26 @@ def test_the_number_of_pieces_is_bounded() -> None:
     assert len(Program.of(over * 1023 + code(END)).ranges) == 1024
     with pytest.raises(IllegalInstruction, match="too many pieces"):
         Program.of(over * 1024 + code(END))
+
+
+def test_the_number_of_pages_is_bounded() -> None:
+    """A page of memory may stand at all addresses, and what is read of it there is kept."""
+    page = (code(jump(JUMP, 4096 - 16)) + code(MOVE) * 255)[:4096]
+    asked: list[int] = []
+
+    def read(at: int, count: int) -> bytes:
+        asked.append(at)
+        return page
+
+    with pytest.raises(IllegalInstruction, match="too many pieces"):
+        Program(read, 0, 1 << 32)
+    assert len(asked) == 1024
+
+
+def test_pages_count_while_a_program_is_decoded() -> None:
+    words = code(*[MOVE] * 1023, END)
+    program = Program(lambda at, count: words[at : at + count], 0, len(words), whole=False)
+    assert list(program.steps)[:8] == [138, 266, 404, 532, 670, 798, 936, 1064]
 
 
 def test_only_pages_that_control_reaches_are_read() -> None:

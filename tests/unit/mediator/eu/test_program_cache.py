@@ -269,7 +269,7 @@ def test_no_more_is_kept_of_unfinished_programs_than_has_room(
     bench: CommandBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Those that were gone on with last stay."""
-    monkeypatch.setattr(program_cache, "_INSTRUCTIONS", 3 * 128)
+    monkeypatch.setattr(program_cache, "_INSTRUCTIONS", 3 * 140)
     programs = cache()
     spaces = [Reads(bench) for _ in range(4)]
     for number, space in enumerate(spaces):

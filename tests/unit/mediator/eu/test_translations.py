@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from mediator.softgpu.eu.isa.assembler import Assembler
+from mediator.softgpu.eu.isa.program import Program
 from mediator.softgpu.eu.translator.cache import DiskCache
 from mediator.softgpu.eu.translator.linker import Linked, LinkError
 from mediator.softgpu.eu.translator.process import ProcessDied
@@ -100,6 +102,18 @@ def test_width_and_entry_make_another_kernel() -> None:
     digests = {KernelCode(b"a", 0, 8).digest, KernelCode(b"a", 0, 16).digest}
     digests |= {KernelCode(b"a", 16, 8).digest, KernelCode(b"b", 0, 8).digest}
     assert len(digests) == 4
+
+
+@pytest.mark.parametrize(("gap", "known"), [(4096, True), (1 << 16, True), (66_000, False)])
+def test_a_program_with_wide_gaps_has_no_image(gap: int, *, known: bool) -> None:
+    """Of two instructions it would be as long as a program may be, and a thousand are kept."""
+    asm = Assembler(compacting=False)
+    asm.jmpi("far")
+    asm.raw(bytes(-(-gap // 16) * 16))
+    asm.label("far")
+    asm.end()
+    found = KernelCode.of(Program.of(asm.code()), 8)
+    assert len(found.code) == (32 + gap if known else 0)
 
 
 def test_what_is_refused_is_not_tried_again() -> None:
