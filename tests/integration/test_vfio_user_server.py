@@ -380,12 +380,9 @@ def test_server_stops_with_a_client_that_never_reads(device: MemoryDevice, path:
 def test_the_peer_is_known_while_it_is_there(device: MemoryDevice, path: str) -> None:
     """`on_change` comes when the device has been attached, and when it has been detached."""
     seen: list[tuple[Peer | None, int]] = []
-    server: Server
-
-    def note() -> None:
-        seen.append((server.peer, device.detached))
-
-    server = Server(device, path, on_change=note)
+    made: list[Server] = []
+    server = Server(device, path, on_change=lambda: seen.append((made[0].peer, device.detached)))
+    made.append(server)
     server.listen()
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -408,12 +405,9 @@ def test_the_peer_is_known_while_it_is_there(device: MemoryDevice, path: str) ->
 
 def test_who_is_turned_away_is_no_peer(device: MemoryDevice, path: str) -> None:
     changes: list[Peer | None] = []
-    server: Server
-
-    def note() -> None:
-        changes.append(server.peer)
-
-    server = Server(device, path, on_change=note)
+    made: list[Server] = []
+    server = Server(device, path, on_change=lambda: changes.append(made[0].peer))
+    made.append(server)
     server.listen()
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
