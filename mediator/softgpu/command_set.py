@@ -21,6 +21,7 @@ from mediator.softgpu import (
     predicate,
 )
 from mediator.softgpu.eu.dispatch import commands as eu
+from mediator.softgpu.render import primitive
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,6 +76,7 @@ HANDLERS: Final[Mapping[str, Handler]] = MappingProxyType(
         "MEDIA_STATE_FLUSH": mi_flow.no_effect,
         "MEDIA_OBJECT": eu.media_object,
         "GPGPU_WALKER": eu.gpgpu_walker,
+        primitive.NAME: primitive.primitive,
         **{RENDER_NAMES[key]: pipeline_state.latch for key in STATE_COMMANDS},
     }
 )

@@ -1,7 +1,8 @@
 """What the render pipeline was told last: state that a context keeps, and its place in the image.
 
 Hardware keeps it, and a restore carries it out again, so the image has it as commands: each of a
-fixed length that was given last, with all its fields in force, then MEDIA_INTERFACE_DESCRIPTOR_LOAD
+fixed length that was given last, with all its fields in force (of vertex buffers and of what says
+how vertex elements advance, the last for each), then MEDIA_INTERFACE_DESCRIPTOR_LOAD
 and MEDIA_CURBE_LOAD with what they have loaded behind their operands. So what was loaded survives
 its memory.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 from array import array
 from typing import TYPE_CHECKING, Final
 
+from mediator.gen9 import vertices
 from mediator.gen9.commands import RCS
 from mediator.gen9.eu import media
 from mediator.gen9.pipeline_state import (
@@ -19,7 +21,12 @@ from mediator.gen9.pipeline_state import (
     CURBE_PAGES,
     DESCRIPTOR_LOAD,
     DESCRIPTOR_PAGES,
+    ELEMENT_COUNT,
+    HEADER_FLAGS,
+    INSTANCING,
     STATE_COMMANDS,
+    VERTEX_BUFFER_COUNT,
+    VERTEX_BUFFERS,
 )
 from mediator.gen9.pte import PAGE_SIZE
 
@@ -49,6 +56,8 @@ class PipelineState:
         self._has_state = engine_class == RCS
         self._commands: dict[int, Command] = {}
         """By header bits 31:16, each as the image has it."""
+        self._given: dict[int, list[int]] = {}
+        """The last commands, as they were given."""
         self.descriptors = b""
         """Interface descriptors, of 32 bytes each, as they were loaded."""
         self.constants = b""
@@ -71,6 +80,7 @@ class PipelineState:
     def reset(self) -> None:
         """Every command as though it had been given with operands of 0, nothing loaded."""
         self._commands = dict(_COLD) if self._has_state else {}
+        self._given = {}
         self.descriptors = self.constants = b""
         self._image = None
 
@@ -79,6 +89,9 @@ class PipelineState:
         if not self._has_state:
             return
         key = command[0] >> _KEY_SHIFT
+        if command == self._given.get(key):
+            return  # drivers say many things again
+        self._given[key] = command
         kept = _merge(key, self._commands[key], command)
         if kept != self._commands[key]:
             self._commands[key] = kept
@@ -108,6 +121,7 @@ class PipelineState:
             return False
         if int.from_bytes(commands, "little") & _FIXED != _SHAPE:
             return False
+        self._given = {}
         words = array("I", commands[:_COMMANDS_SIZE]).tolist()
         for key, at in _PLACES.items():
             self._commands[key] = tuple(words[at : at + STATE_COMMANDS[key]])
@@ -155,7 +169,36 @@ def _merge(key: int, old: Command, command: list[int]) -> Command:
             if size is not None and switch is not None and given[switch - 1] & media.BASE_MODIFY:
                 merged[size] = given[size - 1]
         return tuple(merged)
-    return (old[0], *given)
+    if key == VERTEX_BUFFERS:
+        return _merge_buffers(old, command)
+    if key == INSTANCING:
+        return _merge_instancing(old, given[:2])
+    flags = HEADER_FLAGS.get(key, 0)
+    return (old[0] & ~flags | command[0] & flags, *given)
+
+
+def _merge_buffers(old: Command, command: list[int]) -> Command:
+    """Those that the command names, whole; the address and size of one that says so stay."""
+    merged = list(old)
+    for at in range(1, len(command) - vertices.BUFFER_DWORDS + 1, vertices.BUFFER_DWORDS):
+        head, *where = command[at : at + vertices.BUFFER_DWORDS]
+        number = vertices.BUFFER_INDEX.get(head)
+        if number >= VERTEX_BUFFER_COUNT:
+            continue
+        place = 1 + number * vertices.BUFFER_DWORDS
+        merged[place] = head | vertices.ADDRESS_MODIFY.mask
+        if head & vertices.ADDRESS_MODIFY.mask:
+            merged[place + 1 : place + vertices.BUFFER_DWORDS] = where
+    return tuple(merged)
+
+
+def _merge_instancing(old: Command, given: list[int]) -> Command:
+    """That of the element which the command names."""
+    number = vertices.INSTANCING_ELEMENT.get(given[0])
+    if number >= ELEMENT_COUNT:
+        return old
+    place = number * vertices.INSTANCING_DWORDS
+    return (*old[: place + 1], *given, *old[place + vertices.INSTANCING_DWORDS :])
 
 
 def _pack_load(key: int, data: bytes, pages: int) -> bytes:
@@ -181,6 +224,14 @@ def _cold(key: int, dwords: int) -> Command:
     command = [header, *[0] * (dwords - 1)]
     if key == _SELECT:
         command[0] |= media.SELECT_MASK.mask
+    if key == VERTEX_BUFFERS:
+        for number in range(VERTEX_BUFFER_COUNT):
+            head = vertices.BUFFER_INDEX.put(number, vertices.ADDRESS_MODIFY.mask)
+            command[1 + number * vertices.BUFFER_DWORDS] = head
+    if key == INSTANCING:
+        size = vertices.INSTANCING_DWORDS
+        one = key << _KEY_SHIFT | (size - _LENGTH_BIAS)
+        command = [word for number in range(ELEMENT_COUNT) for word in (one, number, 0)]
     if key == BASE_ADDRESS:
         for place in media.BASE_PLACES:
             command[place.base] = media.BASE_MODIFY
@@ -191,11 +242,16 @@ def _cold(key: int, dwords: int) -> Command:
 
 def _fixed_bits(key: int, command: Command) -> Command:
     """Bits of a kept command that are the same whatever it says."""
-    bits = [0xFFFF_FFFF, *[0] * (len(command) - 1)]
+    bits = [0xFFFF_FFFF & ~HEADER_FLAGS.get(key, 0), *[0] * (len(command) - 1)]
     if key == _SELECT:
         bits[0] &= ~media.SELECT.mask
     if key == BASE_ADDRESS:
         bits = [bits[0], *(word & media.BASE_MODIFY for word in command[1:])]
+    if key == VERTEX_BUFFERS:
+        head = vertices.BUFFER_INDEX.mask | vertices.ADDRESS_MODIFY.mask
+        bits[1 :: vertices.BUFFER_DWORDS] = [head] * VERTEX_BUFFER_COUNT
+    if key == INSTANCING:
+        bits = [0xFFFF_FFFF, vertices.INSTANCING_ELEMENT.mask, 0] * ELEMENT_COUNT
     return tuple(bits)
 
 

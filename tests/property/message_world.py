@@ -15,7 +15,7 @@ from mediator.gen9.eu.formats import FORMATS
 from mediator.hotpath.interface import PageFault
 from mediator.softgpu.eu.bases import Bases
 from mediator.softgpu.eu.messages.memory import Memory
-from mediator.softgpu.eu.messages.message import Message, Unit
+from mediator.softgpu.eu.messages.message import Message, ThreadPixels, Unit
 from mediator.softgpu.eu.messages.send import send
 from mmio_trap.guest_memory import GuestAddressError
 from tests.property.page_world import (
@@ -44,6 +44,7 @@ _TEXELS = (4, 5, 5, 6, 0xA, 0xD, 0xD)
 """Of data port 1."""
 _SAMPLER = (0, 1, 2, 2, 3, 4, 5, 6, 7, 7, 8, 10, 11, 16, 24, 24, 25, 26, 26)
 SAMPLERS = 16
+TIMESTAMP = (0x1234, 0x5678)
 _PORT_0 = (0, 1, 2, 3, 4, 5, 7, 8, 10, 11, 12, 13)
 
 
@@ -68,6 +69,8 @@ class Scene:
     slm_size: int
     states: list[tuple[int, bytes]]
     messages: list[Sent]
+    pixels: ThreadPixels
+    """What the thread draws."""
 
 
 @dataclass
@@ -126,7 +129,19 @@ def scene(pages: Pages, random: Random, count: int) -> Scene:
     sizes = [0, 1024, 4096, SLM_BYTES]
     draw = _Draw(random, base)
     states = _states(pages, bases, random)
-    return Scene(bases, random.choice(sizes), states, [draw.message() for _ in range(count)])
+    messages = [draw.message() for _ in range(count)]
+    return Scene(bases, random.choice(sizes), states, messages, _pixels(random))
+
+
+def _pixels(random: Random) -> ThreadPixels:
+    """One thread in eight is of no pixel shader."""
+    return ThreadPixels(
+        mask=random.choice([0, *[(1 << 32) - 1] * 4, *(random.getrandbits(32) for _ in range(3))]),
+        x=random.choice([0, 4, 12, 0x3FFC]),
+        y=random.choice([0, 4, 8, 0x3FFC]),
+        layer=random.choice([0, 0, 1, 3, 2047]),
+        writes=random.choice([15, 15, random.getrandbits(4)]),
+    )
 
 
 def random_pages(random: Random) -> Pages:
@@ -268,6 +283,8 @@ class _Draw:
         response = random.choice([0, 1, 2, 4, 8, 16])
         header = random.random() < 0.4 or sfid == 9 or (sfid == 10 and function >> 14 in {0, 1, 8})
         header = header or (sfid == 12 and function >> 14 in {4, 10})
+        if sfid == 5 and random.random() < 0.95:
+            return self._target_write()
         descriptor = function | header << 19 | response << 20 | length << 25
         descriptor |= (random.random() < 0.1) << 30
         return Sent(
@@ -281,13 +298,37 @@ class _Draw:
             random.choice([0xFFFF, 0xFFFF, 0xFF, 0xFF00, 1, 0, random.getrandbits(16)]),
         )
 
+    def _target_write(self) -> Sent:
+        """To a render target, with and without a header."""
+        random = self.random
+        header, words = b"", [0] * 16
+        if random.random() < 0.4:
+            words[0] = random.choice([0, 1, 2, 40]) << 16 | random.choice([0] * 9 + [1 << 11])
+            words[2] = random.choice([0, 0, 0, 1 << 3, 1])
+            edges = [0, 2, 6, 30, 0x3FFE, 0xFFFF]
+            words[10:14] = [random.choice(edges) | random.choice(edges) << 16 for _ in range(4)]
+            words[15] = random.choice([0xFFFF, 0xFFFF, random.getrandbits(32)])
+            header = struct.pack("<16I", *words)
+        length, kind = random.choice([1, 4, 8]), random.choice([0, 0, 1, 4, 4, *range(8)])
+        flags = random.choice([0, 0, 1 << 11, 1 << 12, 1 << 13]) | bool(header) << 19
+        flags |= random.choice([*range(ENTRIES), *range(ENTRIES), 9, 252, 255])
+        return Sent(
+            5,
+            flags | 12 << 14 | kind << 8 | (length + len(header) // GRF) << 25,
+            random.choice([0, 1]) << 12,
+            header + random.choice([self._coordinates(length), self._data(length * GRF)]),
+            b"",
+            b"",
+            random.choice([0xFFFF, 0xFFFF, 0xFF, random.getrandbits(16)]),
+        )
+
     def _function(self) -> tuple[int, int]:
         random = self.random
         index = random.choice(
             [*range(ENTRIES), *range(ENTRIES), 9, 200, 240, 252, 253, 254, 254, 255]
         )
         control = random.getrandbits(6) << 8
-        match random.choice([12, 12, 12, 10, 10, 9, 4, 3, 2, 2, 2]):
+        match random.choice([12, 12, 12, 10, 10, 9, 4, 3, 2, 2, 2, 5]):
             case 2:
                 kind = random.choice(_SAMPLER) << 12 | random.getrandbits(4) << 8
                 return 2, random.choice([1, 1, 2, 2, 0]) << 17 | kind | index
@@ -387,7 +428,8 @@ class _Draw:
 class _Thread:
     """Who sends."""
 
-    timestamp: tuple[int, int] = (0x1234, 0x5678)
+    pixels: ThreadPixels
+    timestamp: tuple[int, int] = TIMESTAMP
     arrived: int = 0
 
     def arrive(self) -> None:
@@ -398,7 +440,7 @@ def run_twin(made: Scene, space: Walked, ram: Ram) -> Outcome:
     """The messages, by the Python twins."""
     memory = Memory(space)
     unit = Unit(memory, made.bases, bytearray(SLM_BYTES), made.slm_size)
-    thread = _Thread()
+    thread = _Thread(made.pixels)
     outcome = Outcome()
     for each in made.messages:
         message = Message(
@@ -428,7 +470,10 @@ def run_native(native: Any, made: Scene, space: Walked, ram: Ram) -> Outcome:
     slm = ffi.new("uint8_t[]", SLM_BYTES)
     group = ffi.new("struct eu_group *", {"slm": slm, "slm_size": made.slm_size, "threads": 1})
     thread = ffi.new("struct eu_thread *")
-    thread.tm0[0], thread.tm0[1] = _Thread.timestamp
+    thread.tm0[0], thread.tm0[1] = TIMESTAMP
+    thread.pixel_mask, thread.pixel_writes = made.pixels.mask, made.pixels.writes
+    thread.pixel_x, thread.pixel_y = made.pixels.x, made.pixels.y
+    thread.pixel_layer = made.pixels.layer
     outcome = Outcome()
     for each in made.messages:
         response = ffi.new("uint8_t[]", each.response)

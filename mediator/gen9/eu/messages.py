@@ -236,6 +236,31 @@ GATHER_CHANNEL: Final = Field(17, 16)
 SAMPLER_STATES: Final = Field(31, 5)
 """Header dword 3 and r0.3: where the sampler states are."""
 
+# Render target writes, which are of the render cache's port.
+TARGET_FUNCTION: Final = Field(17, 14)
+TARGET_WRITE: Final = 12
+TARGET_TYPE: Final = Field(10, 8)
+
+
+class TargetWrite(IntEnum):
+    """By `TARGET_TYPE`. Others have two colours a pixel."""
+
+    SIMD16 = 0
+    SIMD16_REPLICATED = 1
+    """One colour for all pixels."""
+    SIMD8 = 4
+
+
+TARGET_UPPER: Final = Field(11, 11)
+"""Without a header: the channels from 16 on."""
+TARGET_PER_SAMPLE: Final = Field(13, 13)
+TARGET_HEADER_GRFS: Final = 2
+"""Copies of r0 and r1: layer, subspans and mask of pixels stand there as in the payload."""
+TARGET_MORE: Final = Field(14, 11)
+"""Header dword 0: alpha of target 0, a sample mask, depth or stencil in the payload."""
+TARGET_INDEX: Final = Field(2, 0)
+"""Header dword 2."""
+
 # Media blocks: header dwords 0 and 1 are signed x (bytes) and y (rows).
 MEDIA_X: Final = 0
 MEDIA_Y: Final = 1

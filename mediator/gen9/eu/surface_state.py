@@ -75,6 +75,10 @@ TILED_RESOURCE: Final = Field(19, 18)
 MINIMUM_LEVEL: Final = Field(7, 4)
 LEVELS: Final = Field(3, 0)
 """Last level that can be asked for, counted from the first."""
+# Dword 6.
+AUXILIARY: Final = Field(2, 0)
+COMPRESSED: Final = frozenset({1, 5})
+"""Values of `AUXILIARY`: one sample's colour with control data (CCS_D, CCS_E)."""
 # Dword 7: where each channel of a result comes from.
 SELECT: Final = (Field(27, 25), Field(24, 22), Field(21, 19), Field(18, 16))
 """Red, green, blue, alpha."""
@@ -82,6 +86,8 @@ MINIMUM_LOD: Final = Field(11, 0)
 """U4.8."""
 # Dwords 9:8 are the base address, 48 bits.
 BASE: Final = 8
+CLEAR_COLOUR: Final = 12
+"""Dwords 12 to 15: what a fast clear means, as a register has it."""
 
 
 class Select(IntEnum):

@@ -104,7 +104,7 @@ NUMBERS = {
     """,
     "mediator.softgpu.pipeline_state": """
         BASE_ADDRESS=6101 FRONT_END=7000 _SELECT=6904 _KEY_SHIFT=10 _LENGTH_BIAS=2 _LOAD_BYTES=10
-        _COMMANDS=(0,1000,-) _DESCRIPTORS=(1000,2000,-) _CURBE=(2000,12000,-) _COMMANDS_SIZE=FC
+        _COMMANDS=(0,1000,-) _DESCRIPTORS=(1000,2000,-) _CURBE=(2000,12000,-) _COMMANDS_SIZE=780
     """,
     "mediator.softgpu.power": """
         _RESIDENCY_UNIT_NS=500 _DWORD=FFFFFFFF GT_STATE_ON=0 GT_STATE_RC6=3 DOMAINS_AWAKE=3
@@ -121,6 +121,11 @@ NUMBERS = {
         _PAGE=1000 _PAGE_DWORDS=400 _PAGE_MASK=-1000 SLICE=40 _RING_VALID=1 _RING_PAGES_SHIFT=C
         _RING_PAGES_MASK=1FF _TAIL_MASK=1FFFF8 _ADDRESS_MASK=FFFFFFFFFFFF _WRAPS_MASK=FFE00000
         _RUN_DWORDS=20
+    """,
+    "mediator.softgpu.render.draw": "_STATE=<16I _BLEND=<3I _MOST_ENTRIES=20 _DRAWN_ON={1,2}",
+    "mediator.softgpu.render.rectangle": "_GRID=100 _GUARD=8000 MOST_PIXELS=4000",
+    "mediator.softgpu.render.vertices": """
+        _DWORD=FFFFFFFF _ADDRESS_MASK=FFFFFFFFFFFF _FLOAT_ONE=3F800000
     """,
     "mediator.softgpu.strictness": """
         AT_OLD_TAIL=-1 LONGEST_DELAY=7D0 _LONG_DELAY=C8 _MOST_LOOKS=6

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 NUMBERS = {
+    "mediator.softgpu.eu.dispatch.clear": "SIMD=10 _DESCRIPTOR=2030100 _COLOUR_BYTES=10",
     "mediator.softgpu.eu.dispatch.commands": """
         _ANYWHERE=0 _BETWEEN_COMMANDS=2 _QWORD=FFFFFFFFFFFFFFFF _DWORD=FFFFFFFF
     """,
@@ -19,6 +20,9 @@ NUMBERS = {
         _SLM_BYTES=10000 _MOST_GROUPS=4000000000000000 _LOW=FFFFFFFFFFFFFFFF
     """,
     "mediator.softgpu.eu.dispatch.payload": "GRF=20 MOST_GRFS=7F",
+    "mediator.softgpu.eu.dispatch.pixels": """
+        GRF_DWORDS=8 SUBSPAN=4 HALF=10 _HALF_SUBSPANS=4 _COORDINATE=10
+    """,
     "mediator.softgpu.eu.dispatch.program_cache": """
         _PROGRAMS=400 _INSTRUCTIONS=40000 _OF_ONE=10000 _PLACES=400 _VERSIONS=8 _UNFINISHED=40
         _SMALL_WORK=1000
@@ -117,6 +121,7 @@ NUMBERS = {
         GRF_BYTES=20 GRF_DWORDS=8 MESSAGE_GRFS=30 DWORD=FFFFFFFF
     """,
     "mediator.softgpu.eu.messages.python_messages": "SLM_BYTES=10000",
+    "mediator.softgpu.eu.messages.render_target": "_LANES={0:10,1:10,4:8} _HALF=10",
     "mediator.softgpu.eu.messages.sampler": "_LANES_OF_MODE={1:8,2:10}",
     "mediator.softgpu.eu.messages.sampling": """
         SUBTEXEL=100 _FARTHEST=1099511627776.0 _NOT_A_NUMBER=7FC00000 _GATHER_CORNERS=(2,3,1,0)

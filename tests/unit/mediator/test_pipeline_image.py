@@ -15,6 +15,7 @@ from mediator.softgpu.pipeline_state import IMAGE_BYTES, PipelineState
 
 PAGE = 4096
 BASE, SELECT, FRONT_END = 0x6101, 0x6904, 0x7000
+BUFFERS, INSTANCING, VERTEX_FETCH = 0x7808, 0x7849, 0x780C
 BASES = {1: 12, 4: None, 6: 13, 8: 14, 10: 15}
 """Low dword of each base of STATE_BASE_ADDRESS, and the dword of its size."""
 BINDLESS, BINDLESS_SIZE, MOCS = 16, 18, 3
@@ -35,6 +36,13 @@ def dwords(image: bytes, at: int, count: int) -> list[int]:
 
 def cold(key: int, length: int) -> list[int]:
     """A command as though it had been given with operands of 0."""
+    if key == BUFFERS:  # of each its number, and that it counts
+        return [
+            key << 16 | 131,
+            *(word for n in range(33) for word in (n << 26 | 1 << 14, 0, 0, 0)),
+        ]
+    if key == INSTANCING:  # a command for each element
+        return [word for n in range(34) for word in (key << 16 | 1, n, 0)]
     header = key << 16 | {SELECT: 0xFF00}.get(key, length - 2)
     rest = [int(key == BASE and n in MODIFIED) for n in range(1, length)]
     return [header, *rest]
@@ -42,7 +50,11 @@ def cold(key: int, length: int) -> list[int]:
 
 def decided(key: int, length: int) -> list[int]:
     """Bits that are the same whatever the command says."""
-    header = 0xFFFF_FF00 if key == SELECT else 0xFFFF_FFFF
+    if key == BUFFERS:
+        return [0xFFFF_FFFF, *[0xFC00_4000, 0, 0, 0] * 33]
+    if key == INSTANCING:
+        return [0xFFFF_FFFF, 0x3F, 0] * 34
+    header = {SELECT: 0xFFFF_FF00, VERTEX_FETCH: 0xFFFF_F0FF}.get(key, 0xFFFF_FFFF)
     return [header, *cold(key, length)[1:]]
 
 
@@ -235,6 +247,59 @@ def test_a_short_base_address_changes_what_it_has(state: PipelineState) -> None:
     assert found[16:] == (0x5001, 6, 0x7000)
     state.latch([BASE << 16])
     assert state.command(BASE)[1:4] == (0x8001, 1, 0)
+
+
+@pytest.mark.parametrize("again", [PipelineState.reset, "restore"])
+def test_what_was_said_before_counts_anew(
+    state: PipelineState, again: Callable[[PipelineState], None] | str
+) -> None:
+    """Also where it is what was said last before the state became another."""
+    command = [FRONT_END << 16 | 7, *range(1, 9)]
+    cold = state.image
+    state.latch(command)
+    state.latch(command)
+    assert list(state.command(FRONT_END)) == command
+    if isinstance(again, str):
+        assert state.restore(cold)
+    else:
+        again(state)
+    assert state.image == cold
+    state.latch(command)
+    assert list(state.command(FRONT_END)) == command
+
+
+def test_vertex_buffers_are_kept_one_by_one(state: PipelineState) -> None:
+    first = [3 << 26 | 1 << 14 | 12, 0x1000, 1, 36]
+    last = [32 << 26 | 1 << 14 | 4, 0x2000, 2, 48]
+    state.latch([BUFFERS << 16 | 7, *first, *last])
+    found = list(state.command(BUFFERS))
+    assert (found[13:17], found[129:]) == (first, last)
+    state.latch([BUFFERS << 16 | 3, 3 << 26 | 1 << 14 | 16, 0x3000, 0, 64])
+    found = list(state.command(BUFFERS))
+    assert (found[13:17], found[129:]) == ([3 << 26 | 1 << 14 | 16, 0x3000, 0, 64], last)
+    state.latch([BUFFERS << 16 | 3, 3 << 26 | 20, 0x5000, 5, 5])
+    assert list(state.command(BUFFERS))[13:17] == [3 << 26 | 1 << 14 | 20, 0x3000, 0, 64]
+
+
+@pytest.mark.parametrize("number", [33, 63])
+def test_there_are_33_vertex_buffers(state: PipelineState, number: int) -> None:
+    before = state.image
+    state.latch([BUFFERS << 16 | 3, number << 26 | 1 << 14, 1, 2, 3])
+    state.latch([BUFFERS << 16 | 2, 1 << 26 | 1 << 14, 1, 2])
+    assert state.image == before
+
+
+def test_each_vertex_element_advances_by_itself(state: PipelineState) -> None:
+    for number, step in ((0, 7), (33, 9)):
+        state.latch([INSTANCING << 16 | 1, 1 << 8 | number, step])
+    found = state.command(INSTANCING)
+    assert (found[:3], found[99:]) == (
+        (INSTANCING << 16 | 1, 1 << 8, 7),
+        (INSTANCING << 16 | 1, 1 << 8 | 33, 9),
+    )
+    before = state.image
+    state.latch([INSTANCING << 16 | 1, 1 << 8 | 34, 1])
+    assert state.image == before
 
 
 def test_what_changes_nothing_leaves_the_image_alone(state: PipelineState) -> None:

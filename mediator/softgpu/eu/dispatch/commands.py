@@ -80,13 +80,13 @@ def gpgpu_walker(streamer: Streamer, command: list[int]) -> Outcome:
     def job() -> KernelJob:
         return walker_job(host.pipeline, host.ppgtt, command, _dimensions(streamer, command))
 
-    return _run(streamer, job)
+    return run_threads(streamer, job, _count)
 
 
 def media_object(streamer: Streamer, command: list[int]) -> Outcome:
     """MEDIA_OBJECT: one thread."""
     host = streamer.host
-    return _run(streamer, lambda: object_job(host.pipeline, host.ppgtt, command))
+    return run_threads(streamer, lambda: object_job(host.pipeline, host.ppgtt, command), _count)
 
 
 def _dimensions(streamer: Streamer, command: list[int]) -> GroupId:
@@ -97,8 +97,13 @@ def _dimensions(streamer: Streamer, command: list[int]) -> GroupId:
     return x, y, z
 
 
-def _run(streamer: Streamer, job: Callable[[], KernelJob]) -> Outcome:
-    """Run threads for a slice, and come back to them in the next run if that was not enough."""
+def run_threads(
+    streamer: Streamer, job: Callable[[], KernelJob], count: Callable[[Streamer], None]
+) -> Outcome:
+    """Run threads for a slice, and come back to them in the next run if that was not enough.
+
+    ``count`` counts the channels that were dispatched in the slice.
+    """
     host, context = streamer.host, streamer.context
     if context.workaround:
         raise IllegalCommand("threads in a context work-around batch")
@@ -117,7 +122,7 @@ def _run(streamer: Streamer, job: Callable[[], KernelJob]) -> Outcome:
         units.counters.refused += 1
         raise IllegalCommand(str(error)) from error
     finally:
-        _count(streamer)
+        count(streamer)
     if ended:
         return None
     context.interrupted = Interrupted(streamer.place, run.following, run=run)

@@ -9,7 +9,7 @@ import numpy as np
 
 from mediator.gen9.eu.payload import SR0_DISPATCH_MASK
 from mediator.hotpath.interface import PageFault
-from mediator.softgpu.eu.dispatch import payload
+from mediator.softgpu.eu.dispatch import payload, pixels
 from mediator.softgpu.eu.dispatch.group_messages import group_messages
 from mediator.softgpu.eu.dispatch.job import message_bases
 from mediator.softgpu.eu.dispatch.running import GroupEnd, KernelFault
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from mediator.softgpu.address_space import AddressSpace
     from mediator.softgpu.eu.dispatch.job import GroupId, KernelJob
+    from mediator.softgpu.eu.dispatch.pixels import Pixels
     from mediator.softgpu.eu.dispatch.running import Stopping
     from mediator.softgpu.eu.interpreter.interpreter import Fault, Prepared
     from mediator.softgpu.eu.isa.instruction import Instruction
@@ -50,6 +51,8 @@ class InterpretedProgram:
             first = payload.registers(job, group, number, number)
             block["grf"][: len(first)] = np.frombuffer(first, np.uint8)
             mask = payload.dispatch_mask(job.shape, number)
+            if job.pixels is not None:
+                mask = draw_block(block, job.pixels, job.shape.simd, group)
             block["dispatch_mask"] = block["sr0"][SR0_DISPATCH_MASK] = mask
             block["cr0"][0] = payload.control(job)
             block["scratch_slot"] = number
@@ -84,6 +87,14 @@ class InterpretedGroup:
         finally:
             space.discarded_writes += self._messages.take_discarded()
             self._messages.close()
+
+
+def draw_block(block: np.void, drawn: Pixels, simd: int, group: GroupId) -> int:
+    """Tell the thread's messages what it draws; the channels that run."""
+    place = pixels.block(drawn, simd, group)
+    block["pixel_mask"], block["pixel_writes"] = place.covered, drawn.writes
+    block["pixel_x"], block["pixel_y"], block["pixel_layer"] = place.x, place.y, place.layer
+    return pixels.channels(drawn, place.covered)
 
 
 def _raise(fault: Fault) -> None:

@@ -11,6 +11,7 @@ from mediator.softgpu.eu.bases import Bases as MessageBases
 if TYPE_CHECKING:
     from mediator.gen9.eu.payload import Order
     from mediator.softgpu.eu.dispatch.media_state import Bases, Descriptor, FrontEnd
+    from mediator.softgpu.eu.dispatch.pixels import Pixels
 
 _ADDRESS_MASK = (1 << 48) - 1
 
@@ -108,7 +109,7 @@ class Constants:
 
 @dataclass(frozen=True, slots=True)
 class KernelJob:
-    """One GPGPU_WALKER, or one MEDIA_OBJECT as a group of one thread."""
+    """One GPGPU_WALKER, one MEDIA_OBJECT as a group of one thread, or one rectangle of pixels."""
 
     kernel: int
     """48-bit GPU address of the first instruction."""
@@ -120,6 +121,8 @@ class KernelJob:
     constants: Constants
     gpgpu: bool = True
     """Not the thread of a MEDIA_OBJECT."""
+    pixels: Pixels | None = None
+    """Of a draw: its groups are the threads of a pixel shader."""
 
 
 def message_bases(job: KernelJob) -> MessageBases:

@@ -88,6 +88,16 @@ class NativePool:
             self._free.append(subslice)
 
 
+def _drawn(job: KernelJob) -> tuple[Any, ...]:
+    """The last fields of ``struct eu_job``."""
+    drawn = job.pixels
+    if drawn is None:
+        return False, (0, 0), (0, 0), False, 0
+    area = drawn.area
+    least, most = (area.left, area.top), (area.right, area.bottom)
+    return True, least, most, drawn.whole_subspans, drawn.writes
+
+
 class NativeRun:
     """The groups of one job from ``following`` on, run by a compiled kernel."""
 
@@ -124,6 +134,7 @@ class NativeRun:
             *(payload.control(job), (1 << shape.simd) - 1, shape.right, shape.bottom),
             *(shape.width, shape.height, shape.threads, job.descriptor.threads),
             *(job.descriptor.slm_bytes, grid.start, size),
+            *_drawn(job),
         )
         for number, subslice in enumerate(self._subslices):
             place = self._array[number]

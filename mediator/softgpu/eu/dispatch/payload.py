@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from mediator.gen9.eu import control_register, payload
 from mediator.gen9.eu.payload import Order
+from mediator.softgpu.eu.dispatch import pixels
 
 if TYPE_CHECKING:
     from mediator.softgpu.eu.dispatch.job import GroupId, KernelJob, Shape
@@ -78,10 +79,17 @@ def constants_block(job: KernelJob) -> bytes:
 def registers(job: KernelJob, group: GroupId, thread: int, slot: int) -> bytes:
     """r0 and what follows it, as whole GRFs, for a thread in scratch space ``slot``."""
     words = fixed_r0(job)
-    words[payload.R0_GROUP_X], words[payload.R0_GROUP_Y], words[payload.R0_GROUP_Z] = group
+    drawn = b""
+    if job.pixels is not None:
+        place = pixels.block(job.pixels, job.shape.simd, group)
+        words[0] = pixels.first_dword(place.layer)
+        more = pixels.words(place, job.shape.simd)
+        drawn = struct.pack(f"<{len(more)}I", *more)
+    else:
+        words[payload.R0_GROUP_X], words[payload.R0_GROUP_Y], words[payload.R0_GROUP_Z] = group
     words[payload.R0_THREAD] |= scratch_pointer(job, slot) | payload.FFTID.put(slot)
     constants, data = job.constants, constants_block(job)
     begin = (constants.shared + thread * constants.own) * GRF
     shared, own = data[: constants.shared * GRF], data[begin : begin + constants.own * GRF]
     blocks = (shared, own) if constants.order is Order.SHARED_FIRST else (own, shared)
-    return _R0.pack(*words) + b"".join(blocks)
+    return _R0.pack(*words) + drawn + b"".join(blocks)[len(drawn) :]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from mediator.hotpath.interface import never
 from mediator.softgpu.address_space import PageFault
+from mediator.softgpu.eu.dispatch.clear import ClearKernel
 from mediator.softgpu.eu.dispatch.interrupted import NO_TOKEN
 from mediator.softgpu.eu.dispatch.run import Run, Slice
 from mediator.softgpu.eu.dispatch.running import KernelFault
@@ -87,7 +88,11 @@ class ExecutionUnits:
         first = job.grid.first if following is None else job.grid.inside(following)
         end = self._now() + (DRAIN_NS if leaving else SLICE_NS)
         owner = id(self), image >> PART_SHIFT  # the translator is that of all GPUs
-        kernel = self.program(job, space, lambda: abandoned() or self._now() >= end, owner)
+        kernel: Kernel
+        if job.pixels is not None and job.pixels.clears:
+            kernel = ClearKernel()
+        else:
+            kernel = self.program(job, space, lambda: abandoned() or self._now() >= end, owner)
         return Run(job, kernel, space, first, self._pool, owner)
 
     def program(

@@ -24,6 +24,23 @@ MESSAGE_GRFS: Final = 48
 DWORD: Final = 0xFFFF_FFFF
 
 
+@dataclass(frozen=True, slots=True)
+class ThreadPixels:
+    """The block of pixels of a pixel shader's thread; ``mask`` 0: it is no pixel shader's."""
+
+    mask: int
+    x: int
+    y: int
+    layer: int
+    writes: int
+    """Channels of the target that are written, red is bit 0."""
+
+    def at(self, channel: int) -> tuple[int, int]:
+        """x and y of a channel's pixel."""
+        x = self.x + 4 * (channel >> 4) + 2 * (channel >> 2 & 1) + (channel & 1)
+        return x, self.y + 2 * (channel >> 3 & 1) + (channel >> 1 & 1)
+
+
 class Sender(Protocol):
     """The thread a message comes from."""
 
@@ -33,6 +50,10 @@ class Sender(Protocol):
     @property
     def timestamp(self) -> tuple[int, int]:
         """Dwords 0 and 1 of tm0."""
+
+    @property
+    def pixels(self) -> ThreadPixels:
+        """What it draws."""
 
 
 @dataclass(slots=True)

@@ -12,7 +12,7 @@ from mediator.hotpath.interface import FAULT_REASONS, FaultKind, Space
 from mediator.softgpu.eu.bases import Bases
 from mediator.softgpu.eu.message_port import Call, MessageFault
 from mediator.softgpu.eu.messages.memory import ILLEGAL_MESSAGE, Memory
-from mediator.softgpu.eu.messages.message import Message, Unit
+from mediator.softgpu.eu.messages.message import Message, ThreadPixels, Unit
 from mediator.softgpu.eu.messages.send import send
 
 SLM_BYTES = 65536
@@ -41,6 +41,12 @@ class _Thread:
     def timestamp(self) -> tuple[int, int]:
         ticks = self.block["tm0"].reshape(-1)
         return int(ticks[0]), int(ticks[1])
+
+    @property
+    def pixels(self) -> ThreadPixels:
+        names = ("mask", "x", "y", "layer", "writes")
+        found = (int(self.block[f"pixel_{name}"].reshape(-1)[0]) for name in names)
+        return ThreadPixels(*found)
 
 
 class PythonMessages:

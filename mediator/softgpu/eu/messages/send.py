@@ -8,6 +8,7 @@ from typing import Final
 from mediator.gen9.eu.messages import GATEWAY_FUNCTION, Gateway, SharedFunction
 from mediator.softgpu.eu.messages.data_port import Handler, port_0, port_1, read_only_port
 from mediator.softgpu.eu.messages.message import GRF_BYTES, Message
+from mediator.softgpu.eu.messages.render_target import render_target
 from mediator.softgpu.eu.messages.sampler import sampler_port
 
 _SILENT = {SharedFunction.NULL, SharedFunction.THREAD_SPAWNER}
@@ -36,6 +37,7 @@ SHARED_FUNCTIONS: Final = MappingProxyType[int, Handler](
     {
         SharedFunction.SAMPLER: sampler_port,
         SharedFunction.GATEWAY: _gateway,
+        SharedFunction.RENDER_CACHE_PORT: render_target,
         SharedFunction.SAMPLER_CACHE_PORT: read_only_port,
         SharedFunction.CONSTANT_CACHE_PORT: read_only_port,
         SharedFunction.DATA_PORT_0: port_0,

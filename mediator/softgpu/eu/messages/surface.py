@@ -5,6 +5,7 @@ Twin of ``native/surface.c``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mediator.gen9.blits import (
@@ -104,7 +105,11 @@ def surface_of(message: Message) -> Surface | None:
     at = state_of(message)
     if at is None:
         return None
-    dwords = [message.memory.load(at + 4 * n, 4) for n in range(state.STATE_DWORDS)]
+    return decode([message.memory.load(at + 4 * n, 4) for n in range(state.STATE_DWORDS)])
+
+
+def decode(dwords: Sequence[int]) -> Surface | None:
+    """The surface of a RENDER_SURFACE_STATE; None when it has no texels that can be reached."""
     kind = state.TYPE.get(dwords[0])
     format_ = FORMATS.get(state.FORMAT.get(dwords[0]))
     tiling = TileMode(state.TILE_MODE.get(dwords[0]))

@@ -25,7 +25,12 @@ struct eu_thread {
 	uint32_t arrived; /* sent a barrier message that is not complete yet */
 	uint32_t scratch_slot; /* FFTID */
 	uint32_t masks[64]; /* control-flow masks of compiled code while it does not run */
-	uint64_t reserved[8];
+	uint32_t pixel_mask; /* of a pixel shader's thread: covered channels; 0: of no pixel shader */
+	uint32_t pixel_x, pixel_y; /* upper left pixel of its block */
+	uint32_t pixel_layer;
+	uint32_t pixel_writes; /* channels of a render target that are written, red is bit 0 */
+	uint32_t pixel_reserved;
+	uint64_t reserved[5];
 };
 
 /* What the threads of one thread group share. */
@@ -118,6 +123,10 @@ uint32_t eu_call(eu_kernel *kernel, struct eu_thread *thread, struct eu_group *g
 void eu_send(struct eu_worker *worker, struct eu_group *group, struct eu_thread *thread,
 	     uint32_t sfid, uint32_t descriptor, uint32_t extended, const uint8_t *payload,
 	     const uint8_t *more, uint8_t *response, uint32_t mask);
+
+/* An eu_kernel that is no guest's: a pixel shader's thread which writes the clear colour of the first
+ * surface of the binding table. */
+uint32_t eu_clear(struct eu_thread *thread, struct eu_group *group, struct eu_worker *worker);
 
 /* Begin anew: no translation, no buffer and no fault is known. */
 void eu_forget(struct eu_worker *worker);

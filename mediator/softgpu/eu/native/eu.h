@@ -16,6 +16,10 @@ enum { EU_GRF = 32, EU_GRF_DWORDS = 8, EU_MAX_LANES = 16 };
 /* GRFs of the longest payload (15 + 15) and of the longest that a descriptor could ask for. */
 enum { EU_MESSAGE_GRFS = 48 };
 
+/* In units of costs.py: what a render target write costs of the budget, beyond a message's share. Each
+ * of its lanes converts a texel. */
+enum { EU_TARGET_COST = 2048 };
+
 #define EU_ADDRESS_MASK ((UINT64_C(1) << 48) - 1)
 #define EU_NOWHERE UINT64_MAX
 
@@ -233,12 +237,25 @@ void eu_atomic(struct eu_worker *worker, const struct eu_target *target,
 /* How many operands an atomic operation takes; -1: there is no such operation. */
 int eu_atomic_operands(uint32_t operation, uint32_t floating);
 
+/* The pixel of a channel, in the block at `x`, `y`: two by two, four of these in a square, two
+ * squares side by side. */
+static inline uint32_t eu_pixel_x(uint32_t x, uint32_t channel)
+{
+	return x + 4 * (channel >> 4) + 2 * (channel >> 2 & 1) + (channel & 1);
+}
+
+static inline uint32_t eu_pixel_y(uint32_t y, uint32_t channel)
+{
+	return y + 2 * (channel >> 3 & 1) + (channel >> 1 & 1);
+}
+
 /* Shared functions, by SFID. */
 void eu_send_data_port_0(struct eu_message *message);
 void eu_send_data_port_1(struct eu_message *message);
 void eu_send_read_only_port(struct eu_message *message);
 void eu_send_gateway(struct eu_message *message);
 void eu_send_sampler(struct eu_message *message);
+void eu_send_render_target(struct eu_message *message);
 
 /* Data port 0's block messages, which the read-only ports have too. */
 void eu_send_block_read(struct eu_message *message, uint32_t unit);

@@ -1,4 +1,4 @@
-/* One thread group: its payload, and its threads in turns. Twins: payload.registers, and
+/* One thread group: its payload, and its threads in turns. Twins: payload.registers, pixels.py, and
  * group_driver.GroupDriver. */
 #include <string.h>
 #include <time.h>
@@ -9,6 +9,8 @@
 enum { R0_GROUP_X = 1, R0_THREAD = 5, R0_GROUP_Y = 6, R0_GROUP_Z = 7 };
 enum { SR0_DISPATCH_MASK = 2 };
 enum { FFTID_MASK = 0x1ff, MOST_GRFS = 127 };
+/* Of pixel shaders: channels of a register's worth of payload, and dwords of it. */
+enum { CHANNELS = 32, HALF = 16, SUBSPANS = 2, PIXEL_MASK = 7, LAYER_MASK = 0x7ff, RECTLIST = 0xf };
 
 static int64_t now_ns(void)
 {
@@ -90,6 +92,56 @@ static void place_payload(const struct eu_job *job, struct eu_subslice *subslice
 	subslice->intact[thread] = 1;
 }
 
+/* The channels of a block at a pixel that lie in the area. */
+static uint32_t covered(const struct eu_job *job, uint32_t x, uint32_t y)
+{
+	uint32_t mask = 0;
+
+	for (uint32_t n = 0; n < CHANNELS && job->channels >> n & 1; n++) {
+		uint32_t column = eu_pixel_x(x, n), row = eu_pixel_y(y, n);
+
+		if (column >= job->least[0] && column < job->most[0] && row >= job->least[1] &&
+		    row < job->most[1])
+			mask |= 1u << n;
+	}
+	return mask;
+}
+
+/* What differs from one thread of a pixel shader to the next: r0.0, r1, for SIMD32 r2. */
+static void place_pixels(const struct eu_job *job, const struct eu_group *group,
+			 struct eu_thread *state)
+{
+	uint32_t *grf = (uint32_t *)(void *)state->grf;
+	uint32_t halves = job->channels >> HALF ? 2 : 1;
+	uint32_t x = group->x * (halves == 2 ? 8 : 4);
+	uint32_t y = group->y * (job->channels >> 8 ? 4 : 2);
+	uint32_t mask = covered(job, x, y);
+	uint32_t some = mask;
+
+	grf[0] = (group->z & LAYER_MASK) << 16 | RECTLIST;
+	for (uint32_t half = 0; half < halves; half++) {
+		uint32_t *payload = grf + (1 + half) * EU_GRF_DWORDS;
+		uint32_t bits = mask >> HALF * half & 0xffff;
+
+		memset(payload, 0, EU_GRF);
+		for (uint32_t n = 0; n < 4 && job->channels >> (HALF * half + 4 * n) & 1; n++)
+			payload[SUBSPANS + n] = eu_pixel_x(x, HALF * half + 4 * n) |
+						eu_pixel_y(y, HALF * half + 4 * n) << 16;
+		payload[PIXEL_MASK] = bits | bits << 16;
+	}
+	if (job->whole_subspans) {
+		some |= some >> 1;
+		some = ((some | some >> 2) & 0x11111111) * 0xf;
+	}
+	state->pixel_mask = mask;
+	state->pixel_x = x;
+	state->pixel_y = y;
+	state->pixel_layer = group->z;
+	state->pixel_writes = job->writes;
+	state->dispatch_mask = some;
+	state->sr0[SR0_DISPATCH_MASK] = some;
+}
+
 void eu_begin_thread(const struct eu_job *job, struct eu_subslice *subslice, uint32_t thread)
 {
 	struct eu_thread *state = subslice->threads + thread;
@@ -97,9 +149,13 @@ void eu_begin_thread(const struct eu_job *job, struct eu_subslice *subslice, uin
 
 	if (!subslice->intact[thread])
 		place_payload(job, subslice, thread);
-	r0[R0_GROUP_X] = subslice->group.x;
-	r0[R0_GROUP_Y] = subslice->group.y;
-	r0[R0_GROUP_Z] = subslice->group.z;
+	if (job->pixels) {
+		place_pixels(job, &subslice->group, state);
+	} else {
+		r0[R0_GROUP_X] = subslice->group.x;
+		r0[R0_GROUP_Y] = subslice->group.y;
+		r0[R0_GROUP_Z] = subslice->group.z;
+	}
 	memset(state->cr0, 0, sizeof(state->cr0));
 	memset(state->n0, 0, sizeof(state->n0));
 	state->cr0[0] = job->control;

@@ -25,6 +25,11 @@ struct eu_job {
 	uint32_t slm_bytes;
 	uint32_t start[3]; /* of x, y, z */
 	uint32_t size[3]; /* groups in each direction, not 0 */
+	uint32_t pixels; /* threads of a pixel shader: a group is one, with a block of pixels */
+	uint32_t least[2]; /* x and y of the area that is drawn, */
+	uint32_t most[2]; /* and behind it */
+	uint32_t whole_subspans; /* channels of all four pixels run where one is covered */
+	uint32_t writes; /* channels of the target that are written */
 };
 
 /* Where one group at a time runs. */

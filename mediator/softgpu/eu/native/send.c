@@ -7,6 +7,7 @@ enum {
 	SAMPLER = 2,
 	GATEWAY = 3,
 	SAMPLER_CACHE_PORT = 4,
+	RENDER_CACHE_PORT = 5,
 	THREAD_SPAWNER = 7,
 	CONSTANT_CACHE_PORT = 9,
 	DATA_PORT_0 = 10,
@@ -103,6 +104,10 @@ void eu_send(struct eu_worker *worker, struct eu_group *group, struct eu_thread 
 		break;
 	case GATEWAY:
 		eu_send_gateway(&message);
+		break;
+	case RENDER_CACHE_PORT:
+		worker->budget -= EU_TARGET_COST;
+		eu_send_render_target(&message);
 		break;
 	case SAMPLER_CACHE_PORT:
 	case CONSTANT_CACHE_PORT:

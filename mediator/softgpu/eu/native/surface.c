@@ -2,6 +2,7 @@
 #include "surface.h"
 
 enum { STATE_BYTES = 64, STATE_DWORDS = 16, LAST_ENTRY = 239, BINDLESS = 252 };
+enum { CLEAR_COLOUR = 12 };
 enum { LINEAR, TILE_W, TILE_X, TILE_Y };
 enum { TILE_BYTES = 4096, LINE_ALIGNMENT_1D = 64, CUBE_FACES = 6 };
 
@@ -23,6 +24,16 @@ static uint64_t state_of(struct eu_message *message)
 	uint32_t entry = eu_load32(worker, worker->binding_table + 4 * index);
 
 	return worker->surface_base + (entry & ~(STATE_BYTES - 1u));
+}
+
+void eu_clear_colour(struct eu_message *message, uint32_t *colour)
+{
+	uint64_t state = state_of(message);
+
+	for (unsigned n = 0; n < 4; n++)
+		colour[n] = state == EU_NOWHERE ?
+				    0 :
+				    eu_load32(message->worker, state + 4 * (CLEAR_COLOUR + n));
 }
 
 int eu_surface_of(struct eu_message *message, struct eu_surface *surface)

@@ -88,6 +88,9 @@ struct eu_surface {
 /* The surface a message names: 0 when it is none with texels that can be reached. */
 int eu_surface_of(struct eu_message *message, struct eu_surface *surface);
 
+/* What a fast clear of the surface that a message names means: four dwords. */
+void eu_clear_colour(struct eu_message *message, uint32_t *colour);
+
 /* A level's size in one direction. */
 static inline uint32_t eu_minify(uint32_t size, uint32_t level)
 {

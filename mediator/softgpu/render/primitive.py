@@ -1,0 +1,72 @@
+"""3DPRIMITIVE as the command streamer meets it.
+
+Source: PRM SKL vol 2a. A draw ends when its threads have ended, as a walker does. One that asks for
+what is not built has no effect, and is counted with the commands that are passed over.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+from mediator.gen9 import render
+from mediator.gen9.registers import MI_PREDICATE_RESULT
+from mediator.softgpu.eu.dispatch.commands import run_threads
+from mediator.softgpu.eu.dispatch.media_state import BadState
+from mediator.softgpu.render.draw import draw_job
+from mediator.softgpu.render.not_built import NotBuilt
+
+if TYPE_CHECKING:
+    from mediator.softgpu.eu.dispatch.job import KernelJob
+    from mediator.softgpu.outcome import Outcome
+    from mediator.softgpu.streamer import Streamer
+
+_LOG: Final = logging.getLogger(__name__)
+NAME: Final = "3DPRIMITIVE"
+
+
+def primitive(streamer: Streamer, command: list[int]) -> Outcome:
+    """Draw, a slice of time at a time."""
+    host, context = streamer.host, streamer.context
+    if context.image or context.workaround:
+        _pass_over(streamer)
+        return None
+    if streamer.goes_on:
+        return run_threads(streamer, lambda: _same(streamer, command), _discard_count)
+    at = streamer.mmio_base + MI_PREDICATE_RESULT
+    if command[0] & render.PREDICATED and not host.read_register(at) & 1:
+        return None
+    try:
+        job = draw_job(host.pipeline, host.ppgtt, command)
+    except NotBuilt as reason:
+        _LOG.debug("%s: a draw is passed over: %s", host.name, reason)
+        _pass_over(streamer)
+        return None
+    if job is None:
+        return None
+    return run_threads(streamer, lambda: job, _discard_count)
+
+
+def _same(streamer: Streamer, command: list[int]) -> KernelJob:
+    """The job of a draw that was interrupted, whose packets its context has kept."""
+    host = streamer.host
+    try:
+        job = draw_job(host.pipeline, host.ppgtt, command)
+    except NotBuilt as reason:
+        raise BadState(f"a draw that was interrupted asks for {reason}") from reason
+    if job is None:
+        raise BadState("a draw that was interrupted has no pixels")
+    return job
+
+
+def _pass_over(streamer: Streamer) -> None:
+    """The command counts as one that is not carried out."""
+    counters = streamer.host.counters
+    counters.skipped[NAME] += 1
+    counters.executed[NAME] -= 1
+
+
+def _discard_count(streamer: Streamer) -> None:
+    """CS_INVOCATION_COUNT has nothing of a draw's channels; whoever wants draws counted is not
+    built."""
+    streamer.host.units.take_channels()
