@@ -39,15 +39,14 @@ class Suite:
     """Its cases are known before and have sizes."""
 
 
-# Mesa copies compressed images by the 3D pipeline, which the software GPU does not have; and
-# rusticl offers double precision on request alone.
-_MESA = ("INTEL_DEBUG=noccs", "RUSTICL_ENABLE=iris", "RUSTICL_FEATURES=fp64")
-_OPENCL = ("kernels", "pyopencl", "piglit", "clpeak")
+# Rusticl offers double precision on request alone.
+_MESA = ("RUSTICL_ENABLE=iris", "RUSTICL_FEATURES=fp64")
+_OPENCL = ("kernels", "copies", "pyopencl", "piglit", "clpeak")
 DRIVERS = {
     "rusticl": Driver("trixie", "rusticl", _OPENCL, _MESA),
     "rusticl-forky": Driver("forky", "rusticl", _OPENCL, _MESA),
     "neo": Driver("bookworm", "Intel(R) OpenCL HD Graphics", _OPENCL),
-    "anv": Driver("trixie", "", ("vulkan",), ("INTEL_DEBUG=noccs",)),
+    "anv": Driver("trixie", "", ("vulkan",)),
 }
 
 
@@ -111,6 +110,7 @@ def piglit(name: str) -> Path:
 
 SUITES = {
     "kernels": Suite("opencl_run", names_platform=True, sized=True),
+    "copies": Suite("copies_run", names_platform=True),
     "vulkan": Suite("vulkan_run", kit=_vulkan_kit, kit_option="--programs"),
     "pyopencl": Suite(
         "pyopencl_run", names_platform=True, kit=pyopencl_tests, kit_option="--tests"

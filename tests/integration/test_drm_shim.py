@@ -9,6 +9,7 @@ import pytest
 
 from tests.drm_shim.recorder import Capture, Recorder
 from tests.drm_shim.runner import Runner
+from tests.drm_shim.seat import NativeSeat, Seat
 from tests.drm_shim.session import PLATFORMS, Session
 from tests.eu_corpus.vulkan_cases import VULKAN_CASES
 from tests.guests.compute import parse_reports
@@ -23,9 +24,9 @@ _WALKER = 0x7105_000D
 
 
 @contextlib.contextmanager
-def running() -> Iterator[Runner]:
+def running(seat: Seat | None = None) -> Iterator[Runner]:
     """A software GPU that ends with the block."""
-    gpu = Runner()
+    gpu = Runner(seat)
     try:
         yield gpu
     finally:
@@ -34,11 +35,9 @@ def running() -> Iterator[Runner]:
 
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_opencl_programs_compute(driver: str) -> None:
-    # Mesa copies compressed images by the 3D pipeline.
-    variables = {"INTEL_DEBUG": "noccs"}
     with running() as gpu, Session(userland(DRIVERS[driver]), gpu) as session:
         words = ["python3", "-m", "tests.eu_corpus.opencl_run", "--platform", PLATFORMS[driver]]
-        done = session.run([*words, *CASES], variables, seconds=800)
+        done = session.run([*words, *CASES], seconds=800)
     lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     results = {line["name"]: line for line in lines if "name" in line}
     wrong = {name: r["detail"] for name, r in results.items() if r["result"] == "fail"}
@@ -46,6 +45,23 @@ def test_opencl_programs_compute(driver: str) -> None:
     assert results.keys() == set(CASES), done.stdout[-3000:]
     assert done.returncode == 0
     assert gpu.hangs == 0
+
+
+@pytest.mark.parametrize("variables", [{}, {"INTEL_DEBUG": "noccs"}], ids=["ccs", "noccs"])
+def test_mesa_copies_and_fills_by_rectangles(variables: dict[str, str]) -> None:
+    """Every byte, with compressed images (whose clears and resolves are of their own) and without;
+    and nothing that it draws is passed over."""
+    words = ["python3", "-m", "tests.eu_corpus.copies_run", "--platform", PLATFORMS["rusticl"]]
+    seat = NativeSeat()
+    with running(seat) as gpu, Session(userland("trixie"), gpu) as session:
+        done = session.run(words, variables, seconds=800)
+        counters = seat.gpu.engines["rcs0"].counters
+    results = {each["name"]: each for each in parse_reports(done.stdout) if "name" in each}
+    assert {name: r["detail"] for name, r in results.items() if r["result"] != "pass"} == {}
+    assert len(results) == 62, done.stdout[-3000:]
+    assert gpu.hangs == 0
+    assert counters.skipped["3DPRIMITIVE"] == 0
+    assert counters.executed["3DPRIMITIVE"] > 100
 
 
 def test_a_vulkan_program_computes() -> None:
@@ -60,9 +76,8 @@ def test_a_vulkan_program_computes() -> None:
 
 def test_vulkan_jobs_compute() -> None:
     words = ["python3", "-m", "tests.eu_corpus.vulkan_run", "--programs", "/host/programs"]
-    variables = {"INTEL_DEBUG": "noccs"}
     with running() as gpu, Session(userland("trixie"), gpu, {"programs": built()}) as session:
-        done = session.run(words, variables, seconds=800)
+        done = session.run(words, seconds=800)
     results = {each["name"]: each for each in parse_reports(done.stdout) if "name" in each}
     assert {name: r["detail"] for name, r in results.items() if r["result"] != "pass"} == {}
     assert results.keys() == VULKAN_CASES.keys(), done.stdout[-3000:]

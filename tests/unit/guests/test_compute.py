@@ -18,7 +18,7 @@ def test_the_command_says_driver_size_and_cases() -> None:
     command = run_command(DRIVERS["neo"], kernels, "large", ["vadd", "fft"])
     assert "--platform 'Intel(R) OpenCL HD Graphics' --size large vadd fft" in command
     assert "INTEL_DEBUG" not in command
-    assert "INTEL_DEBUG=noccs" in run_command(DRIVERS["rusticl"], kernels, "small", [])
+    assert "RUSTICL_ENABLE=iris" in run_command(DRIVERS["rusticl"], kernels, "small", [])
 
 
 def test_the_command_says_where_a_suites_files_are() -> None:
