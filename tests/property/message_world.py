@@ -208,8 +208,7 @@ def _texel_state(pages: Pages, random: Random) -> bytes:
     formats = [0x0C7, 0x0CA, 0x0D8, 0x0D7, 0x000, 0x002, 0x085, 0x140, 0x10E, 0x0C8]
     code = random.choice([*formats, random.choice(sorted(FORMATS)), random.getrandbits(10)])
     kind = random.choice([0, 1, 1, 1, 1, 2, 3, 4])
-    tiling = random.choice([0, 0, 2, 3, 3])
-    size = FORMATS[code].size if code in FORMATS else 4
+    tiling, size = random.choice([0, 0, 2, 3, 3]), FORMATS[code].size if code in FORMATS else 4
     width, height, depth = (random.choice([1, 2, 3, 5, 16, 33]) for _ in range(3))
     pitch = {0: 64 * size, 2: 512, 3: 128}[tiling] * random.choice([1, 1, 2])
     start = pages.base + random.choice([0, 1, 3, 9]) * PAGE + random.choice([0, 0, 0, 64, 2])
@@ -220,9 +219,10 @@ def _texel_state(pages: Pages, random: Random) -> bytes:
     dwords[2] = height - 1 << 16 | width - 1
     dwords[3] = depth - 1 << 21 | (pitch if kind != 4 else size) - 1
     dwords[4] = random.choice([0, 0, 1]) << 18 | random.choice([depth - 1, 0]) << 7
-    if random.random() < 0.05:
-        dwords[4] |= 1 << 3
+    dwords[4] |= random.choice([0] * 19 + [1 << 3])
     dwords[5] = random.choice([0, 0, 1]) << 4 | random.choice([0, 0, 1, 3, 5])
+    if tiling == 3 and random.random() < 0.4:  # Yf, mostly as it is known
+        dwords[5] = random.choice([0x40100] * 9 + [0x80100, 0x40000, 0x40101, 0x40110])
     if random.random() < 0.2:
         dwords[5] |= random.getrandbits(2) << 25 | random.getrandbits(2) << 21
     dwords[7] = 4 << 25 | 5 << 22 | 6 << 19 | 7 << 16

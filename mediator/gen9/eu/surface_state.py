@@ -7,6 +7,7 @@ Mesa's isl follows them.
 from __future__ import annotations
 
 from enum import IntEnum
+from types import MappingProxyType
 from typing import Final
 
 from mediator.gen9.field import Field
@@ -71,7 +72,14 @@ X_OFFSET: Final = Field(31, 25)
 Y_OFFSET: Final = Field(23, 21)
 """Four texels and four rows."""
 TILED_RESOURCE: Final = Field(19, 18)
-"""Not 0: Yf or Ys tiles, which this GPU does not have."""
+"""Not 0: Y tiles are of another kind."""
+YF_TILES: Final = 1
+"""Of 4 KiB. 2 is Ys, of 64 KiB, which this GPU does not have."""
+MIP_TAIL: Final = Field(11, 8)
+"""Of these kinds: the first of the levels that share a tile."""
+YF_COLUMNS: Final = MappingProxyType({1: 0xA0F, 2: 0xA8F, 4: 0xA8F, 8: 0xAAF, 16: 0xAAF})
+"""By a texel's bytes: the bits of an offset in the tile that count bytes of a row; the others count
+rows."""
 MINIMUM_LEVEL: Final = Field(7, 4)
 LEVELS: Final = Field(3, 0)
 """Last level that can be asked for, counted from the first."""

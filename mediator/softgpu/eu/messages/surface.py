@@ -23,6 +23,7 @@ from mediator.softgpu.eu.messages.message import Message
 from mediator.softgpu.eu.messages.target import state_of
 
 TILE_BYTES = 4096
+_OFFSETS = (state.X_OFFSET, state.Y_OFFSET)
 CUBE_FACES = 6
 
 
@@ -60,6 +61,8 @@ class Surface:
     levels: int
     select: tuple[int, ...]
     minimum_lod: float
+    columns: int = 0
+    """Of Yf tiles: the bits of an offset in the tile that count bytes of a row."""
 
     def size(self, direction: int, level: int) -> int:
         """Texels in a direction (0..2) of a level of the view."""
@@ -68,6 +71,8 @@ class Surface:
 
     def byte_address(self, x: int, row: int) -> int:
         """GPU address of byte column ``x`` of ``row``."""
+        if self.columns:
+            return self._yf_address(x, row)
         if self.tiling is TileMode.X:
             band, line = divmod(row, X_TILE_ROWS)
             column, within = divmod(x, X_TILE_BYTES)
@@ -80,6 +85,21 @@ class Surface:
             at = band * self.pitch * Y_TILE_ROWS + column * TILE_BYTES
             return self.base + at + (slab * Y_TILE_ROWS + line) * Y_TILE_COLUMN_BYTES + rest
         return self.base + row * self.pitch + x
+
+    def _yf_address(self, x: int, row: int) -> int:
+        width = 1 << self.columns.bit_count()
+        height = TILE_BYTES // width
+        column, within = divmod(x, width)
+        band, line = divmod(row, height)
+        at = band * self.pitch * height + column * TILE_BYTES
+        for bit in range(TILE_BYTES.bit_length() - 1):
+            if self.columns >> bit & 1:
+                at |= (within & 1) << bit
+                within >>= 1
+            else:
+                at |= (line & 1) << bit
+                line >>= 1
+        return self.base + at
 
     def texel_address(self, level: int, x: int, y: int, slice_: int) -> int:
         """GPU address of a texel that is inside; level and slice count within the view."""
@@ -115,8 +135,13 @@ def decode(dwords: Sequence[int]) -> Surface | None:
     tiling = TileMode(state.TILE_MODE.get(dwords[0]))
     if kind > SurfaceType.BUFFER or format_ is None or tiling is TileMode.W:
         return None
-    if state.TILED_RESOURCE.get(dwords[5]) or state.SAMPLES.get(dwords[4]):
+    if state.SAMPLES.get(dwords[4]):
         return None
+    columns = 0
+    if state.TILED_RESOURCE.get(dwords[5]):
+        columns = _yf_columns(dwords, format_)
+        if not columns:
+            return None
     last = state.BUFFER_WIDTH.get(dwords[2])
     last |= state.HEIGHT.get(dwords[2]) << state.BUFFER_HEIGHT_SHIFT
     last |= state.DEPTH.get(dwords[3]) << state.BUFFER_DEPTH_SHIFT
@@ -143,7 +168,23 @@ def decode(dwords: Sequence[int]) -> Surface | None:
         levels=state.LEVELS.get(dwords[5]) + 1,
         select=tuple(each.get(dwords[7]) for each in state.SELECT),
         minimum_lod=state.MINIMUM_LOD.get(dwords[7]) / 256,
+        columns=columns,
     )
+
+
+def _yf_columns(dwords: Sequence[int], format_: Format) -> int:
+    """`Surface.columns` of a plain surface in Yf tiles: two dimensions, one level, at its origin;
+    0 of others."""
+    word = dwords[5]
+    if state.TILED_RESOURCE.get(word) != state.YF_TILES or not state.MIP_TAIL.get(word):
+        return 0
+    if state.TYPE.get(dwords[0]) != SurfaceType.D2:
+        return 0
+    if state.TILE_MODE.get(dwords[0]) != TileMode.Y:
+        return 0
+    if any(each.get(word) for each in (state.LEVELS, state.MINIMUM_LEVEL, *_OFFSETS)):
+        return 0
+    return state.YF_COLUMNS.get(format_.size, 0)
 
 
 def _align(value: int, to: int) -> int:

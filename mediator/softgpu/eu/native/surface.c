@@ -4,6 +4,7 @@
 enum { STATE_BYTES = 64, STATE_DWORDS = 16, LAST_ENTRY = 239, BINDLESS = 252 };
 enum { CLEAR_COLOUR = 12 };
 enum { LINEAR, TILE_W, TILE_X, TILE_Y };
+enum { YF_TILES = 1 };
 enum { TILE_BYTES = 4096, LINE_ALIGNMENT_1D = 64, CUBE_FACES = 6 };
 
 /* GPU address of the state; EU_NOWHERE: there is none. */
@@ -34,6 +35,30 @@ void eu_clear_colour(struct eu_message *message, uint32_t *colour)
 		colour[n] = state == EU_NOWHERE ?
 				    0 :
 				    eu_load32(message->worker, state + 4 * (CLEAR_COLOUR + n));
+}
+
+/* Of a plain surface in Yf tiles: two dimensions, one level, at its origin. 0 of others. */
+static uint32_t yf_columns(const struct eu_surface *surface, uint32_t word)
+{
+	int plain = surface->type == EU_2D && surface->tiling == TILE_Y &&
+		    eu_field(word, 18, 2) == YF_TILES && eu_field(word, 8, 4) &&
+		    !surface->x_offset && !surface->y_offset && !surface->first_level &&
+		    surface->levels == 1;
+
+	if (!plain)
+		return 0;
+	switch (surface->format->size) {
+	case 1:
+		return 0xa0f;
+	case 2:
+	case 4:
+		return 0xa8f;
+	case 8:
+	case 16:
+		return 0xaaf;
+	default:
+		return 0;
+	}
 }
 
 int eu_surface_of(struct eu_message *message, struct eu_surface *surface)
@@ -74,16 +99,42 @@ int eu_surface_of(struct eu_message *message, struct eu_surface *surface)
 			    1;
 	if (surface->type == EU_CUBE)
 		surface->depth *= CUBE_FACES;
+	uint32_t plain = 1;
+
+	if (eu_field(dwords[5], 18, 2)) {
+		surface->columns = yf_columns(surface, dwords[5]);
+		plain = surface->columns != 0;
+	}
 	/* Bit 9 of a format is reserved; tiles of 64 KiB, W tiles and samples are not to be had. */
 	return surface->type <= EU_BUFFER && surface->format->size != 0 &&
 	       !eu_field(dwords[0], 27, 1) && surface->tiling != TILE_W &&
-	       !eu_field(dwords[5], 18, 2) && surface->samples == 1;
+	       plain && surface->samples == 1;
+}
+
+static uint64_t yf_address(const struct eu_surface *surface, uint64_t x, uint64_t row)
+{
+	uint32_t columns = surface->columns;
+	uint32_t width = 1u << __builtin_popcount(columns);
+	uint32_t height = TILE_BYTES / width;
+	uint64_t at = row / height * surface->pitch * height + x / width * TILE_BYTES;
+	uint32_t within = (uint32_t)(x % width);
+	uint32_t line = (uint32_t)(row % height);
+
+	for (uint32_t bit = 0; 1u << bit < TILE_BYTES; bit++) {
+		uint32_t *part = columns >> bit & 1 ? &within : &line;
+
+		at |= (uint64_t)(*part & 1) << bit;
+		*part >>= 1;
+	}
+	return surface->base + at;
 }
 
 uint64_t eu_byte_address(const struct eu_surface *surface, uint64_t x, uint64_t row)
 {
 	uint64_t pitch = surface->pitch;
 
+	if (surface->columns)
+		return yf_address(surface, x, row);
 	switch (surface->tiling) {
 	case TILE_X:
 		return surface->base + row / 8 * pitch * 8 + x / 512 * TILE_BYTES + row % 8 * 512 +

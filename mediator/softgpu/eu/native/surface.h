@@ -83,6 +83,7 @@ struct eu_surface {
 	uint32_t select[4];
 	uint32_t minimum_lod; /* U4.8 */
 	uint32_t samples;
+	uint32_t columns; /* of Yf tiles: bits of an offset in the tile that count bytes of a row */
 };
 
 /* The surface a message names: 0 when it is none with texels that can be reached. */
