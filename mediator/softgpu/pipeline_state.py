@@ -64,6 +64,8 @@ class PipelineState:
         """The CURBE as it was loaded."""
         self._image: bytes | None = None
         """All of it; None after a change."""
+        self.decoded: object = None
+        """What a draw makes of the commands, or in words why nothing. None after a change."""
         self.reset()
 
     @property
@@ -82,7 +84,7 @@ class PipelineState:
         self._commands = dict(_COLD) if self._has_state else {}
         self._given = {}
         self.descriptors = self.constants = b""
-        self._image = None
+        self._image = self.decoded = None
 
     def latch(self, command: list[int]) -> None:
         """Keep what ``command`` says, the last of its kind."""
@@ -95,7 +97,7 @@ class PipelineState:
         kept = _merge(key, self._commands[key], command)
         if kept != self._commands[key]:
             self._commands[key] = kept
-            self._image = None
+            self._image = self.decoded = None
 
     def load_descriptors(self, data: bytes) -> None:
         """The interface descriptors from now on."""
@@ -126,7 +128,7 @@ class PipelineState:
         for key, at in _PLACES.items():
             self._commands[key] = tuple(words[at : at + STATE_COMMANDS[key]])
         self.descriptors, self.constants = descriptors, constants
-        self._image = None
+        self._image = self.decoded = None
         return True
 
     def _pack(self) -> bytes:

@@ -22,7 +22,7 @@ from mediator.softgpu.eu.dispatch.payload import GRF, MOST_GRFS
 from mediator.softgpu.eu.messages.surface import decode, minify
 from mediator.softgpu.pipeline_state import BASE_ADDRESS
 from mediator.softgpu.render import vertices
-from mediator.softgpu.render.draw_state import Purpose, draw_state
+from mediator.softgpu.render.draw_state import DrawState, Purpose, draw_state
 from mediator.softgpu.render.not_built import NotBuilt
 from mediator.softgpu.render.rectangle import covered
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from mediator.softgpu.address_space import AddressSpace
     from mediator.softgpu.eu.messages.surface import Surface
     from mediator.softgpu.pipeline_state import PipelineState
-    from mediator.softgpu.render.draw_state import DrawState, Shader
+    from mediator.softgpu.render.draw_state import Shader
     from mediator.softgpu.render.vertices import Vertex
 
 _STATE: Final = struct.Struct(f"<{surface_state.STATE_DWORDS}I")
@@ -78,8 +78,8 @@ def call(command: Sequence[int]) -> Call:
 def draw_job(state: PipelineState, space: AddressSpace, command: Sequence[int]) -> KernelJob | None:
     """The job of a draw; None if it draws no pixel. Raises NotBuilt, and PageFault where vertices
     or tables cannot be read."""
+    found = _state(state)
     asked = call(command)
-    found = draw_state(state.command)
     if found.purpose is Purpose.RESOLVE:
         return None
     where = media_state.bases(state.command(BASE_ADDRESS))
@@ -113,6 +113,21 @@ def draw_job(state: PipelineState, space: AddressSpace, command: Sequence[int]) 
         gpgpu=False,
         pixels=pixels.Pixels(area, shader.vector_mask, writes, clears),
     )
+
+
+def _state(pipeline: PipelineState) -> DrawState:
+    """The state of a draw, decoded again when a packet has changed it. Raises NotBuilt."""
+    found = pipeline.decoded
+    if found is None:
+        try:
+            found = draw_state(pipeline.command)
+        except NotBuilt as reason:
+            found = str(reason)
+        pipeline.decoded = found
+    if isinstance(found, str):
+        raise NotBuilt(found)
+    assert isinstance(found, DrawState), "nobody else decodes"
+    return found
 
 
 def _corners(

@@ -36,6 +36,9 @@ def primitive(streamer: Streamer, command: list[int]) -> Outcome:
     at = streamer.mmio_base + MI_PREDICATE_RESULT
     if command[0] & render.PREDICATED and not host.read_register(at) & 1:
         return None
+    if isinstance(host.pipeline.decoded, str):  # as the draw before: the log has the reason
+        _pass_over(streamer)
+        return None
     try:
         job = draw_job(host.pipeline, host.ppgtt, command)
     except NotBuilt as reason:

@@ -6,75 +6,13 @@ import struct
 
 import pytest
 
-from mediator.softgpu.eu.dispatch.host_units import make_pool
-from mediator.softgpu.eu.dispatch.program_cache import ProgramCache
-from mediator.softgpu.eu.dispatch.units import ExecutionUnits
 from mediator.softgpu.outcome import Stop
-from tests.unit.mediator.command_bench import ABSENT, CommandBench, make_bench
+from tests.unit.mediator.command_bench import ABSENT
 from tests.unit.mediator.render import draw_commands as dc
-from tests.unit.mediator.soft_gpu_fixture import Clock
+from tests.unit.mediator.render.draw_bench import FILL, INPUT, NAME, DrawBench, area
 
-NAME = "3DPRIMITIVE"
-FILL = 0x5A5A_5A5A
-INPUT = (0x111, 0x222, 0x333, 0x444)
 PREDICATE_RESULT = 0x2418
 INVOCATIONS = 0x2290
-TOPOLOGY = 0xF
-
-
-class DrawBench:
-    """A render command streamer, with a target and a shader that tells where each pixel is."""
-
-    def __init__(self, simd: int = 16) -> None:
-        self.commands: CommandBench = make_bench("RCS")
-        self.host = self.commands.host
-        self.host.units = ExecutionUnits(ProgramCache(lambda: None), now=Clock())
-        self.put(dc.INPUTS, struct.pack("<12I", 0, 0, 0, 0, *INPUT, 5, 6, 7, 8))
-        self.put(dc.DYNAMIC + dc.BLEND, bytes(12))
-        self.put(dc.KERNELS + 0x800, dc.telling_shader(simd))
-        self.put(dc.SURFACE + dc.TABLE, struct.pack("<I", 0x100))
-        self.target()
-        self.corners(0, 0, 8, 4)
-
-    def put(self, address: int, data: bytes) -> None:
-        self.commands.memory.write(address, data)
-
-    def target(self, state: bytes = b"", size: int = 16 * dc.WIDTH * dc.HEIGHT * 4) -> None:
-        self.put(dc.SURFACE + 0x100, state or dc.surface())
-        self.put(dc.TARGET, struct.pack("<I", FILL) * (size // 4))
-
-    def corners(self, left: float, top: float, right: float, bottom: float) -> None:
-        self.put(dc.VERTICES, dc.corners(left, top, right, bottom))
-
-    def draw(self, packets: dc.Packets | None = None, call: list[int] | None = None) -> Stop:
-        words = dc.flat(packets or dc.packets()) + (call or dc.primitive())
-        return self.commands.batch(words)
-
-    def pixel(self, x: int, y: int, layer: int = 0) -> list[int]:
-        at = dc.TARGET + 16 * (x + dc.WIDTH * (y + layer * dc.HEIGHT))
-        return self.commands.get(at, 4)
-
-    def drawn(self, layer: int = 0) -> set[tuple[int, int]]:
-        """The pixels that were written, all of them as they shall be."""
-        found = set()
-        for y in range(dc.HEIGHT):
-            for x in range(dc.WIDTH):
-                values = self.pixel(x, y, layer)
-                if values != [FILL] * 4:
-                    assert values == [x, y, INPUT[1], layer << 16 | TOPOLOGY]
-                    found.add((x, y))
-        return found
-
-    @property
-    def skipped(self) -> bool:
-        """The draw had no effect, and is counted with what has none."""
-        counters = self.host.counters
-        assert (counters.executed[NAME], counters.skipped[NAME]) in [(1, 0), (0, 1)]
-        return bool(counters.skipped[NAME])
-
-
-def area(left: int, top: int, right: int, bottom: int) -> set[tuple[int, int]]:
-    return {(x, y) for x in range(left, right) for y in range(top, bottom)}
 
 
 @pytest.fixture
@@ -398,87 +336,6 @@ def test_a_shader_that_is_none(bench: DrawBench, code: bytes) -> None:
     assert bench.drawn() == set()
 
 
-@pytest.mark.parametrize("kind", [1, 2, 3])
-def test_a_resolve_has_nothing_to_do(bench: DrawBench, kind: int) -> None:
-    """Nor does it look at anything."""
-    packets = dc.changed("PS", 6, 3 | kind << 6)
-    packets["VERTEX_BUFFERS"][2] = ABSENT
-    assert bench.draw(packets) is Stop.RING_EMPTY
-    assert bench.drawn() == set()
-    assert not bench.skipped
-
-
-COLOUR = (1, 0x1234_5678, 7, 0xFFFF_FFFF)
-
-
-def clearing(bench: DrawBench, *, auxiliary: int = 5, pool: bool = False, **more: int) -> None:
-    """A target whose clear colour is `COLOUR`."""
-    state = bytearray(dc.surface(**{"tiling": dc.TILE_Y, "pitch": 1024, **more}))
-    struct.pack_into("<I", state, 24, auxiliary)
-    struct.pack_into("<4I", state, 48, *COLOUR)
-    bench.target(bytes(state), 64 << 10)
-    if pool:
-        cache = ProgramCache(lambda: None)
-        bench.host.units = ExecutionUnits(cache, make_pool())
-
-
-@pytest.mark.parametrize("pool", [False, True])
-@pytest.mark.parametrize("auxiliary", [1, 5])
-def test_a_fast_clear_is_written_at_once(bench: DrawBench, auxiliary: int, pool: bool) -> None:
-    """One pixel of its rectangle stands for 16 by 32 of sixteen bytes."""
-    clearing(bench, auxiliary=auxiliary, pool=pool)
-    bench.corners(1, 0, 2, 1)
-    bench.put(dc.KERNELS + 0x800, b"\xff" * 64)  # no program runs
-    stop = bench.draw(dc.changed("PS", 6, 3 | 1 << 8))
-    while stop is Stop.QUANTUM:
-        stop = bench.commands.again()
-    assert bench.host.hangs == []
-    for x in range(dc.WIDTH):
-        for y in range(dc.HEIGHT):
-            column = 16 * x
-            at = column // 128 * 4096 + column % 128 // 16 * 512 + y * 16
-            expected = COLOUR if 16 <= x < 32 else (FILL,) * 4
-            assert tuple(bench.commands.get(dc.TARGET + at, 4)) == expected, (x, y)
-    assert bench.commands.get(dc.TARGET + 16 * 512 + dc.HEIGHT * 16) == [FILL]
-
-
-@pytest.mark.parametrize(
-    "more",
-    [
-        {"auxiliary": 0},
-        {"auxiliary": 3},
-        {"tiling": dc.LINEAR},
-        {"tiling": dc.TILE_X},
-        {"code": 0x10D},
-    ],
-)
-def test_fast_clears_of_another_kind(bench: DrawBench, more: dict[str, int]) -> None:
-    clearing(bench, **more)
-    assert bench.draw(dc.changed("PS", 6, 3 | 1 << 8)) is Stop.RING_EMPTY
-    assert bench.skipped
-    assert bench.drawn() == set()
-
-
-@pytest.mark.parametrize("pool", [False, True])
-def test_a_fast_clear_of_what_is_not_there(bench: DrawBench, pool: bool) -> None:
-    clearing(bench, pool=pool, address=ABSENT)
-    stop = bench.draw(dc.changed("PS", 6, 3 | 1 << 8))
-    while stop is Stop.QUANTUM:
-        stop = bench.commands.again()
-    assert stop is Stop.HUNG
-    [hang] = bench.host.hangs
-    assert hang.fault is not None
-    assert (hang.fault.address >> 12, hang.fault.write) == (ABSENT >> 12, True)
-
-
-def test_a_fast_clear_beyond_its_target(bench: DrawBench) -> None:
-    clearing(bench)
-    bench.corners(3, 1, 9, 9)
-    assert bench.draw(dc.changed("PS", 6, 3 | 1 << 8)) is Stop.RING_EMPTY
-    assert bench.drawn() == set()
-    assert not bench.skipped
-
-
 def test_no_draw_in_a_work_around_batch(bench: DrawBench) -> None:
     bench.commands.context.workaround = True
     assert bench.draw() is Stop.RING_EMPTY
@@ -489,6 +346,17 @@ def test_no_draw_in_a_work_around_batch(bench: DrawBench) -> None:
 def test_nothing_is_drawn_before_there_is_state(bench: DrawBench) -> None:
     assert bench.commands.batch(dc.primitive()) is Stop.RING_EMPTY
     assert bench.skipped
+
+
+def test_each_draw_has_the_packets_before_it(bench: DrawBench) -> None:
+    """Passed over, drawn, passed over: what was decoded for one does not hold for the next."""
+    off, on = [0x7810_0007, *[0] * 6, 1, 0], [0x7810_0007, *[0] * 8]
+    draw = dc.primitive()
+    words = [*dc.flat(dc.packets()), *off, *draw, *draw, *on, *draw, *off, *draw]
+    assert bench.commands.batch(words) is Stop.RING_EMPTY
+    counters = bench.host.counters
+    assert (counters.executed[NAME], counters.skipped[NAME]) == (1, 3)
+    assert bench.drawn() == area(0, 0, 8, 4)
 
 
 def test_a_short_packet_has_zeros_behind(bench: DrawBench) -> None:
