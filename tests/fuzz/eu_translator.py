@@ -28,11 +28,12 @@ from mediator.softgpu.eu.isa.assembler import Assembler, Controls
 from mediator.softgpu.eu.isa.instruction import IllegalInstruction
 from mediator.softgpu.eu.isa.program import Program
 from mediator.softgpu.eu.native.worker import ffi, routine_addresses
-from mediator.softgpu.eu.translator.linker import Linker
+from mediator.softgpu.eu.translator.linker import Linked, Linker
 from mediator.softgpu.eu.translator.process import CompilerProcess, ProcessDied
 from mediator.softgpu.eu.translator.wire import Status
 from tests.eu_random import OPCODES, random_instruction
 from tests.property import compare_executors, eu_programs
+from tests.property.compare_executors import Begin
 from tests.property.compiled_world import ENDED, SPENT, CompiledWorld, PagedMemory
 
 KEEP_ALL = 1 << 6 | 1 << 7 | 1 << 10
@@ -43,6 +44,9 @@ _RETURNS = 2 * _INTERPRETED
 """Budgets that an endless program gets of compiled code, each of a jump back or some."""
 _BUDGET = 400
 _THREAD_SPAWNER = 7
+_FLAGS = (1 << 64) - 1
+_MOST_OF_PAIRS = 16
+"""Channels of threads that may run in pairs."""
 _STUCK_S = 120
 """So long no program takes: the stack is shown and the process ends."""
 _FORWARD = (Opcode.IF, Opcode.GOTO, Opcode.BREAK, Opcode.CONT, Opcode.HALT, Opcode.ELSE)
@@ -136,13 +140,12 @@ KINDS: tuple[Callable[[Random, int], bytes], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A program and what its one thread begins with."""
+    """A program and what threads of it begin with."""
 
     code: bytes
     simd: int
-    mask: int
-    flags: int
-    registers: bytes
+    threads: tuple[Begin, Begin]
+    """The first is run alone, too."""
 
 
 def case(seed: int) -> Case:
@@ -152,7 +155,12 @@ def case(seed: int) -> Case:
     mask = random.choice(((1 << simd) - 1, random.getrandbits(simd) | 1))
     flags = random.getrandbits(64)
     code = random.choice(KINDS)(random, simd)
-    return Case(code, simd, mask, flags, eu_programs.registers(seed))
+    other = random.choice((mask, (1 << simd) - 1, random.getrandbits(simd)))
+    threads = (
+        Begin(eu_programs.registers(seed), mask, flags),
+        Begin(eu_programs.registers(seed + 1), other, random.choice((flags, ~flags & _FLAGS))),
+    )
+    return Case(code, simd, threads)
 
 
 class Judge:
@@ -199,27 +207,49 @@ class Judge:
         messages = (each.message for each in program.instructions.values())
         if any(message is not None and message.sfid != _THREAD_SPAWNER for message in messages):
             return "with messages"
-        return self._compare(made, program, reply.content)
+        linked = self.linker.link(reply.content)
+        became = self._compare(made.threads[:1], program, linked)
+        if made.simd > _MOST_OF_PAIRS:
+            return became
+        try:
+            reply = self.compiler.compile(made.code, 0, made.simd, keep_all=True, pair=True)
+        except ProcessDied:
+            return f"{became}, died as a pair"
+        if reply.status is Status.REFUSED:
+            return f"{became}, refused as a pair"
+        pair = self.linker.link(reply.content, pair=True)
+        return f"{became}, as a pair {self._compare(made.threads, program, linked, pair)}"
 
-    def _compare(self, made: Case, program: Program, content: bytes) -> str:
-        state, expected = compare_executors.interpreted(
-            program, made.registers, made.mask, KEEP_ALL, made.flags, _INTERPRETED
-        )
-        linked = self.linker.link(content)
+    def _compare(
+        self,
+        threads: tuple[Begin, ...],
+        program: Program,
+        linked: Linked,
+        pair: Linked | None = None,
+    ) -> str:
+        expected = [
+            compare_executors.interpreted(
+                program, each.registers, each.mask, KEEP_ALL, each.flags, _INTERPRETED
+            )
+            for each in threads
+        ]
         space = PagedMemory([])
-        world = CompiledWorld(space, Bases(), 1, 0)
+        world = CompiledWorld(space, Bases(), len(threads), 0)
         with world.attached():
-            world.begin(0, made.registers, made.mask, KEEP_ALL)
-            world.threads[0].flags = made.flags
-            outcome = world.run(linked, _BUDGET, most=_RETURNS)
+            for number, each in enumerate(threads):
+                world.begin(number, each.registers, each.mask, KEEP_ALL)
+                world.threads[number].flags = each.flags
+            outcome = world.run(linked, _BUDGET, most=_RETURNS, pair=pair)
         space.close()
-        if state is not State.ENDED:
-            return "endless" if state is State.SPENT else "faulted"
+        if any(state is not State.ENDED for state, _ in expected):
+            endless = any(state is State.SPENT for state, _ in expected)
+            return "endless" if endless else "faulted"
         assert outcome == ENDED, "compiled code does not end" if outcome == SPENT else "a fault"
-        found = np.frombuffer(bytes(ffi.buffer(world.threads)), BLOCK)[0]
-        wrong = compare_executors.differences(expected, found)
-        assert not wrong, "; ".join(wrong)
-        return "the same"
+        after = np.frombuffer(bytes(ffi.buffer(world.threads)), BLOCK)
+        for number, (_, block) in enumerate(expected):
+            wrong = compare_executors.differences(block, after[number])
+            assert not wrong, f"thread {number}: " + "; ".join(wrong)
+        return "parted" if world.parted else "the same"
 
 
 def fuzz(seed: int, seconds: float = 0, programs: int = 0) -> Counter[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ from mediator.softgpu.eu.isa.program import Program
 from mediator.softgpu.eu.message_port import Call, MessageFault
 from mediator.softgpu.eu.native.worker import ffi
 from mediator.softgpu.eu.translator.linker import Linked
-from tests.property.compiled_world import ENDED, CompiledWorld, PagedMemory
+from tests.property.compiled_world import ENDED, PLENTY, CompiledWorld, PagedMemory
 from tests.property.eu_programs import BANKS
 
 _FLOATS = {Type.HF: "<f2", Type.F: "<f4", Type.DF: "<f8"}
@@ -49,17 +51,38 @@ def interpreted(
     return state, threads.blocks[0]
 
 
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """What a thread begins with."""
+
+    registers: bytes
+    mask: int
+    flags: int = 0
+
+
 def compiled(linked: Linked, registers: bytes, mask: int, cr0: int, flags: int = 0) -> Any:
     """The thread's block after compiled code."""
+    return together(linked, [Begin(registers, mask, flags)], cr0)[0]
+
+
+def together(
+    linked: Linked,
+    threads: Sequence[Begin],
+    cr0: int,
+    pair: Linked | None = None,
+    budget: int = PLENTY,
+) -> Any:
+    """The blocks of a group's threads after compiled code, with ``pair`` two at a time."""
     space = PagedMemory([])
-    world = CompiledWorld(space, Bases(), 1, 0)
+    world = CompiledWorld(space, Bases(), len(threads), 0)
     with world.attached():
-        world.begin(0, registers, mask, cr0)
-        world.threads[0].flags = flags
-        assert world.run(linked) == ENDED
+        for number, each in enumerate(threads):
+            world.begin(number, each.registers, each.mask, cr0)
+            world.threads[number].flags = each.flags
+        assert world.run(linked, budget, pair=pair) == ENDED
+    assert pair is None or len(threads) < 2 or world.pairs
     space.close()
-    data = bytes(ffi.buffer(world.threads))
-    return np.frombuffer(data, BLOCK)[0]
+    return np.frombuffer(bytes(ffi.buffer(world.threads)), BLOCK)
 
 
 def differences(expected: Any, found: Any) -> list[str]:

@@ -10,6 +10,7 @@ import mmap
 import os
 import random
 import struct
+from collections import deque
 from collections.abc import Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -121,6 +122,10 @@ class CompiledWorld:
         self.group.slm_size = slm_bytes
         self.group.threads = threads
         self.returns = 0
+        self.pairs = 0
+        """Calls of two threads."""
+        self.parted = 0
+        """How many of them ended with the threads going different ways."""
 
     @contextmanager
     def attached(self) -> Iterator[None]:
@@ -141,32 +146,43 @@ class CompiledWorld:
         thread.n0[0] = 0
         thread.arrived = 0
 
-    def run(self, kernel: Linked, budget: int = PLENTY, most: int = PLENTY) -> int:
-        """Run the group's threads to their end, to the first fault, or for ``most`` budgets."""
-        function = ffi.cast("eu_kernel *", kernel.address)
+    def run(
+        self,
+        kernel: Linked,
+        budget: int = PLENTY,
+        most: int = PLENTY,
+        pair: Linked | None = None,
+    ) -> int:
+        """Run the group's threads to their end, to the first fault, or for ``most`` budgets; with
+        ``pair`` those that follow each other and stand at one place do so together."""
         left = list(range(self.group.threads))
         while left:
-            going = []
-            for number in left:
-                thread = self.threads[number]
-                if thread.arrived:
+            going, rest = [], deque(left)
+            while rest:
+                number = rest.popleft()
+                if self.threads[number].arrived:
                     going.append(number)
                     continue
+                numbers = [number]
+                if pair is not None and rest and self._may_pair(number, rest[0]):
+                    numbers.append(rest.popleft())
+                    address = pair.address
+                elif pair is not None and self.threads[number].resume & 3 == lib.EU_APART:
+                    address = pair.apart
+                else:
+                    address = kernel.address
                 self.worker.struct.budget = budget
-                result = lib.eu_call(
-                    function,
-                    ffi.addressof(self.threads, number),
-                    self.group,
-                    self.worker.struct,
-                )
-                self.returns += 1
+                result = self._call(address, number)
                 if self.returns > most:
                     return SPENT
-                thread.resume = result
                 if result == FAULT:
                     return FAULT
+                self.parted += result == lib.EU_PARTED
+                self.pairs += len(numbers) - 1
+                for each in numbers if result != lib.EU_PARTED else ():
+                    self.threads[each].resume = result
                 if result != ENDED:
-                    going.append(number)
+                    going += numbers
             if self.group.arrived == self.group.threads:
                 for number in range(self.group.threads):
                     self.threads[number].arrived = 0
@@ -177,10 +193,27 @@ class CompiledWorld:
             left = going
         return ENDED
 
+    def _call(self, address: int, number: int) -> int:
+        self.returns += 1
+        function = ffi.cast("eu_kernel *", address)
+        thread = ffi.addressof(self.threads, number)
+        return int(lib.eu_call(function, thread, self.group, self.worker.struct))
 
-def link(text: str) -> Linked:
-    """Compile a module in this process and link it."""
-    return Linker(routine_addresses()).link(compile_text(text))
+    def _may_pair(self, number: int, other: int) -> bool:
+        """As `may_pair` of the group's driver says."""
+        one, two = self.threads[number], self.threads[other]
+        return bool(
+            other == number + 1
+            and not two.arrived
+            and one.resume == two.resume
+            and one.resume & 3 != lib.EU_APART
+            and one.cr0[0] == two.cr0[0]
+        )
+
+
+def link(text: str, *, pair: bool = False) -> Linked:
+    """Compile a module in this process and link it; ``pair``: one for two threads."""
+    return Linker(routine_addresses()).link(compile_text(text), pair=pair)
 
 
 def bases_of(launch: Launch) -> Bases:
@@ -195,8 +228,10 @@ def bases_of(launch: Launch) -> Bases:
     )
 
 
-def run_launch(launch: Launch, kernel: Linked, *, budget: int = PLENTY) -> list[str]:
-    """Run all of a launch; complaints about its answers."""
+def run_launch(
+    launch: Launch, kernel: Linked, *, budget: int = PLENTY, pair: Linked | None = None
+) -> list[str]:
+    """Run all of a launch, with ``pair`` two threads at a time; complaints about its answers."""
     space = PagedMemory(launch.segments)
     try:
         world = CompiledWorld(space, bases_of(launch), launch.threads, launch.slm_bytes)
@@ -206,7 +241,7 @@ def run_launch(launch: Launch, kernel: Linked, *, budget: int = PLENTY) -> list[
                 for number in range(launch.threads):
                     registers = launch.registers(group, number, number)
                     world.begin(number, registers, launch.dispatch_mask(number))
-                if world.run(kernel, budget) == FAULT:
+                if world.run(kernel, budget, pair=pair) == FAULT:
                     struct_ = world.worker.struct
                     return [f"fault {struct_.fault} at {struct_.fault_address:#x}"]
         return launch.check(space.read)

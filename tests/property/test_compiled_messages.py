@@ -22,7 +22,7 @@ pytest.importorskip("llvmlite")
 pytest.importorskip("mediator.softgpu.eu._native")
 
 from mediator.softgpu.eu.native.worker import ffi, lib  # after what it needs
-from mediator.softgpu.eu.translator import kernel
+from mediator.softgpu.eu.translator import kernel, pairs
 from tests.property.compiled_world import ENDED, PAGE, CompiledWorld, PagedMemory, link
 
 GRF = 32
@@ -46,6 +46,12 @@ class Sent:
     """GRFs of the payload that are in its first part."""
     length: int
     no_mask: bool
+    places: str
+    """How `struct` writes the addresses."""
+    begin: int
+    """Byte of the payload where they stand."""
+    row: int
+    """From the first lane to the one behind the last, if they follow each other."""
 
 
 @dataclass
@@ -168,8 +174,17 @@ def message(random: Random, at: int, registers: bytearray) -> Sent:
     back = made.returns * made.lanes * 4 // GRF
     low = (253 if index is None else index) | made.header << 19 | made.bits
     width = random.choice([made.lanes] * 6 + [1])
+    each = max(4 * made.channels if made.size == 4 else made.size, made.step if write else 1)
     return Sent(
-        made.port, low | split << 25 | back << 20, width, split, length, random.random() < 0.3
+        sfid=made.port,
+        descriptor=low | split << 25 | back << 20,
+        width=width,
+        split=split,
+        length=length,
+        no_mask=random.random() < 0.3,
+        places=f"<{made.lanes}{code}",
+        begin=GRF * made.header,
+        row=made.lanes * each // made.unit,
     )
 
 
@@ -192,9 +207,9 @@ def program(sent: list[Sent]) -> bytes:
     return asm.code()
 
 
-def make_world(content: bytes) -> tuple[PagedMemory, CompiledWorld]:
+def make_world(content: bytes, threads: int = 1) -> tuple[PagedMemory, CompiledWorld]:
     space = PagedMemory([Segment(DATA, bytearray(content))])
-    return space, CompiledWorld(space, Bases(), 1, SLM_BYTES)
+    return space, CompiledWorld(space, Bases(), threads, SLM_BYTES)
 
 
 def prepare(world: CompiledWorld, slm: bytes, *, warm: bool) -> None:
@@ -209,17 +224,22 @@ def prepare(world: CompiledWorld, slm: bytes, *, warm: bool) -> None:
         lib.eu_writable(worker, DATA + page * PAGE)
 
 
-def by_calls(world: CompiledWorld, sent: list[Sent], registers: bytes, mask: int) -> bytes:
-    """The registers after `eu_send` has carried every message out."""
-    file = ffi.new("uint8_t[]", registers)
-    for number, each in enumerate(sent):
-        at = 2 + REGISTERS * number
+def by_calls(
+    world: CompiledWorld, sent: list[Sent], threads: list[tuple[bytes, int]]
+) -> list[bytes]:
+    """The registers after `eu_send` has carried every message out, of one thread after the other.
+    ``threads``: registers and mask of each."""
+    files = [ffi.new("uint8_t[]", registers) for registers, _ in threads]
+    every_one = [(number, place) for number in range(len(sent)) for place in range(len(threads))]
+    for number, place in every_one:
+        each, at = sent[number], 2 + REGISTERS * number
+        file, mask = files[place], threads[place][1]
         every = (1 << each.width) - 1
         more = each.length - each.split
         lib.eu_send(
             world.worker.struct,
             world.group,
-            world.threads,
+            ffi.addressof(world.threads, place),
             each.sfid,
             each.descriptor,
             more << 6,
@@ -228,30 +248,57 @@ def by_calls(world: CompiledWorld, sent: list[Sent], registers: bytes, mask: int
             file + (at + each.length) * GRF,
             every if each.no_mask else mask & every,
         )
-    return bytes(ffi.buffer(file, len(registers)))
+    return [bytes(ffi.buffer(file, 128 * GRF)) for file in files]
 
 
-def agree(seed: int, count: int) -> None:
+def made_up(seed: int, count: int) -> tuple[list[Sent], bytes, int, Random]:
+    """Messages, registers that have their payload, and a mask."""
     random = Random(seed)
     registers = bytearray(random.randbytes(128 * GRF))
     sent = [message(random, 2 + REGISTERS * number, registers) for number in range(count)]
-    content, slm = random.randbytes(4 * PAGE), random.randbytes(SLM_BYTES)
     mask = random.choice([0xFFFF, 0xFFFF, random.getrandbits(16), 0])
-    kept = (1 << 128) - 1
-    text = kernel.translate(Program.of(program(sent)), 16, kernel.Options(kept=kept))
-    linked = link(text)
+    return sent, bytes(registers), mask, random
+
+
+def elsewhere(random: Random, registers: bytes, sent: list[Sent]) -> bytes:
+    """Other data in all registers; addresses are the same, or those of lanes that follow."""
+    moved = bytearray(random.randbytes(len(registers)))
+    for number, each in enumerate(sent):
+        begin = (2 + REGISTERS * number) * GRF
+        moved[begin : begin + each.begin] = registers[begin : begin + each.begin]
+        begin += each.begin
+        places = struct.unpack_from(each.places, registers, begin)
+        further = random.choice([0, each.row, each.row])
+        limit = (1 << 32) - 1 if each.places[-1] == "I" else (1 << 64) - 1
+        struct.pack_into(each.places, moved, begin, *(at + further & limit for at in places))
+    return bytes(moved)
+
+
+def agree(seed: int, count: int, threads: int = 1) -> None:
+    sent, registers, mask, random = made_up(seed, count)
+    begins = [(registers, mask)]
+    while len(begins) < threads:
+        begins.append((elsewhere(random, registers, sent), random.choice([0xFFFF, mask, 1])))
+    content, slm = random.randbytes(4 * PAGE), random.randbytes(SLM_BYTES)
+    options = kernel.Options(kept=(1 << 128) - 1)
+    made = Program.of(program(sent))
+    linked, pair = link(kernel.translate(made, 16, options)), None
+    if threads > 1:
+        pair = link(pairs.translate_pair(made, 16, options), pair=True)
     for warm in (True, False):
         results: list[Any] = []
         for compiled in (False, True):
-            space, world = make_world(content)
+            space, world = make_world(content, threads)
             with world.attached():
                 prepare(world, slm, warm=warm)
                 if compiled:
-                    world.begin(0, bytes(registers), mask)
-                    assert world.run(linked) == ENDED
-                    found = bytes(world.threads[0].grf)
+                    for number, (each, own) in enumerate(begins):
+                        world.begin(number, each, own)
+                    assert world.run(linked, pair=pair) == ENDED
+                    found = [bytes(each.grf) for each in world.threads]
+                    assert world.pairs == (threads > 1)
                 else:
-                    found = by_calls(world, sent, bytes(registers), mask)
+                    found = by_calls(world, sent, begins)
                 assert world.worker.struct.fault == 0
             after = space.read(DATA, 4 * PAGE)
             results.append((found, after, bytes(ffi.buffer(world._slm, SLM_BYTES))))
@@ -262,6 +309,17 @@ def agree(seed: int, count: int) -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_lanes_of_compiled_messages(seed: int) -> None:
     agree(seed, 5)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_lanes_of_messages_of_a_pair(seed: int) -> None:
+    agree(seed, 5, 2)
+
+
+@pytest.mark.modes
+@pytest.mark.parametrize("seed", range(200, 220))
+def test_lanes_of_many_messages_of_a_pair(seed: int) -> None:
+    agree(seed, 6, 2)
 
 
 @pytest.mark.modes

@@ -18,7 +18,7 @@ from mediator.softgpu.eu.isa.register import Register, arf, grf, immediate
 pytest.importorskip("llvmlite")
 pytest.importorskip("mediator.softgpu.eu._native")
 
-from mediator.softgpu.eu.translator import kernel, liveness
+from mediator.softgpu.eu.translator import kernel, liveness, pairs
 from mediator.softgpu.eu.translator.early_modes import early_modes
 from tests.property import compare_executors
 from tests.property.compiled_world import link
@@ -135,6 +135,23 @@ def test_a_write_of_cr0_holds_from_there_on(make: Any, early: int) -> None:
             found = compare_executors.compiled(linked, content(), mask, before)
             assert not compare_executors.differences(expected, found)
             assert found["cr0"][0] == expected["cr0"][0]
+
+
+@pytest.mark.parametrize(("make", "_early"), PROGRAMS)
+def test_a_write_of_cr0_holds_for_both_of_a_pair(make: Any, _early: int) -> None:
+    """Also where a mask has it written for one of them alone."""
+    made = program(make)
+    options = kernel.Options(kept=liveness.ALL)
+    linked = link(kernel.translate(made, 8, options))
+    pair = link(pairs.translate_pair(made, 8, options), pair=True)
+    for before in (0, KEPT | ROUNDING.put(Rounding.DOWN)):
+        for masks in ((0xFF, 0xFF), (0xFF, 0xFE), (0xFE, 0xFF)):
+            threads = [compare_executors.Begin(content(), mask) for mask in masks]
+            after = compare_executors.together(linked, threads, before, pair)
+            for each, found in zip(threads, after, strict=True):
+                _, expected = compare_executors.interpreted(made, content(), each.mask, before)
+                assert not compare_executors.differences(expected, found)
+                assert found["cr0"][0] == expected["cr0"][0]
 
 
 def test_whoever_calls_a_kernel_has_its_own_modes_afterwards() -> None:

@@ -73,6 +73,53 @@ def compare(
     assert compare_executors.differences(expected, found) == []
 
 
+def compare_threads(compiler: CompilerProcess, linker: Linker, seed: int, length: int) -> None:
+    """Three threads that begin with different registers: a pair, and one for itself."""
+    draw = random.Random(seed)
+    simd = draw.choice([8, 16])
+    code = eu_programs.Writer(seed, simd).code(length)
+    program, found = Program.of(code), []
+    threads = [
+        compare_executors.Begin(
+            eu_programs.registers(seed + 1000 * number),
+            draw.choice([(1 << simd) - 1, draw.getrandbits(simd)]),
+            draw.getrandbits(64),
+        )
+        for number in range(3)
+    ]
+    for pair in (False, True):
+        try:
+            reply = compiler.compile(code, 0, simd, keep_all=True, pair=pair)
+        except ProcessDied:
+            return  # LLVM aborts on one program in some hundreds
+        if reply.status is Status.REFUSED:
+            assert pair  # an instruction for more channels
+            return
+        found.append(linker.link(reply.content, pair=pair))
+    single, double = found
+    after = compare_executors.together(single, threads, KEEP_ALL, double)
+    for each, block in zip(threads, after, strict=True):
+        _, expected = compare_executors.interpreted(
+            program, each.registers, each.mask, KEEP_ALL, each.flags
+        )
+        assert compare_executors.differences(expected, block) == []
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_registers_of_pairs_are_the_same(
+    compiler: CompilerProcess, linker: Linker, seed: int
+) -> None:
+    compare_threads(compiler, linker, seed, 25)
+
+
+@pytest.mark.modes
+@pytest.mark.parametrize("seed", range(300, 360))
+def test_registers_of_pairs_are_the_same_at_length(
+    compiler: CompilerProcess, linker: Linker, seed: int
+) -> None:
+    compare_threads(compiler, linker, seed, 40)
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_registers_are_the_same(compiler: CompilerProcess, linker: Linker, seed: int) -> None:
     compare(compiler, linker, seed, 25, KEEP_ALL, may_die=False)

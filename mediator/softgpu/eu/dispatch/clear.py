@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from mediator.softgpu.address_space import AddressSpace
     from mediator.softgpu.eu.dispatch.job import GroupId, KernelJob
-    from mediator.softgpu.eu.dispatch.running import Compiled, Stopping
+    from mediator.softgpu.eu.dispatch.running import Compiled, Pair, Stopping
 
 SIMD: Final = 16
 """Pixels of a thread."""
@@ -82,6 +82,10 @@ class ClearKernel:
     def wait(self, _seconds: float, _owner: Hashable) -> bool:
         """Nothing comes later."""
         return False
+
+    def pair(self, _owner: Hashable, _threads: int) -> Pair | None:
+        """A group is one thread."""
+        return None
 
     def is_small(self, _groups: int) -> bool:
         """Nobody is to wait."""

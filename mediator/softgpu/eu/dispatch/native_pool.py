@@ -19,7 +19,7 @@ from mediator.softgpu.eu.native.worker import NativeWorker, ffi, lib
 if TYPE_CHECKING:
     from mediator.softgpu.address_space import AddressSpace
     from mediator.softgpu.eu.dispatch.job import GroupId, KernelJob
-    from mediator.softgpu.eu.dispatch.running import Compiled
+    from mediator.softgpu.eu.dispatch.running import Compiled, Pair
 
 _SLM_BYTES: Final = 64 << 10
 _THREAD_BYTES: Final = ffi.sizeof("struct eu_thread")
@@ -106,6 +106,7 @@ class NativeRun:
     ) -> None:
         self._job = job
         self._compiled = compiled  # its code stays while this lives
+        self._pair: Pair | None = None  # the same
         self._pool = pool
         self._bases: Bases = message_bases(job)
         self._first = job.grid.number(following)
@@ -127,7 +128,7 @@ class NativeRun:
         shape, grid, constants = job.shape, job.grid, job.constants
         size = [end - start for start, end in zip(grid.start, grid.end, strict=True)]
         packed = (
-            ffi.cast("eu_kernel *", self._compiled.address),
+            *(ffi.cast("eu_kernel *", self._compiled.address), ffi.NULL, ffi.NULL),
             *(self._constants, constants.shared, constants.own),
             *(constants.order is Order.OWN_FIRST, payload.fixed_r0(job)),
             *(job.front_end.scratch_base & 0xFFFF_FFFF, job.front_end.scratch_bytes),
@@ -174,6 +175,12 @@ class NativeRun:
         threads = lib.EU_GROUP_THREADS * _THREAD_BYTES
         size: int = threads + _SLM_BYTES + _WORKER_BYTES
         return busy * count * size
+
+    def pair(self, pair: Pair) -> None:
+        """Run threads in pairs from now on, where they go the same way. Not during `advance`."""
+        self._pair = pair
+        self._struct.job.pair = ffi.cast("eu_kernel *", pair.address)
+        self._struct.job.apart = ffi.cast("eu_kernel *", pair.apart)
 
     def stop(self) -> None:
         """Come back soon from `advance`. Any thread may call it."""

@@ -9,6 +9,7 @@ waiting for or worth interpreting, by how much there is to do.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from mediator.hotpath.interface import PageFault, never
@@ -19,12 +20,13 @@ from mediator.softgpu.eu.dispatch.running import Abandoned, KernelFault, Program
 from mediator.softgpu.eu.interpreter.shelf import Shelf
 from mediator.softgpu.eu.isa.instruction import IllegalInstruction
 from mediator.softgpu.eu.isa.program import Program, Reached
+from mediator.softgpu.eu.translator.pairs import misfit
 from mediator.softgpu.eu.translator.translations import KernelCode, Translations
 
 if TYPE_CHECKING:
     from mediator.softgpu.address_space import AddressSpace
     from mediator.softgpu.eu.dispatch.job import KernelJob
-    from mediator.softgpu.eu.dispatch.running import Compiled, Interpreted, Stopping
+    from mediator.softgpu.eu.dispatch.running import Compiled, Interpreted, Pair, Stopping
     from mediator.softgpu.eu.interpreter.interpreter import Prepared
     from mediator.softgpu.eu.translator.linker import Linked
 
@@ -40,6 +42,8 @@ _UNFINISHED: Final = 64
 """Programs that are being decoded, of several contexts."""
 _SMALL_WORK: Final = 4096
 """Instructions, counted once for each group, that are interpreted before a compiler is done."""
+_WORTH_A_PAIR: Final = 4096
+"""Threads of a program, of all its jobs, from which on it is compiled for two at a time."""
 
 
 _Key = tuple[bytes, int]
@@ -69,6 +73,10 @@ class ProgramKernel:
         self._translations = translations
         self._code = None if translations is None else KernelCode.of(program, simd)
         self._compiled: Compiled | None = None
+        self._simd = simd
+        self._threads = 0
+        self._pair: Pair | None = None
+        self._pair_code: KernelCode | None = None
 
     def compiled(self, owner: Hashable) -> Compiled | None:
         """For the host's processor; None while there is no such form, or for good."""
@@ -94,6 +102,18 @@ class ProgramKernel:
             self._code = None  # for good
             self._counters.uncompiled += 1
 
+    def pair(self, owner: Hashable, threads: int) -> Pair | None:
+        """For two threads at a time; None while that is not there, or for good. ``threads``: so
+        many more begin than the last call knew of."""
+        before, self._threads = self._threads, self._threads + threads
+        if before < _WORTH_A_PAIR <= self._threads and misfit(self.program, self._simd) is None:
+            self._pair_code = replace(KernelCode.of(self.program, self._simd), pair=True)
+        if self._pair_code is not None and self._translations is not None:
+            self._pair = self._translations.get(self._pair_code, owner)
+            if self._pair is not None or self._translations.reason(self._pair_code) is not None:
+                self._pair_code = None  # there, or not for good
+        return self._pair
+
     def is_small(self, groups: int) -> bool:
         """So many groups are soon interpreted."""
         program = self.program
@@ -110,6 +130,7 @@ class JobKernel:
         self.interpreted: Interpreted = InterpretedProgram(reached.at, kernel.shelf)
         self.compiled = kernel.compiled
         self.wait = kernel.wait
+        self.pair = kernel.pair
         self.is_small = kernel.is_small
 
     @property

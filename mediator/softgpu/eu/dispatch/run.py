@@ -77,6 +77,10 @@ class Run:
         self._waited_s = 0.0
         self._group: Group | None = None
         self._native: Groups | None = None
+        # A barrier of other threads than all would be complete at other times.
+        self._pairs = 1 < job.shape.threads == job.descriptor.threads
+        self._coming = job.grid.count * job.shape.threads
+        """Threads of which the kernel has not been told."""
         self._channels = group_channels(job.shape)
 
     @property
@@ -152,6 +156,8 @@ class Run:
 
     def _advance_native(self, native: Groups, piece: Slice) -> bool:
         begun, ended = native.begun, native.ended
+        if self._pairs:
+            self._pair(native)
         native.allow()
         if piece.stopping():  # asked for between the last slice and `allow`
             return False
@@ -160,6 +166,14 @@ class Run:
         finally:
             self._count_begun(native.begun - begun)
             self.done.groups += native.ended - ended
+
+    def _pair(self, native: Groups) -> None:
+        """Let threads run in pairs, if there is code for that."""
+        found = self.kernel.pair(self._owner, self._coming)
+        self._coming = 0
+        if found is not None:
+            native.pair(found)
+            self._pairs = False
 
     def _count_begun(self, groups: int) -> None:
         self.done.threads += groups * self.job.shape.threads

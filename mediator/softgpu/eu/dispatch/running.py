@@ -68,6 +68,18 @@ class Compiled(Protocol):
         """Host address of its ``eu_kernel``, valid as long as this object lives."""
 
 
+class Pair(Protocol):
+    """A program as machine code of the host for two threads of a group at a time."""
+
+    @property
+    def address(self) -> int:
+        """Host address of its ``eu_kernel`` of two threads, valid as long as this object lives."""
+
+    @property
+    def apart(self) -> int:
+        """The same of that for a thread which has parted from another."""
+
+
 class Kernel(Protocol):
     """A program, in the forms in which it can run. ``owner`` stands for the guest."""
 
@@ -84,6 +96,10 @@ class Kernel(Protocol):
 
     def wait(self, seconds: float, owner: Hashable) -> bool:
         """Wait so long for the compiled form; whether it may still come."""
+
+    def pair(self, owner: Hashable, threads: int) -> Pair | None:
+        """For two threads at a time; None while that is not there, or for good. ``threads``: so
+        many more begin than the last call knew of."""
 
     def is_small(self, groups: int) -> bool:
         """So many groups are soon interpreted."""
@@ -144,6 +160,9 @@ class Groups(Protocol):
     @property
     def held_bytes(self) -> int:
         """Memory of groups that have begun and not ended."""
+
+    def pair(self, pair: Pair) -> None:
+        """Run threads in pairs from now on, where they go the same way."""
 
     def stop(self) -> None:
         """Come back soon from `advance`. Any thread may call it."""

@@ -3,7 +3,7 @@
  * EU_ABI_VERSION, which is part of every key of the translation cache.
  */
 
-enum { EU_ABI_VERSION = 2 };
+enum { EU_ABI_VERSION = 3 };
 
 extern const char eu_sources[]; /* their version: native_sources.py */
 
@@ -99,8 +99,10 @@ struct eu_worker {
 	struct eu_buffer buffers[256]; /* by binding table index; 253 and 255 are stateless */
 };
 
-/* What a kernel returns; any other number names the place where to go on. */
-enum { EU_ENDED = 0, EU_FAULT = 0xffffffff };
+/* What a kernel returns; any other number names the place where to go on, in its two low bits what
+ * stands there. EU_PARTED comes from kernels of two threads alone. */
+enum { EU_ENDED = 0, EU_FAULT = 0xffffffff, EU_PARTED = 0x20000000 };
+enum { EU_PLACE_KIND = 3, EU_APART = 3 };
 
 /* A compiled kernel: runs `thread` until it ends, waits at a barrier, or its budget is spent. It
  * leaves the host's floating-point modes as the thread wants them, and `host_modes` says so: the
@@ -108,6 +110,10 @@ enum { EU_ENDED = 0, EU_FAULT = 0xffffffff };
  * has not written `grf`. */
 typedef uint32_t eu_kernel(struct eu_thread *thread, struct eu_group *group,
 			   struct eu_worker *worker);
+
+/* One of two threads: `thread` and the one behind it, which have the same `resume` and the same
+ * cr0[0]. What it returns is of both, but EU_PARTED: then `resume` of each says where it goes on.
+ * Where that is EU_APART another kernel than usual goes on, which was made for that. */
 
 /* Around calls of kernels: what eu_modes_begin gives goes to eu_modes_end on the same host thread. */
 uint32_t eu_modes_begin(struct eu_worker *worker);

@@ -191,6 +191,73 @@ static void complete_barrier(struct eu_run *run, struct eu_subslice *subslice)
 	}
 }
 
+/* Whether a thread is there, and was notified if it waits. */
+static int may_go_on(const struct eu_subslice *subslice, uint32_t number)
+{
+	switch (subslice->states[number]) {
+	case EU_RUNNABLE:
+		return 1;
+	case EU_WAITING:
+		return subslice->threads[number].n0[0] != 0;
+	default:
+		return 0;
+	}
+}
+
+/* Whether a thread and the one behind it can go on as a pair. */
+static int may_pair(const struct eu_run *run, const struct eu_subslice *subslice, uint32_t number)
+{
+	const struct eu_thread *thread = subslice->threads + number;
+
+	return run->job.pair && number + 1 < run->job.threads && may_go_on(subslice, number + 1) &&
+	       thread[0].resume == thread[1].resume &&
+	       (thread->resume & EU_PLACE_KIND) != EU_APART && thread[0].cr0[0] == thread[1].cr0[0];
+}
+
+/* Run a thread and the one behind it until both wait, both end, they part, or the run is asked to
+ * stop. `parted` says whether one is to be run alone now. */
+static uint32_t run_pair(struct eu_run *run, struct eu_subslice *subslice, uint32_t number,
+			 int *parted)
+{
+	struct eu_worker *worker = subslice->worker;
+	struct eu_thread *thread = subslice->threads + number;
+
+	*parted = 0;
+	for (;;) {
+		uint32_t came = run->job.pair(thread, &subslice->group, worker);
+
+		if (came != EU_ENDED || thread->resume)
+			subslice->intact[number] = subslice->intact[number + 1] = 0;
+		if (worker->fault)
+			return fail(run, worker->fault, worker->fault_address, worker->fault_write);
+		if (came == EU_FAULT)
+			return fail(run, EU_BAD_PROGRAM, 0, 0);
+		if (came == EU_ENDED) {
+			subslice->states[number] = subslice->states[number + 1] = EU_GONE;
+			return EU_RUN_ENDED;
+		}
+		if (came != EU_PARTED)
+			thread[0].resume = thread[1].resume = came;
+		if (worker->budget > 0) {
+			/* Where one alone was notified it takes that alone. */
+			*parted = came == EU_PARTED || !thread[0].n0[0] != !thread[1].n0[0];
+			if (!*parted && thread[0].n0[0])
+				return fail(run, EU_ENDLESS_WAIT, 0, 0);
+			if (!*parted)
+				subslice->states[number] = subslice->states[number + 1] =
+					EU_WAITING;
+			return EU_RUN_ENDED;
+		}
+		refill(subslice);
+		if (asked(run))
+			return EU_RUN_ASKED;
+		if (came == EU_PARTED) {
+			*parted = 1;
+			return EU_RUN_ENDED;
+		}
+	}
+}
+
 /* Run a thread until it waits, ends, or the run is asked to stop. */
 static uint32_t run_thread(struct eu_run *run, struct eu_subslice *subslice, uint32_t number)
 {
@@ -198,7 +265,9 @@ static uint32_t run_thread(struct eu_run *run, struct eu_subslice *subslice, uin
 	struct eu_thread *thread = subslice->threads + number;
 
 	for (;;) {
-		uint32_t came = run->job.kernel(thread, &subslice->group, worker);
+		int apart = run->job.apart && (thread->resume & EU_PLACE_KIND) == EU_APART;
+		eu_kernel *kernel = apart ? run->job.apart : run->job.kernel;
+		uint32_t came = kernel(thread, &subslice->group, worker);
 
 		if (came != EU_ENDED || thread->resume)
 			subslice->intact[number] = 0; /* it has kept registers in its block */
@@ -223,6 +292,25 @@ static uint32_t run_thread(struct eu_run *run, struct eu_subslice *subslice, uin
 	}
 }
 
+/* Run a thread, or it and the next one; how many is in `done`. */
+static uint32_t run_some(struct eu_run *run, struct eu_subslice *subslice, uint32_t number,
+			 uint32_t *done)
+{
+	*done = 1;
+	subslice->states[number] = EU_RUNNABLE;
+	if (may_pair(run, subslice, number)) {
+		int parted;
+
+		subslice->states[number + 1] = EU_RUNNABLE;
+		uint32_t came = run_pair(run, subslice, number, &parted);
+		if (came != EU_RUN_ENDED || !parted) {
+			*done = 2;
+			return came;
+		}
+	}
+	return run_thread(run, subslice, number);
+}
+
 uint32_t eu_run_group(struct eu_run *run, struct eu_subslice *subslice)
 {
 	uint32_t count = run->job.threads;
@@ -230,31 +318,34 @@ uint32_t eu_run_group(struct eu_run *run, struct eu_subslice *subslice)
 	for (;;) {
 		uint32_t gone = 0;
 		uint32_t moved = 0;
+		uint32_t done = 1;
 
-		for (uint32_t n = subslice->next; n < count; n++) {
+		for (uint32_t n = subslice->next; n < count; n += done) {
+			done = 1;
 			if (subslice->states[n] == EU_GONE) {
 				gone++;
 				continue;
 			}
-			if (subslice->states[n] == EU_WAITING && !subslice->threads[n].n0[0])
+			if (!may_go_on(subslice, n))
 				continue;
-			subslice->states[n] = EU_RUNNABLE;
 			moved = 1;
-			uint32_t came = run_thread(run, subslice, n);
+			uint32_t came = run_some(run, subslice, n, &done);
 			if (came != EU_RUN_ENDED) {
 				subslice->next = n;
 				return came;
 			}
-			gone += subslice->states[n] == EU_GONE;
+			for (uint32_t each = n; each < n + done; each++)
+				gone += subslice->states[each] == EU_GONE;
 			complete_barrier(run, subslice);
-			int look = (n + 1) % THREADS_PER_LOOK == 0;
+			uint32_t next = n + done;
+			int look = n / THREADS_PER_LOOK != next / THREADS_PER_LOOK;
 
 			if (subslice->worker->budget <= 0) { /* its messages took long */
 				refill(subslice);
 				look = 1;
 			}
-			if (look && n + 1 < count && asked(run)) {
-				subslice->next = n + 1;
+			if (look && next < count && asked(run)) {
+				subslice->next = next;
 				return EU_RUN_ASKED;
 			}
 		}

@@ -7,6 +7,8 @@ enum { EU_GROUP_THREADS = 64, EU_MOST_WORKERS = 64 };
 /* One kernel job: job.KernelJob with a compiled program. Lengths in GRFs. */
 struct eu_job {
 	eu_kernel *kernel;
+	eu_kernel *pair; /* of two threads; NULL: there is none */
+	eu_kernel *apart; /* of one that has parted from another */
 	const uint8_t *constants; /* `shared` GRFs, then `own` for each thread */
 	uint32_t shared;
 	uint32_t own;

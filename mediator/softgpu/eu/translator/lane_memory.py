@@ -26,6 +26,8 @@ from mediator.softgpu.eu.translator.registers import iota
 from mediator.softgpu.eu.translator.text import Value, same, zero
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mediator.softgpu.eu.isa.instruction import Instruction
     from mediator.softgpu.eu.translator.gathers import Places
     from mediator.softgpu.eu.translator.lane_access import Access
@@ -34,7 +36,65 @@ if TYPE_CHECKING:
 
 def lanes(state: State, instruction: Instruction, shape: LaneAccess) -> None:
     """Write a message's own code, with the call behind it."""
-    access = begin(state, instruction, shape)
+    _lanes(begin(state, instruction, shape))
+
+
+def lanes_of_pair(states: Sequence[State], instruction: Instruction, shape: LaneAccess) -> None:
+    """The same for two threads: where the lanes of the second follow those of the first, or all
+    name one place, that is asked and translated once."""
+    one, two = (begin(state, instruction, shape) for state in states)
+    text, done = one.state.text, one.state.text.new_label("done")
+    if instruction.width > 1 and not one.state.frugal:
+        gap = text.binary("sub", two.first, one.first)
+        _pair_in_a_row(one, two, gap, done)
+        if not shape.write:
+            _pair_at_one_place(one, two, gap, done)
+    _lanes(one)
+    _lanes(two)
+    text.branch(done)
+    text.label(done)
+
+
+def _pair_in_a_row(one: Access, two: Access, gap: Value, done: str) -> None:
+    state, shape, text, count = one.state, one.shape, one.state.text, one.distance.lanes
+    if shape.write and not shape.packed:
+        return
+    step = _stride(one)
+    follows = text.compare("eq", gap, constant(count * step, gap.element))
+    apart = arm(state, follows)
+    place = host_place(
+        state, *one.where, one.first, step * (2 * count - 1) + shape.span, write=shape.write
+    )
+    steps = iota(gap.element, count, step)
+    rows = [all_lanes(state, text.compare("eq", each.distance, steps)) for each in (one, two)]
+    other = arm(state, both(state, *rows, _aligned(one), place.usable))
+    for access, pointer in ((one, place.pointer), (two, text.address(place.pointer, count * step))):
+        if shape.write:
+            _write_row(access, pointer)
+        else:
+            _read_row(access, pointer)
+    close(state, other, done)
+    text.branch(apart)
+    text.label(apart)
+
+
+def _pair_at_one_place(one: Access, two: Access, gap: Value, done: str) -> None:
+    state, shape, text = one.state, one.shape, one.state.text
+    apart = arm(state, text.compare("eq", gap, zero(gap.element)))
+    nothing = zero(gap.element, one.distance.lanes)
+    same_ = [all_lanes(state, text.compare("eq", each.distance, nothing)) for each in (one, two)]
+    place = host_place(state, *one.where, one.first, shape.span, write=False)
+    other = arm(state, both(state, *same_, _aligned(one), place.usable))
+    for channel, value in enumerate(_read_once(one, place.pointer)):
+        respond_channel(one, value, channel)
+        respond_channel(two, value, channel)
+    close(state, other, done)
+    text.branch(apart)
+    text.label(apart)
+
+
+def _lanes(access: Access) -> None:
+    state, instruction, shape = access.state, access.instruction, access.shape
     local = shape.space is Space.LOCAL
     if not state.frugal or local:
         if shape.write:
@@ -86,9 +146,15 @@ def _contiguous(access: Access) -> tuple[Value, str]:
 
 
 def _read_contiguous(access: Access) -> None:
-    state, shape, text = access.state, access.shape, access.state.text
     usable, pointer = _contiguous(access)
-    other = arm(state, usable)
+    other = arm(access.state, usable)
+    _read_row(access, pointer)
+    close(access.state, other, access.done)
+
+
+def _read_row(access: Access, pointer: str) -> None:
+    """Lanes that follow each other from a place of the host on."""
+    shape, text = access.shape, access.state.text
     element, count = f"i{8 * shape.size}", access.distance.lanes
     if shape.packed:
         whole = text.load(element, count * shape.channels, pointer, shape.multiple)
@@ -99,7 +165,6 @@ def _read_contiguous(access: Access) -> None:
         for channel, at in enumerate(shape.places):
             place = text.address(pointer, at * shape.size)
             respond_channel(access, text.load(element, count, place, shape.multiple), channel)
-    close(state, other, access.done)
 
 
 def _read_uniform(access: Access) -> None:
@@ -110,24 +175,37 @@ def _read_uniform(access: Access) -> None:
     )
     found = host_place(state, *access.where, access.first, shape.span, write=False)
     other = arm(state, both(state, same_place, _aligned(access), found.usable))
-    for channel, at in enumerate(shape.places):
-        pointer = text.address(found.pointer, at * shape.size)
-        scalar = text.load(f"i{8 * shape.size}", 1, pointer, shape.multiple)
-        respond_channel(
-            access, text.splat(text.cast("zext", scalar, "i32"), distance.lanes), channel
-        )
+    for channel, value in enumerate(_read_once(access, found.pointer)):
+        respond_channel(access, value, channel)
     close(state, other, access.done)
 
 
+def _read_once(access: Access, place: str) -> list[Value]:
+    """What all lanes find that name one place, by channel."""
+    shape, text, found = access.shape, access.state.text, []
+    for at in shape.places:
+        pointer = text.address(place, at * shape.size)
+        scalar = text.load(f"i{8 * shape.size}", 1, pointer, shape.multiple)
+        found.append(text.splat(text.cast("zext", scalar, "i32"), access.distance.lanes))
+    return found
+
+
 def _write_contiguous(access: Access) -> None:
-    state, shape, text = access.state, access.shape, access.state.text
-    if not shape.packed:
+    state = access.state
+    if not access.shape.packed:
         return
-    count, channels = access.distance.lanes, shape.channels
     usable, pointer = _contiguous(access)
-    if count == 1 and access.mask is not None:
+    if access.distance.lanes == 1 and access.mask is not None:
         usable = both(state, usable, access.mask)
     other = arm(state, usable)
+    _write_row(access, pointer)
+    close(state, other, access.done)
+
+
+def _write_row(access: Access, pointer: str) -> None:
+    """Lanes that follow each other to a place of the host and behind it."""
+    state, shape, text = access.state, access.shape, access.state.text
+    count, channels = access.distance.lanes, shape.channels
     whole = _interleaved(state, [channel_value(access, channel) for channel in range(channels)])
     if access.mask is None or count == 1:
         text.store(whole, pointer, shape.multiple)
@@ -135,7 +213,6 @@ def _write_contiguous(access: Access) -> None:
         order = [lane // channels for lane in range(count * channels)]
         spread = text.shuffle(access.mask, order)
         _masked_store(state, whole, pointer, spread, shape.multiple)
-    close(state, other, access.done)
 
 
 def _interleaved(state: State, each: list[Value]) -> Value:

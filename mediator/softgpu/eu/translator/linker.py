@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 ENTRY = "kernel"
 """The symbol of a kernel's function."""
+APART = "apart"
+"""That of a pair's for one thread alone."""
 
 
 class LinkError(Exception):
@@ -27,6 +29,8 @@ class Linked:
     tracker: Any
     from_disk: bool = False
     """Its object was kept by an earlier process."""
+    apart: int = 0
+    """Of a kernel of two threads: the address of that for one which has parted from the other."""
 
 
 class Linker:
@@ -39,8 +43,8 @@ class Linker:
         self._numbers = itertools.count()
         self._jit: Any = None
 
-    def link(self, content: bytes) -> Linked:
-        """Make an object's code callable.
+    def link(self, content: bytes, *, pair: bool = False) -> Linked:
+        """Make an object's code callable; ``pair``: one for two threads.
 
         Raises:
             LinkError: LLVM refuses it.
@@ -56,8 +60,10 @@ class Linker:
                 builder = llvm.JITLibraryBuilder().add_object_img(content).add_current_process()
                 for name, address in self._symbols.items():
                     builder.import_symbol(name, address)
-                builder.export_symbol(ENTRY)
+                for name in (ENTRY, APART) if pair else (ENTRY,):
+                    builder.export_symbol(name)
                 tracker = builder.link(self._jit, f"kernel{next(self._numbers)}")
-                return Linked(tracker[ENTRY], len(content), tracker)
+                apart = tracker[APART] if pair else 0
+                return Linked(tracker[ENTRY], len(content), tracker, apart=apart)
             except RuntimeError as error:
                 raise LinkError(str(error)) from error

@@ -66,8 +66,11 @@ class CompilerProcess:
         """Of the process that runs, if one does."""
         return None if self._process is None else self._process.pid
 
-    def compile(self, code: bytes, entry: int, simd: int, *, keep_all: bool = False) -> Reply:
-        """Have a program compiled; ``keep_all``: with all registers at its end.
+    def compile(
+        self, code: bytes, entry: int, simd: int, *, keep_all: bool = False, pair: bool = False
+    ) -> Reply:
+        """Have a program compiled; ``keep_all``: with all registers at its end; ``pair``: for two
+        threads at a time.
 
         Raises:
             ProcessDied: No answer came; the next call starts another process.
@@ -76,7 +79,7 @@ class CompilerProcess:
             if self._process is None:
                 self._start()
             deadline = time.monotonic() + self._limits.patience
-            self._write(REQUEST.pack(simd, keep_all, entry, len(code)) + code, deadline)
+            self._write(REQUEST.pack(simd, keep_all, pair, entry, len(code)) + code, deadline)
             reply = self._reply(deadline)
             if reply.status is Status.READY:
                 raise ProcessDied("the compiler process answers out of turn")

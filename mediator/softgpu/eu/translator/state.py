@@ -1,7 +1,8 @@
-"""The registers of the threads that a compiled function runs: files, flags, masks, operands.
+"""The registers of a thread that a compiled function runs: files, flags, masks, operands.
 
-A function runs one thread, or two of a group side by side: then every vector has the lanes of the
-first thread and behind them those of the second. Source: PRM SKL vol 7 "ARF Registers".
+A function that runs two threads of a group in turns (`pairs`) has a state for each. A state could
+have several threads, too: then every vector has the lanes of the first one and behind them those of
+the next. Source: PRM SKL vol 7 "ARF Registers".
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mediator.softgpu.eu.isa.instruction import Instruction, Operand, Region
+    from mediator.softgpu.eu.translator.masks import Masks
 
 FLAG_CHUNKS: Final = 4
 FLAG_CHUNK: Final = 16
@@ -87,24 +89,28 @@ class Thread:
 
 
 class State:
-    """Operands of instructions in a function that runs ``threads`` threads."""
+    """Operands of instructions of ``threads`` threads."""
 
     def __init__(
         self,
         text: Text,
         threads: int,
-        width: int,
+        masks: Masks,
         beginnings: frozenset[int] | None = None,
+        shared: State | None = None,
     ) -> None:
-        """``width``: channels of a thread that masks have; ``beginnings``: how the general
-        registers are cut (`pieces`)."""
+        """``masks``: of the function's threads; ``beginnings``: how the general
+        registers are cut (`pieces`); ``shared``: that of the function's threads before these, which
+        has the masks of these, too."""
         self.text = text
-        self.width = width
+        self.width = masks.width
         self.access = RegisterAccess(text)
-        self.threads = [Thread(text, number, beginnings) for number in range(threads)]
-        self.current = text.alloca("i1", threads * width, 8)
+        first = 0 if shared is None else shared.threads[-1].number + 1
+        self.threads: list[Thread] = [Thread(text, first + at, beginnings) for at in range(threads)]
+        self.masks = masks
+        self.current: str = masks.room() if shared is None else shared.current
         """The control-flow mask: channels that run."""
-        self.buffers: dict[str, str] = {}
+        self.buffers: dict[str, str] = {} if shared is None else shared.buffers
         """Memory for the parts of a message that is sent by a call."""
         self.unmasked: frozenset[int] = frozenset()
         """Instructions, by offset, whose registers are written without their mask (`kills`)."""
@@ -333,17 +339,9 @@ class State:
 
     def channels(self, first: int, width: int, threads: Sequence[Thread]) -> Value:
         """Some channels of the control-flow mask."""
-        text = self.text
-        whole = text.load("i1", len(self.threads) * self.width, self.current, 8)
-        if len(self.threads) == 1 and width in (8, 16) and width < self.width:
-            # As numbers: shuffled, LLVM moves the mask through memory.
-            number = text.bitcast(whole, f"i{self.width}", 1)
-            moved = text.binary("lshr", number, Value(str(first), number.element))
-            return text.bitcast(text.cast("trunc", moved, f"i{width}"), "i1", width)
-        lanes = [
-            thread.number * self.width + first + lane for thread in threads for lane in range(width)
-        ]
-        return text.shuffle(whole, lanes)
+        return self.text.concat(
+            [self.masks.channels(self.current, each.number, first, width) for each in threads]
+        )
 
 
 def places_of(operand: Source, width: int) -> list[int]:

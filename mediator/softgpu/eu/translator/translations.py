@@ -37,16 +37,18 @@ _ATTEMPTS: Final = 2
 MOST_CODE_BYTES: Final = 1 << 20
 MOST_GAPS: Final = 1 << 16
 """Bytes: images are kept, and counted by their instructions."""
-_PARAMETERS: Final = struct.Struct("<II")
+_PARAMETERS: Final = struct.Struct("<III")
 
 
 @dataclass(frozen=True)
 class KernelCode:
-    """What a kernel is compiled from: code with its entry's place in it, and the SIMD width."""
+    """What a kernel is compiled from: code with its entry's place in it, and the SIMD width.
+    ``pair``: for two threads at a time (`pairs`)."""
 
     code: bytes
     entry: int
     simd: int
+    pair: bool = False
 
     @classmethod
     def of(cls, program: Program, simd: int) -> KernelCode:
@@ -66,7 +68,7 @@ class KernelCode:
     @cached_property
     def digest(self) -> bytes:
         """SHA-256 of it."""
-        head = _PARAMETERS.pack(self.entry & 0xFFFFFFFF, self.simd)
+        head = _PARAMETERS.pack(self.entry & 0xFFFFFFFF, self.simd, self.pair)
         return hashlib.sha256(head + self.code).digest()
 
 
@@ -80,7 +82,8 @@ class TranslationCounters:
     disk_hits: int = 0
     compilations: int = 0
     refusals: int = 0
-    """Programs that cannot be translated: too large, or what only the interpreter runs."""
+    """Programs that cannot be translated: too large, or what only the interpreter runs. Not those
+    that are translated, but not for pairs of threads; the same of `failures`."""
     deaths: int = 0
     """Times that the compiler process ended, late ones not counted."""
     timeouts: int = 0
@@ -96,7 +99,7 @@ class TranslationCounters:
 class Compiler(Protocol):
     """What `CompilerProcess` offers."""
 
-    def compile(self, code: bytes, entry: int, simd: int) -> Reply:
+    def compile(self, code: bytes, entry: int, simd: int, *, pair: bool) -> Reply:
         """Raises ProcessDied."""
 
     def stop(self) -> None:
@@ -106,7 +109,7 @@ class Compiler(Protocol):
 class ObjectLinker(Protocol):
     """What `Linker` offers."""
 
-    def link(self, content: bytes) -> Linked:
+    def link(self, content: bytes, *, pair: bool) -> Linked:
         """Raises LinkError."""
 
 
@@ -227,14 +230,16 @@ class Translations:
         if not 0 < len(kernel.code) <= MOST_CODE_BYTES:
             self._fail(key, "the program is too large")
             return None
-        if self._quick.turns.waiting(owner) >= self._limits.pending:
+        # Who waits for a pair's code runs meanwhile: it keeps nobody from what is quick.
+        lane = self._patient if kernel.pair and self._patient is not None else self._quick
+        if lane.turns.waiting(owner) >= self._limits.pending:
             self.counters.dropped += wanted is None
             return wanted
         if wanted is None:
             wanted = self._wanted[key] = _Wanted(kernel, key)
         # In the queue of each who wants it: nobody waits for what stands before it in another's.
         wanted.owners.add(owner)
-        self._add(self._quick, owner, wanted)
+        self._add(lane, owner, wanted)
         return wanted
 
     def _add(self, lane: _Lane, owner: Hashable, wanted: _Wanted) -> None:
@@ -289,7 +294,7 @@ class Translations:
 
     def _give_up(self, wanted: _Wanted, reason: str) -> None:
         with self._changed:
-            self._fail(wanted.key, reason)
+            self._fail(wanted.key, reason, pair=wanted.kernel.pair)
             self._wanted.pop(wanted.key, None)
             wanted.done.set()
 
@@ -305,7 +310,8 @@ class Translations:
         try:
             if content is None:
                 content = self._compile(lane, wanted)
-            linked = replace(self._linker.link(content), from_disk=from_disk)
+            linked = self._linker.link(content, pair=wanted.kernel.pair)
+            linked = replace(linked, from_disk=from_disk)
         except LinkError as error:
             reason = f"not linked: {error}"
         except _Failed as error:
@@ -316,7 +322,7 @@ class Translations:
             if from_disk and linked is not None:
                 self.counters.disk_hits += 1
             if linked is None:
-                self._fail(wanted.key, reason)
+                self._fail(wanted.key, reason, pair=wanted.kernel.pair)
             else:
                 self._keep(wanted.key, linked)
             self._wanted.pop(wanted.key, None)
@@ -327,7 +333,9 @@ class Translations:
         for _ in range(_ATTEMPTS if self._patient is None else 1):
             try:
                 kernel = wanted.kernel
-                reply = lane.compiler.compile(kernel.code, kernel.entry, kernel.simd)
+                reply = lane.compiler.compile(
+                    kernel.code, kernel.entry, kernel.simd, pair=kernel.pair
+                )
             except ProcessDied as death:
                 with self._changed:
                     if death.late:
@@ -346,12 +354,12 @@ class Translations:
                 if reply.status is Status.OBJECT:
                     self.counters.compilations += 1
                     return reply.content
-                self.counters.refusals += 1
+                self.counters.refusals += not wanted.kernel.pair
             raise _Failed(reply.content.decode(errors="replace"))
         raise _Failed(last)
 
-    def _fail(self, key: bytes, reason: str) -> None:
-        self.counters.failures += 1
+    def _fail(self, key: bytes, reason: str, *, pair: bool = False) -> None:
+        self.counters.failures += not pair
         self._failed[key] = reason
         while len(self._failed) > self._limits.failures:
             self._failed.popitem(last=False)

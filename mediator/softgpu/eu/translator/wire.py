@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
-REQUEST: Final = struct.Struct("<IIII")
-"""SIMD width, 1 to keep all registers at the end, the entry's place in the code, bytes of code,
-which follow."""
+REQUEST: Final = struct.Struct("<IIIII")
+"""SIMD width, 1 to keep all registers at the end, 1 for two threads at a time, the entry's place in
+the code, bytes of code, which follow."""
 REPLY: Final = struct.Struct("<IdI")
 """`Status`, seconds of processor time, bytes of the object or of the reason, which follow."""
 MOST_REPLY_BYTES: Final = 16 << 20

@@ -12,6 +12,7 @@ from mediator.softgpu.eu.dispatch.running import (
     Abandoned,
     Compiled,
     GroupEnd,
+    Pair,
     ProgramCounters,
     Stopping,
 )
@@ -72,6 +73,9 @@ class FakeKernels:
         return self
 
     def compiled(self, _owner: Hashable) -> Compiled | None:
+        return None
+
+    def pair(self, _owner: Hashable, _threads: int) -> Pair | None:
         return None
 
     def wait(self, _seconds: float, _owner: Hashable) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,8 @@ from tests.unit.mediator.eu.job_bench import make_job
 
 if TYPE_CHECKING:
     from mediator.softgpu.address_space import AddressSpace
+    from mediator.softgpu.eu.dispatch.program_cache import JobKernel, ProgramKernel
+    from mediator.softgpu.eu.dispatch.running import Pair
 
 HEAP = 0x50000
 
@@ -287,14 +290,71 @@ class Compiler:
     def __init__(self, status: Status) -> None:
         self.status = status
 
-    def compile(self, code: bytes, entry: int, simd: int) -> Reply:
+    def compile(self, code: bytes, entry: int, simd: int, *, pair: bool) -> Reply:
         return Reply(self.status, 0.0, b"object or reason")
 
     def stop(self) -> None:
         pass
 
-    def link(self, content: bytes) -> Linked:
-        return Linked(1, len(content), None)
+    def link(self, content: bytes, *, pair: bool) -> Linked:
+        return Linked(1, len(content), None, apart=2 * pair)
+
+
+def pair_of(kernel: ProgramKernel | JobKernel, translations: Translations) -> Pair | None:
+    """What comes of asking for it, once it has been compiled."""
+    kernel.pair("guest", 0)
+    while translations.pending:
+        time.sleep(0.001)
+    return kernel.pair("guest", 0)
+
+
+def test_a_program_that_runs_often_enough_is_compiled_for_pairs(bench: CommandBench) -> None:
+    """Threads count, of all its jobs."""
+    bench.memory.write(HEAP + 0x40, code(1))
+    compiler = Compiler(Status.OBJECT)
+    translations = Translations(compiler, compiler)
+    kernel = ProgramCache(lambda: translations).find(job_at(0x40), bench.host.ppgtt)
+    assert kernel.wait(60.0, "guest")
+    for threads in (program_cache._WORTH_A_PAIR - 2, 1):
+        kernel.pair("guest", threads)
+        assert pair_of(kernel, translations) is None
+    kernel.pair("guest", 1)
+    found = pair_of(kernel, translations)
+    assert found is not None
+    assert found.apart == 2
+    counters = translations.counters
+    assert (counters.requests, counters.compilations, counters.memory_hits) == (2, 2, 1)
+    translations.close()
+
+
+def test_what_is_refused_as_a_pair_is_asked_for_once(bench: CommandBench) -> None:
+    bench.memory.write(HEAP + 0x40, code(1))
+    compiler = Compiler(Status.OBJECT)
+    translations = Translations(compiler, compiler)
+    programs = ProgramCache(lambda: translations)
+    kernel = programs.find(job_at(0x40), bench.host.ppgtt)
+    assert kernel.wait(60.0, "guest")
+    compiler.status = Status.REFUSED
+    kernel.pair("guest", 1 << 96)
+    for _ in range(3):
+        assert pair_of(kernel, translations) is None
+    counters = translations.counters
+    assert (counters.requests, counters.refusals, counters.failures) == (2, 0, 0)
+    assert programs.counters.uncompiled == 0
+    assert kernel.compiled("guest") is not None
+    translations.close()
+
+
+def test_threads_that_fill_the_vector_units_are_no_pairs(bench: CommandBench) -> None:
+    bench.memory.write(HEAP + 0x40, code(1))
+    compiler = Compiler(Status.OBJECT)
+    translations = Translations(compiler, compiler)
+    kernel = ProgramCache(lambda: translations).find(job_at(0x40, 32), bench.host.ppgtt)
+    assert kernel.wait(60.0, "guest")
+    kernel.pair("guest", 1 << 96)
+    assert pair_of(kernel, translations) is None
+    assert translations.counters.requests == 1
+    translations.close()
 
 
 @pytest.mark.parametrize("status", [Status.OBJECT, Status.REFUSED])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -18,7 +18,7 @@ from tests.unit.mediator.eu.job_bench import make_job
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-    from mediator.softgpu.eu.dispatch.running import Compiled, Kernel, Pool
+    from mediator.softgpu.eu.dispatch.running import Compiled, Kernel, Pair, Pool
 
 
 class Asked(FakeKernels):
@@ -69,3 +69,57 @@ def test_a_run_that_is_kept_counts_with_its_program() -> None:
     kernels.size = 60_000
     kept.put(run, 0)
     assert len(kept) == 1
+
+
+class Paired(FakeKernels):
+    """It is there in compiled form, and for pairs once it was asked for twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[int] = []
+
+    def compiled(self, _owner: Hashable) -> Compiled | None:
+        return cast("Compiled", object())
+
+    def pair(self, _owner: Hashable, threads: int) -> Pair | None:
+        self.told.append(threads)
+        return cast("Pair", self) if len(self.told) == 2 else None
+
+
+@dataclass
+class FakeGroups:
+    """`Groups` and the `Pool` that starts them: one group a slice."""
+
+    begun: int = 0
+    pairs: list[object] = field(default_factory=list)
+
+    def start(self, *_arguments: object) -> FakeGroups:
+        return self
+
+    @property
+    def ended(self) -> int:
+        return self.begun
+
+    def pair(self, pair: Pair) -> None:
+        self.pairs.append((self.begun, pair))
+
+    def allow(self) -> None:
+        pass
+
+    def advance(self, *_arguments: object, **_more: object) -> bool:
+        self.begun += 1
+        return self.begun == 5
+
+
+@pytest.mark.parametrize(("threads", "barrier_threads"), [(3, 3), (1, 1), (3, 2)])
+def test_a_run_takes_up_pairs_while_it_is_under_way(threads: int, barrier_threads: int) -> None:
+    """Not where a group has one thread, or a barrier other threads than all."""
+    job = make_job(end=(5, 1, 1), size=(threads, 1, 1), barrier_threads=barrier_threads)
+    kernels, groups, space = Paired(), FakeGroups(), make_bench().host.ppgtt
+    run = Run(job, cast("Kernel", kernels), space, job.grid.first, cast("Pool", groups))
+    while not run.advance(Slice(lambda: False, 1 << 62, begin=True)):
+        pass
+    if threads == barrier_threads > 1:
+        assert (kernels.told, groups.pairs) == ([15, 0], [(1, kernels)])
+    else:
+        assert (kernels.told, groups.pairs) == ([], [])

@@ -32,8 +32,8 @@ class FakeCompiler:
         self.asked: list[bytes] = []
         self.stopped = False
 
-    def compile(self, code: bytes, entry: int, simd: int) -> Reply:
-        self.asked.append(code)
+    def compile(self, code: bytes, entry: int, simd: int, *, pair: bool) -> Reply:
+        self.asked.append(code + b" pair" if pair else code)
         return self.answer(code)
 
     def stop(self) -> None:
@@ -43,7 +43,7 @@ class FakeCompiler:
 class FakeLinker:
     """Everything links, but b"bad"; b"worse" is not foreseen."""
 
-    def link(self, content: bytes) -> Linked:
+    def link(self, content: bytes, *, pair: bool) -> Linked:
         if content == b"bad":
             raise LinkError("no")
         if content == b"worse":
@@ -101,7 +101,28 @@ def test_asking_does_not_wait() -> None:
 def test_width_and_entry_make_another_kernel() -> None:
     digests = {KernelCode(b"a", 0, 8).digest, KernelCode(b"a", 0, 16).digest}
     digests |= {KernelCode(b"a", 16, 8).digest, KernelCode(b"b", 0, 8).digest}
-    assert len(digests) == 4
+    digests.add(KernelCode(b"a", 0, 8, pair=True).digest)
+    assert len(digests) == 5
+
+
+def test_pairs_keep_nobody_from_what_is_quick() -> None:
+    allowed = threading.Event()
+
+    def slow(code: bytes) -> Reply:
+        allowed.wait(LONG)
+        return made(code)
+
+    quick, patient = FakeCompiler(made), FakeCompiler(slow)
+    translations = Translations(quick, FakeLinker(), patient=patient)
+    pair = KernelCode(b"a", 0, 16, pair=True)
+    translations.get(pair)
+    for code in (b"b", b"a"):
+        assert translations.wait(kernel(code), LONG) is not None
+    assert translations.get(pair) is None
+    allowed.set()
+    assert translations.wait(pair, LONG) is not None
+    assert (quick.asked, patient.asked) == ([b"b", b"a"], [b"a pair"])
+    translations.close()
 
 
 @pytest.mark.parametrize(("gap", "known"), [(4096, True), (1 << 16, True), (66_000, False)])
