@@ -11,6 +11,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -58,7 +59,8 @@ class Copier:
         """Any bits."""
         size = int(np.prod(shape)) * np.dtype(kind).itemsize
         found = self._noise.integers(0, 256, size, dtype=np.uint8)
-        return found.view(kind).reshape(shape)
+        shaped: Bytes = found.view(kind).reshape(shape)
+        return shaped
 
     def image(self, name: str, shape: tuple[int, ...]) -> Any:
         """An image; sizes from x on."""
@@ -160,16 +162,16 @@ def fill(copier: Copier, name: str, shape: tuple[int, int], *, whole: bool) -> s
 def cases() -> Iterator[tuple[str, Callable[[Copier], str]]]:
     """Names, and what they do: it gives what is wrong."""
     for size, start, to, count in _BUFFERS:
-        name = f"buffer-{size}-{start}-{to}-{count}"
-        yield name, lambda it, case=(size, start, to, count): buffer(it, *case)
+        case = partial(buffer, size=size, start=start, to=to, count=count)
+        yield f"buffer-{size}-{start}-{to}-{count}", case
     for name in FORMATS:
         for shape in _SHAPES:
-            size = f"{shape[0]}x{shape[1]}"
-            yield f"copy-{name}-{size}", lambda it, n=name, s=shape: rectangle(it, n, s)
-            yield f"fill-{name}-{size}", lambda it, n=name, s=shape: fill(it, n, s, whole=False)
-            yield f"clear-{name}-{size}", lambda it, n=name, s=shape: fill(it, n, s, whole=True)
+            kind = f"{name}-{shape[0]}x{shape[1]}"
+            yield f"copy-{kind}", partial(rectangle, name=name, shape=shape)
+            yield f"fill-{kind}", partial(fill, name=name, shape=shape, whole=False)
+            yield f"clear-{kind}", partial(fill, name=name, shape=shape, whole=True)
     for name in ("rgba8_unorm", "rgba32_uint"):
-        yield f"volume-{name}", lambda it, n=name: volume(it, n)
+        yield f"volume-{name}", partial(volume, name=name)
 
 
 def main(arguments: list[str]) -> int:

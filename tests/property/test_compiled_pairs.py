@@ -61,8 +61,13 @@ def with_scalar(asm: Assembler) -> None:
     if_odd(asm, scalar)
 
 
+def thirty_counts(asm: Assembler) -> None:
+    for _ in range(30):
+        count(asm)
+
+
 def long(asm: Assembler) -> None:
-    if_odd(asm, lambda asm: [count(asm) for _ in range(30)] and None)
+    if_odd(asm, thirty_counts)
 
 
 def with_barrier(asm: Assembler) -> None:
@@ -231,12 +236,17 @@ def test_nothing_is_passed_that_leads_elsewhere() -> None:
     assert not detours.may_pass(made, branch, end, waiting.may_wait(made))
 
 
+def with_fences(asm: Assembler) -> None:
+    for _ in range(65):
+        with_fence(asm)
+
+
 def test_programs_that_are_no_pairs() -> None:
     made = program(loop)
     assert pairs.misfit(made, 16) is None
     with pytest.raises(Untranslatable, match="fill"):
         pairs.translate_pair(made, 32)
-    many = program(lambda asm: [with_fence(asm) for _ in range(65)] and None)
+    many = program(with_fences)
     assert pairs.misfit(many, 16) == "too large for pairs"
     asm = Assembler(8)
     asm.send(None, 127, 7, 0x02000010, end_of_thread=True, predicate=True, width=8)

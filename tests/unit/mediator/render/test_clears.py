@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from typing import Any
 
 import pytest
 
@@ -73,7 +74,7 @@ def test_a_fast_clear_is_written_at_once(bench: DrawBench, auxiliary: int, pool:
         {"code": 0x10D},
     ],
 )
-def test_fast_clears_of_another_kind(bench: DrawBench, more: dict[str, int]) -> None:
+def test_fast_clears_of_another_kind(bench: DrawBench, more: dict[str, Any]) -> None:
     clearing(bench, **more)
     assert bench.draw(dc.changed("PS", 6, 3 | 1 << 8)) is Stop.RING_EMPTY
     assert bench.skipped
