@@ -34,6 +34,7 @@ from tests.integration.fuse_file import hanging_file, needs_fuse
 from tests.integration.test_mediated_vgpud import shared_vgpud
 from tests.integration.vgpu_rig import PATIENCE_S, connect
 from tests.integration.vgpu_worker import Neighbour
+from tests.readiness import readable
 from tests.unit.mmio_trap.test_event_signal import TEASER
 
 pytestmark = pytest.mark.modes
@@ -136,7 +137,7 @@ def test_an_eventfd_that_a_hundred_thousand_watch(shared: Shared) -> None:
         context = guest.driver.create_context("rcs0")
         for _ in range(10):
             guest.driver.wait(guest.driver.run(context))
-            assert select.select([eventfd], [], [], PATIENCE_S)[0], "its interrupt has come"
+            assert readable(eventfd, PATIENCE_S), "its interrupt has come"
             os.eventfd_read(eventfd)
             guest.driver.handle_interrupt()
         shared.neighbour.goes_on(10)

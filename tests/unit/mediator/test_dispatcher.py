@@ -18,6 +18,7 @@ from tests.gpu_driver.commands import (
     load_register,
     store_register,
 )
+from tests.readiness import readable
 from tests.unit.mediator.dispatcher_bench import (
     BATCH,
     CONTEXT_SWITCH,
@@ -102,7 +103,7 @@ def test_an_error_of_the_guest_before_is_not_the_next_guests(bench: Bench) -> No
 def test_patience_begins_when_the_idle_context_is_submitted(bench: Bench) -> None:
     """On a loaded machine the guest's acknowledge is served late; that is no fault of its own."""
     bench.a.spin("rcs0")
-    bench.hardware_does(lambda: bool(select.select([bench.host.gpu.interrupt_fd], [], [], 0)[0]))
+    bench.hardware_does(lambda: readable(bench.host.gpu.interrupt_fd, 0))
     bench.end_slice(bench.a)
     bench.skip_ns += 10 * bench.dispatcher.world._patience_ns
     bench.turn()
@@ -229,9 +230,12 @@ def test_an_interrupt_is_not_lost_when_a_trap_thread_is_faster(bench: Bench) -> 
     bench.turn()
     assert dispatcher.lock is door.real
     bench.hardware_does(lambda: bench.hardware.engines["rcs0"].context is not None)
-    ends = [bench.host.gpu.interrupt_fd, dispatcher._wake_fd]
-    ready, _, _ = select.select(ends, [], [], PATIENCE_S)
-    assert ready or bench.port("rcs0").has_guest, "nobody wakes the dispatcher"
+    ends = select.poll()
+    for end in (bench.host.gpu.interrupt_fd, dispatcher._wake_fd):
+        ends.register(end, select.POLLIN)
+    assert ends.poll(1000 * PATIENCE_S) or bench.port("rcs0").has_guest, (
+        "nobody wakes the dispatcher"
+    )
 
 
 # -- parts ----------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from mediator.gen9 import registers as reg
 from mediator.gen9.engines import BCS0
 from mediator.port import Port
 from mediator.vgpu.register_policy import SWITCHED
+from tests.readiness import readable
 from tests.unit.mediator.dispatcher_bench import PATIENCE_S, Bench, Guest, running
 
 MS = 1_000_000
@@ -35,7 +36,7 @@ def poller(bench: Bench) -> select.poll:
 
 
 def is_ready(fd: int) -> bool:
-    return bool(select.select([fd], [], [], 0)[0])
+    return readable(fd, 0)
 
 
 def test_it_is_woken_once_and_leaves_interrupts_to_who_serves_them(bench: Bench) -> None:
