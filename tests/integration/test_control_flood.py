@@ -89,11 +89,17 @@ def test_a_flood_takes_its_part_and_others_are_answered(rig: ControlRig, name: s
 
 
 def test_one_that_has_all_places_makes_room_for_others(rig: ControlRig) -> None:
+    before = len(rig.said())
+
     def are_served() -> bool:
-        """And somebody had to go for it: the attackers may not have had all places before."""
+        """And somebody had to go for it: the attackers may not have had all places before.
+
+        On a busy machine an attacker is idle for seconds: that is a reason, too.
+        """
         with rig.client() as client:
             assert len(client.vgpus()) == ACTIVE
-        return re.search(r"has 6[0-4] of 64 places", rig.said()) is not None
+        why = r"makes room: (process \d+ has 6[0-4] of 64 places|it was idle)"
+        return re.search(why, rig.said()[before:]) is not None
 
     with flooding("stats", str(rig.socket), [64]):
         wait_until(are_served, "room is made")
