@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -161,12 +163,22 @@ FIGURES = ProcessFigures(9, 27, 100_000, 2_000_000, 1.0)
         (ProcessFigures(10, 27, 100_000, 2_000_000, 1.0), "10 threads, 9 before"),
         (ProcessFigures(9, 28, 100_000, 2_000_000, 1.0), "28 descriptors, 27 before"),
         (ProcessFigures(9, 27, 250_000, 2_000_000, 1.0), "250000 resident_kib"),
+        (ProcessFigures(11, 31, 100_000, 2_000_000, 1.0, 2), None),
+        (ProcessFigures(12, 31, 100_000, 2_000_000, 1.0, 2), "12 threads, 9 before (2 more"),
+        (ProcessFigures(11, 32, 100_000, 2_000_000, 1.0, 2), "32 descriptors, 27 before (4 more"),
+        (ProcessFigures(9, 27, 100_000, 2_000_000, 1.0, 3), "3 children, 2 allowed"),
     ],
 )
 def test_leftovers_are_told(after: ProcessFigures, complaint: str | None) -> None:
     found = list(verdict.leftovers("afterwards", FIGURES, after))
     assert bool(found) == (complaint is not None)
     assert all(complaint in text for text in found if complaint)
+
+
+def test_compilers_that_run_already_are_not_allowed_for_again() -> None:
+    before = ProcessFigures(11, 31, 100_000, 2_000_000, 1.0, 2)
+    after = ProcessFigures(12, 31, 100_000, 2_000_000, 1.0, 2)
+    assert len(list(verdict.leftovers("afterwards", before, after))) == 1
 
 
 def test_times_fail_by_their_bounds() -> None:
@@ -204,11 +216,14 @@ def test_what_the_log_must_not_have(line: str, bad: bool) -> None:
 
 def test_figures_of_a_process() -> None:
     read, write = os.pipe()
-    before = process_figures(os.getpid())
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        before = process_figures(os.getpid())
+        child.communicate(b"\n")
     os.close(read)
     os.close(write)
     after = process_figures(os.getpid())
-    assert before.descriptors - after.descriptors == 2
+    assert before.children - after.children == 1
+    assert before.descriptors - after.descriptors == 3
     assert before.threads >= 1
     assert before.resident_kib > 1000
     assert before.address_space_kib >= before.resident_kib

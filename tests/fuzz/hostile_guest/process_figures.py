@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,8 @@ class ProcessFigures:
     address_space_kib: int
     cpu_s: float
     """Processor time of all its threads so far, in user and kernel mode."""
+    children: int = 0
+    """Processes that it started and that have not ended."""
 
 
 def process_figures(pid: int) -> ProcessFigures:
@@ -33,4 +36,14 @@ def process_figures(pid: int) -> ProcessFigures:
         resident_kib=int(status.get("VmRSS", "0")),
         address_space_kib=int(status.get("VmSize", "0")),
         cpu_s=(int(times[11]) + int(times[12])) / _TICKS,
+        children=_children(process),
     )
+
+
+def _children(process: Path) -> int:
+    """Of all its threads, any of which may have started one; a thread may end meanwhile."""
+    count = 0
+    for task in (process / "task").iterdir():
+        with suppress(OSError):
+            count += len((task / "children").read_text().split())
+    return count

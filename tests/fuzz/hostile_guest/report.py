@@ -64,5 +64,6 @@ def _figures(figures: ProcessFigures | None) -> str:
         return "not measured"
     return (
         f"{figures.resident_kib >> 10} MiB resident, {figures.address_space_kib >> 10} MiB of "
-        f"addresses, {figures.descriptors} descriptors, {figures.threads} threads"
+        f"addresses, {figures.descriptors} descriptors, {figures.threads} threads, "
+        f"{figures.children} children"
     )

@@ -11,6 +11,9 @@ from tests.fuzz.hostile_guest.record import Record
 
 _RESIDENT_KIB = 128 << 10
 """What an allocator may keep for later: it comes to some 70 MiB in a minute, and no further."""
+_COMPILERS = 2
+"""The daemon's, for kernels that compile at once and for those that take long: each is a child with
+a thread and two pipes, begins with the first kernel that is for it, and stays."""
 _IDLE_CPU_S = 0.1
 _LIVENESS_S = 10.0
 """Without `Bounds` a round of the neighbour must end within this, the machine's part set aside."""
@@ -40,10 +43,14 @@ def timing(record: Record, bounds: Bounds | None) -> Iterator[str]:
 
 def leftovers(when: str, before: ProcessFigures, after: ProcessFigures) -> Iterator[str]:
     """What the daemon still has that it had not before."""
-    for name, allowance in (("threads", 0), ("descriptors", 0), ("resident_kib", _RESIDENT_KIB)):
+    begun = max(0, _COMPILERS - before.children) if after.children else 0
+    allowances = {"threads": begun, "descriptors": 2 * begun, "resident_kib": _RESIDENT_KIB}
+    for name, allowance in allowances.items():
         had, has = getattr(before, name), getattr(after, name)
         if has > had + allowance:
             yield f"{when} the daemon has {has} {name}, {had} before ({allowance} more allowed)"
+    if after.children > _COMPILERS:
+        yield f"{when} the daemon has {after.children} children, {_COMPILERS} allowed"
 
 
 def idleness(record: Record) -> Iterator[str]:
