@@ -35,6 +35,8 @@ from mmio_trap.guest_memory import GuestAddressError, GuestMemory
 __all__ = ["AddressSpace", "Ggtt", "PageFault", "Ppgtt"]
 
 _OFFSET_MASK = PAGE_SIZE - 1
+MOST_TRANSLATIONS = 1 << 14
+"""That are cached: a table may name itself, so that a guest has as many pages as addresses."""
 _MANY_EDITS = 32
 """An edit of more GGTT entries drops every cached translation rather than theirs alone."""
 _OUTSIDE = FAULT_REASONS[FaultKind.PAGE_NOT_IN_MEMORY]
@@ -68,6 +70,11 @@ class AddressSpace(ABC):
     def root(self) -> int:
         """Guest physical address of the PML4; 0 for the GGTT."""
         return 0
+
+    @property
+    def cached(self) -> int:
+        """How many translations are cached, `MOST_TRANSLATIONS` at most."""
+        return len(self._walks)
 
     def attach(self, memory: GuestMemory) -> None:
         """Reach ``memory`` from now on. Nobody uses the space meanwhile."""
@@ -231,6 +238,8 @@ class AddressSpace(ABC):
 
     def _fill(self, address: int, write: bool) -> tuple[int, bool]:
         """Walk the tables for the page of ``address`` and cache what they say."""
+        if len(self._walks) >= MOST_TRANSLATIONS:
+            self.flush()
         walks = self._walks
         edits = self._edits
         number = address >> PAGE_SHIFT

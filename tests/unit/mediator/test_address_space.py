@@ -7,7 +7,13 @@ from collections.abc import Callable
 
 import pytest
 
-from mediator.softgpu.address_space import AddressSpace, Ggtt, PageFault, Ppgtt
+from mediator.softgpu.address_space import (
+    MOST_TRANSLATIONS,
+    AddressSpace,
+    Ggtt,
+    PageFault,
+    Ppgtt,
+)
 from mmio_trap.guest_memory import GuestMemory
 from tests.guest_ram import PAGE, PRESENT, WRITABLE, GuestRam, Tables
 
@@ -386,3 +392,17 @@ def test_a_ppgtt_that_was_never_loaded_has_no_page(stale: bool) -> None:
     assert space.root == 0
     with pytest.raises(PageFault):
         space.read_u32(0x1000)
+
+
+@pytest.mark.parametrize("stale", [False, True])
+def test_tables_that_name_themselves_fill_no_memory(ram: GuestRam, stale: bool) -> None:
+    """A root is its own table at each level: every page of the space is the root."""
+    root = ram.page()
+    for index in range(512):
+        ram.memory.write_u64(root + 8 * index, root | PRESENT | WRITABLE)
+    space = Ppgtt(ram.memory, stale=stale)
+    space.load(root)
+    for number in range(MOST_TRANSLATIONS + 100):
+        space.page(number << 12)
+    assert space.cached <= MOST_TRANSLATIONS
+    assert space.page(5 << 12)[2] == root | PRESENT | WRITABLE
