@@ -23,11 +23,9 @@ from mediator.softgpu.eu.translator.single_ops import SingleOps
 from mediator.softgpu.eu.translator.text import bits_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from mediator.softgpu.eu.isa.instruction import Instruction
     from mediator.softgpu.eu.semantics.step import Outcome
-    from mediator.softgpu.eu.translator.state import State, Thread
+    from mediator.softgpu.eu.translator.state import State
     from mediator.softgpu.eu.translator.text import Value
 
 _ACCUMULATOR = 64
@@ -35,56 +33,44 @@ _ACCUMULATOR = 64
 
 
 def compute(state: State, instruction: Instruction) -> None:
-    """Write the code of one instruction, for all threads of the function."""
-    if instruction.width == 1:
-        # Scalars stay scalars, thread by thread.
-        for thread in state.threads:
-            _compute(state, instruction, [thread])
-    else:
-        _compute(state, instruction, state.threads)
-
-
-def enabled(
-    state: State, instruction: Instruction, threads: Sequence[Thread], *, predicated: bool = True
-) -> Value | None:
-    """The channels for which an instruction does something; None: all."""
-    mask = state.running(instruction, threads)
-    if not predicated or instruction.predicate is None:
-        return mask
-    predicate = predicate_mask(state, instruction, threads)
-    return predicate if mask is None else state.text.binary("and", mask, predicate)
-
-
-def _compute(state: State, instruction: Instruction, threads: Sequence[Thread]) -> None:
+    """Write the code of one instruction."""
     width = instruction.width
     make = SingleOps if state.doubles else LlvmOps
-    ops = make(state.text, width, len(threads))
+    ops = make(state.text, width)
     selects = predicate_selects(instruction)
     predicate = None
     if selects and instruction.predicate is not None:
-        predicate = predicate_mask(state, instruction, threads)
+        predicate = predicate_mask(state, instruction)
     inputs = Inputs(
-        [state.read(operand, width, threads) for operand in operands(instruction)],
+        [state.read(operand, width) for operand in operands(instruction)],
         predicate,
-        _accumulator(state, instruction, threads) if reads_accumulator(instruction) else None,
+        _accumulator(state, instruction) if reads_accumulator(instruction) else None,
     )
     try:
         outcome = evaluate(ops, instruction, inputs)
     except IllegalOperation as reason:
         raise Untranslatable(str(reason)) from reason
-    _keep(state, instruction, threads, outcome, selects=selects)
+    _keep(state, instruction, outcome, selects=selects)
+
+
+def enabled(state: State, instruction: Instruction, *, predicated: bool = True) -> Value | None:
+    """The channels for which an instruction does something; None: all."""
+    mask = state.running(instruction)
+    if not predicated or instruction.predicate is None:
+        return mask
+    predicate = predicate_mask(state, instruction)
+    return predicate if mask is None else state.text.binary("and", mask, predicate)
 
 
 def _keep(
     state: State,
     instruction: Instruction,
-    threads: Sequence[Thread],
     outcome: Outcome[Value, Value],
     *,
     selects: bool,
 ) -> None:
     """Write what an instruction leaves, where it is enabled."""
-    mask = enabled(state, instruction, threads, predicated=not selects)
+    mask = enabled(state, instruction, predicated=not selects)
     width = instruction.width
     destination = instruction.destination
     assert destination is not None, "evaluate refuses instructions without"
@@ -96,19 +82,19 @@ def _keep(
         to_accumulator = to_accumulator and whole
     if not whole:
         unmasked = instruction.offset in state.unmasked
-        state.write(destination, outcome.value, width, None if unmasked else mask, threads)
+        state.write(destination, outcome.value, width, None if unmasked else mask)
     if outcome.second is not None:
         if not isinstance(destination, Destination):
             raise Untranslatable("an indirect destination of two values")
         size = width * destination.stride * destination.type.size
         behind = -(-size // GRF_BYTES) * GRF_BYTES
-        state.write(_moved(destination, behind), outcome.second, width, mask, threads)
+        state.write(_moved(destination, behind), outcome.second, width, mask)
     if to_accumulator:
         assert outcome.accumulator is not None
-        _write_accumulator(state, instruction, outcome.accumulator, mask, threads)
+        _write_accumulator(state, instruction, outcome.accumulator, mask)
     if outcome.flag is not None and writes_flag(instruction):
         first = instruction.flag + instruction.channel
-        state.write_flag_bits(first, outcome.flag, mask, width, threads)
+        state.write_flag_bits(first, outcome.flag, mask)
 
 
 def _moved(destination: Destination, distance: int) -> Destination:
@@ -127,22 +113,18 @@ def _accumulator_places(instruction: Instruction, begin: int, kind: Type) -> lis
     return [begin + kind.size * lane for lane in range(instruction.width)]
 
 
-def _accumulator(
-    state: State, instruction: Instruction, threads: Sequence[Thread]
-) -> Accumulator[Value]:
+def _accumulator(state: State, instruction: Instruction) -> Accumulator[Value]:
     """What the accumulator holds for each channel."""
     kind = accumulator_type(instruction)
     begin = instruction.channel * kind.size % _ACCUMULATOR if is_float(kind) else 0
     places = _accumulator_places(instruction, begin, kind)
-    text, access = state.text, state.access
-    low = text.concat([access.read(thread.acc, places, kind) for thread in threads])
+    text, access, thread = state.text, state.access, state.thread
+    low = access.read(thread.acc, places, kind)
     if is_float(kind):
         return Accumulator(low)
     if kind is Type.UW:
         low = text.cast("zext", low, "i32")
-    highs = _high_places(places, kind)
-    high = [access.read(thread.acc_high, highs, Type.Q) for thread in threads]
-    return Accumulator(low, text.concat(high))
+    return Accumulator(low, access.read(thread.acc_high, _high_places(places, kind), Type.Q))
 
 
 def _high_places(places: list[int], kind: Type) -> list[int]:
@@ -154,21 +136,17 @@ def _write_accumulator(
     instruction: Instruction,
     value: Accumulator[Value],
     mask: Value | None,
-    threads: Sequence[Thread],
 ) -> None:
     kind = accumulator_type(instruction)
     places = _accumulator_places(instruction, accumulator_offset(instruction), kind)
-    text, access, width = state.text, state.access, instruction.width
+    text, access, thread = state.text, state.access, state.thread
     if is_float(kind):
         low = _as_float(state, value.low, element_of(kind))
     else:
         low = text.cast("trunc", value.low, element_of(kind))
-    for at, thread in enumerate(threads):
-        mine = None if mask is None else state.part(mask, at, width)
-        access.write(thread.acc, places, kind.size, state.part(low, at, width), mine)
-        if value.high is not None:
-            high = state.part(value.high, at, width)
-            access.write(thread.acc_high, _high_places(places, kind), 8, high, mine)
+    access.write(thread.acc, places, kind.size, low, mask)
+    if value.high is not None:
+        access.write(thread.acc_high, _high_places(places, kind), 8, value.high, mask)
 
 
 def _as_float(state: State, value: Value, element: str) -> Value:

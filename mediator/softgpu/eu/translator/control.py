@@ -111,7 +111,7 @@ class ControlFlow:
             return None
         found, width = [], self._masks.width
         for state in self._states:
-            mask = predicate_mask(state, instruction, state.threads)
+            mask = predicate_mask(state, instruction)
             if instruction.width != width:
                 order = [lane - instruction.channel for lane in range(width)]
                 inside = [lane if 0 <= lane < instruction.width else -1 for lane in order]
@@ -180,6 +180,6 @@ class ControlFlow:
         target = instruction.offset + instruction.jip
         if instruction.predicate is None:
             return _one_way(target)
-        masks = [predicate_mask(each, instruction, each.threads) for each in self._states]
+        masks = [predicate_mask(each, instruction) for each in self._states]
         conditions = tuple(self._text.extract(mask, 0) for mask in masks)
         return Ways(target, instruction.end, conditions)

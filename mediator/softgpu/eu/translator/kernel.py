@@ -193,7 +193,7 @@ class Function:
 
     def _make_state(self, masks: Masks, shared: State | None = None) -> State:
         program, facts = self._program, self._facts
-        state = State(self._text, 1, masks, beginnings(program), shared)
+        state = State(self._text, masks, beginnings(program), shared)
         messages = sum(each.message is not None for each in program.instructions.values())
         state.frugal = messages > _FRUGAL_FROM
         state.unmasked = facts.unmasked
@@ -331,7 +331,7 @@ class Function:
         text = self._text
         if instruction.predicate is not None:
             (state,) = self._states  # pairs.check has refused others
-            mask = enabled(state, instruction, state.threads)
+            mask = enabled(state, instruction)
             sent = text.compare("ne", mask_number(state, mask, instruction.width), zero("i32"))
             end, on = text.new_label("end"), text.new_label("on")
             text.branch_if(sent, end, on)
@@ -350,7 +350,7 @@ class Function:
         again = f"W{label_of(instruction.offset)}"
         text.branch(again)
         text.label(again)
-        pointers = [state.threads[0].member(text, "n0") for state in self._states]
+        pointers = [state.thread.member(text, "n0") for state in self._states]
         counts = [text.load("i32", 1, pointer, 4) for pointer in pointers]
         none = text.compare("eq", counts[0], zero("i32"))
         for count in counts[1:]:
@@ -382,7 +382,7 @@ class Function:
     def _store(self, live: int, waiting: tuple[int, ...]) -> None:
         """Everything that is live to the thread blocks."""
         for state in self._states:
-            (thread,) = state.threads
+            thread = state.thread
             block = Memory(thread.pointer, 4096, 4)
             for number in _bits(live):
                 value = state.access.load(thread.grf, number, 1)
@@ -392,11 +392,11 @@ class Function:
         for at, pointer in self._kept_masks(waiting):
             words = masks.words(masks.load(pointer))
             for state, word in zip(self._states, words, strict=True):
-                self._text.store(word, self._text.address(state.threads[0].pointer, at), 4)
+                self._text.store(word, self._text.address(state.thread.pointer, at), 4)
 
     def _copy_files(self, state: State, *, out: bool) -> None:
         text, access, extent = self._text, state.access, self._facts.extent
-        (thread,) = state.threads
+        thread = state.thread
         highs = thread.acc_high.size // GRF_BYTES if extent.accumulator else 0
         for name, memory, count in (
             ("a0", thread.a0, int(extent.address)),
@@ -431,9 +431,9 @@ class Function:
 
     def _entering(self) -> None:
         text = self._text
-        thread = self._states[0].threads[0]
+        thread = self._states[0].thread
         for state in self._states:
-            state.threads[0].clear(text)
+            state.thread.clear(text)
         control = text.load("i32", 1, thread.member(text, "cr0"), 4)
         for name, field in ((FLUSH_HALF, KEEP_HF), (FLUSH_SINGLE, KEEP_F)):
             kept = text.binary("and", control, Value(str(field.mask), "i32"))
@@ -466,14 +466,14 @@ class Function:
     def _load_mask(self, at: int, pointer: str) -> None:
         """A mask from the words at an offset in the thread blocks."""
         text, masks = self._text, self._states[0].masks
-        places = [text.address(state.threads[0].pointer, at) for state in self._states]
+        places = [text.address(state.thread.pointer, at) for state in self._states]
         words = [text.load("i32", 1, place, 4) for place in places]
         masks.store(masks.of_words(words), pointer)
 
     def _load(self, live: int) -> None:
         """Registers from the thread blocks; nobody waits for anything."""
         for state in self._states:
-            (thread,) = state.threads
+            thread = state.thread
             block = Memory(thread.pointer, 4096, 4)
             for number in _bits(live):
                 state.access.store(thread.grf, number, state.access.load(block, number, 1))

@@ -22,34 +22,29 @@ if TYPE_CHECKING:
 
     from mediator.softgpu.eu.isa.instruction import Instruction
     from mediator.softgpu.eu.translator.message_shape import LaneAccess, LaneAtomic
-    from mediator.softgpu.eu.translator.state import State, Thread
+    from mediator.softgpu.eu.translator.state import State
     from mediator.softgpu.eu.translator.text import Value
 
 _HEADER_OFFSET: Final = 2
 _HEADER_BASE: Final = 5
-_ROOM: Final = 256
-"""Bytes: lanes of two threads, 64 bits each."""
+_ROOM: Final = 128
+"""Bytes: 16 lanes, 64 bits each."""
 
 
-def operand(
-    state: State, registers: Sequence[int], lanes: int, size: int, threads: Sequence[Thread]
-) -> Value:
-    """The first lanes of registers, of all threads: i32 or i64."""
-    parts = []
-    for thread in threads:
-        if lanes == 1:
-            words = state.access.words(thread.grf, registers[0] * GRF_BYTES, size // 4)
-            parts.append(state.text.bitcast(words, f"i{8 * size}", 1))
-            continue
-        count = -(-lanes * size // GRF_BYTES)
-        whole = state.text.concat(
-            [state.access.load(thread.grf, register, 1) for register in registers[:count]]
-            if registers[count - 1] != registers[0] + count - 1
-            else [state.access.load(thread.grf, registers[0], count)]
-        )
-        each = state.text.bitcast(whole, f"i{8 * size}", count * GRF_BYTES // size)
-        parts.append(state.text.shuffle(each, list(range(lanes))))
-    return state.text.concat(parts)
+def operand(state: State, registers: Sequence[int], lanes: int, size: int) -> Value:
+    """The first lanes of registers: i32 or i64."""
+    text, access, grf = state.text, state.access, state.thread.grf
+    if lanes == 1:
+        words = access.words(grf, registers[0] * GRF_BYTES, size // 4)
+        return text.bitcast(words, f"i{8 * size}", 1)
+    count = -(-lanes * size // GRF_BYTES)
+    whole = text.concat(
+        [access.load(grf, register, 1) for register in registers[:count]]
+        if registers[count - 1] != registers[0] + count - 1
+        else [access.load(grf, registers[0], count)]
+    )
+    each = text.bitcast(whole, f"i{8 * size}", count * GRF_BYTES // size)
+    return text.shuffle(each, list(range(lanes)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,17 +82,16 @@ def begin(state: State, instruction: Instruction, shape: LaneAccess) -> Access:
     text, width = state.text, instruction.width
     registers = payload_registers(message)
     header = registers.pop(0) if shape.header else None
-    addresses = operand(state, registers, width, shape.address_bytes, state.threads)
+    addresses = operand(state, registers, width, shape.address_bytes)
     if shape.unit > 1:
         scale = same("i32", addresses.lanes, str(shape.unit))
         addresses = text.binary("mul", addresses, scale)
     if header is not None:
-        more = [_header_offset(state, shape, header, thread) for thread in state.threads]
-        spread = text.concat([text.splat(each, width) for each in more])
-        addresses = text.binary("add", addresses, spread)
+        more = text.splat(_header_offset(state, shape, header), width)
+        addresses = text.binary("add", addresses, more)
     first = text.extract(addresses, 0)
     distance = text.binary("sub", addresses, text.splat(first, addresses.lanes))
-    mask = enabled(state, instruction, state.threads)
+    mask = enabled(state, instruction)
     kept = None if instruction.offset in state.unmasked else mask
     place = 0 if shape.write else response_place(instruction, message)[0]
     data = registers[shape.lanes * shape.address_bytes // GRF_BYTES :]
@@ -107,15 +101,15 @@ def begin(state: State, instruction: Instruction, shape: LaneAccess) -> Access:
     )
 
 
-def _header_offset(state: State, shape: LaneAccess, header: int, thread: Thread) -> Value:
+def _header_offset(state: State, shape: LaneAccess, header: int) -> Value:
     """What the header adds to each offset, in bytes."""
-    text, at = state.text, header * GRF_BYTES
-    more = state.access.words(thread.grf, at + 4 * _HEADER_OFFSET, 1)
+    text, grf, at = state.text, state.thread.grf, header * GRF_BYTES
+    more = state.access.words(grf, at + 4 * _HEADER_OFFSET, 1)
     if shape.unit > 1:
         more = text.binary("mul", more, constant(shape.unit, "i32"))
     if shape.index not in STATELESS:
         return more
-    return text.binary("add", more, state.access.words(thread.grf, at + 4 * _HEADER_BASE, 1))
+    return text.binary("add", more, state.access.words(grf, at + 4 * _HEADER_BASE, 1))
 
 
 def send_all(
@@ -123,10 +117,8 @@ def send_all(
 ) -> None:
     """The calls that carry a message of lanes out, whatever its addresses."""
     assert instruction.message is not None
-    for at, thread in enumerate(state.threads):
-        mine = None if mask is None else state.part(mask, at, instruction.width)
-        number = mask_number(state, mine, instruction.width)
-        send_one(state, instruction, instruction.message, thread, number)
+    number = mask_number(state, mask, instruction.width)
+    send_one(state, instruction, instruction.message, number)
 
 
 def arm(state: State, condition: Value) -> str:
@@ -154,18 +146,15 @@ def respond_channel(access: Access, value: Value, channel: int) -> None:
 
 
 def respond(state: State, value: Value, places: list[int], size: int, kept: Value | None) -> None:
-    """Lanes of all threads to their registers, where ``kept`` (None: everywhere) is true."""
-    width = len(places)
-    for at, thread in enumerate(state.threads):
-        mine = None if kept is None else state.part(kept, at, width)
-        state.access.write(thread.grf, places, size, state.part(value, at, width), mine)
+    """Lanes to their registers, where ``kept`` (None: everywhere) is true."""
+    state.access.write(state.thread.grf, places, size, value, kept)
 
 
 def channel_value(access: Access, channel: int) -> Value:
     """What the lanes of a channel are to write."""
     state, shape = access.state, access.shape
     grfs = shape.lanes * 4 // GRF_BYTES
-    value = operand(state, access.data[channel * grfs :], access.width, 4, state.threads)
+    value = operand(state, access.data[channel * grfs :], access.width, 4)
     return value if shape.size == 4 else state.text.cast("trunc", value, f"i{8 * shape.size}")
 
 

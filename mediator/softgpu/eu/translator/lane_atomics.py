@@ -56,11 +56,11 @@ def atomics(state: State, instruction: Instruction, shape: LaneAtomic) -> None:
     message = instruction.message
     assert message is not None
     text, local = state.text, shape.space is Space.LOCAL
-    mask = enabled(state, instruction, state.threads)
+    mask = enabled(state, instruction)
     done = text.new_label("done")
     if _has_code(shape) and instruction.width > 1:
         registers = payload_registers(message)
-        addresses = operand(state, registers, instruction.width, shape.address_bytes, state.threads)
+        addresses = operand(state, registers, instruction.width, shape.address_bytes)
         aligned = same(addresses.element, addresses.lanes, str(-shape.size))
         addresses = text.binary("and", addresses, aligned)
         extent = gathers.Extent(shape.size, shape.size)
@@ -90,7 +90,7 @@ def _operands(
     at = shape.lanes * shape.address_bytes // GRF_BYTES
     each = shape.lanes * shape.size // GRF_BYTES
     return [
-        operand(state, registers[at + each * n :], instruction.width, shape.size, state.threads)
+        operand(state, registers[at + each * n :], instruction.width, shape.size)
         for n in range(shape.operands)
     ]
 

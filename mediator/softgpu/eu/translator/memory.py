@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from mediator.softgpu.eu.isa.instruction import Instruction
     from mediator.softgpu.eu.translator.message_shape import Shape
-    from mediator.softgpu.eu.translator.state import State, Thread
+    from mediator.softgpu.eu.translator.state import State
 
 
 def access(state: State, instruction: Instruction, shape: Shape) -> None:
@@ -51,55 +51,53 @@ def access(state: State, instruction: Instruction, shape: Shape) -> None:
     if isinstance(shape, Fence):
         state.text.line("fence seq_cst")
     elif isinstance(shape, Barrier):
-        for thread in state.threads:
-            _arrive(state, thread)
+        _arrive(state)
     elif isinstance(shape, BlockAccess):
-        for thread in state.threads:
-            _block(state, instruction, shape, thread)
+        _block(state, instruction, shape)
     elif isinstance(shape, LaneAtomic):
         atomics(state, instruction, shape)
     else:
         lanes(state, instruction, shape)
 
 
-def _arrive(state: State, thread: Thread) -> None:
+def _arrive(state: State) -> None:
     """What `eu_send` does with a barrier message."""
     text = state.text
-    text.store(constant(1, "i32"), thread.member(text, "arrived"), 4)
+    text.store(constant(1, "i32"), state.thread.member(text, "arrived"), 4)
     counter = text.address("%group", layout.offset("eu_group", "arrived"))
     count = text.load("i32", 1, counter, 4)
     text.store(text.binary("add", count, constant(1, "i32")), counter, 4)
 
 
-def _block(state: State, instruction: Instruction, shape: BlockAccess, thread: Thread) -> None:
+def _block(state: State, instruction: Instruction, shape: BlockAccess) -> None:
     message = instruction.message
     assert message is not None
-    text, access_ = state.text, state.access
+    text, access_, grf = state.text, state.access, state.thread.grf
     registers = payload_registers(message)
     done, slow = text.new_label("done"), text.new_label("slow")
     sent = None
-    mask = enabled(state, instruction, [thread])
+    mask = enabled(state, instruction)
     number = mask_number(state, mask, instruction.width)
     if mask is not None:
         sent = text.compare("ne", number, zero("i32"))
     base = registers[0] * GRF_BYTES
     if shape.space is Space.GLOBAL:
-        start = text.bitcast(access_.words(thread.grf, base, 2), "i64", 1)
+        start = text.bitcast(access_.words(grf, base, 2), "i64", 1)
         start = text.binary("and", start, constant(-shape.unit))
     else:
-        start = access_.words(thread.grf, base + 8, 1)
+        start = access_.words(grf, base + 8, 1)
         start = text.cast("zext", start, "i64")
         if shape.unit > 1:
             start = text.binary("mul", start, constant(shape.unit))
         else:
             start = text.binary("and", start, constant(-4))
     if shape.write:
-        _block_write(state, shape, thread, start, registers[1:], sent, (done, slow))
+        _block_write(state, shape, start, registers[1:], sent, (done, slow))
     else:
         place, _ = response_place(instruction, message)
-        _block_read(state, shape, thread, start, place, sent, (done, slow))
+        _block_read(state, shape, start, place, sent, (done, slow))
     text.label(slow)
-    send_one(state, instruction, message, thread, number)
+    send_one(state, instruction, message, number)
     text.branch(done)
     text.label(done)
 
@@ -131,7 +129,6 @@ def _block_place(state: State, shape: BlockAccess, start: Value) -> tuple[Place,
 def _block_read(
     state: State,
     shape: BlockAccess,
-    thread: Thread,
     start: Value,
     place: int,
     sent: Value | None,
@@ -153,14 +150,13 @@ def _block_read(
         value = text.select(inside, value, zero("i32", dwords))
     begin = place * GRF_BYTES + 4 * shape.first
     places = [begin + 4 * at for at in range(dwords)]
-    state.access.write(thread.grf, places, 4, value, None)
+    state.access.write(state.thread.grf, places, 4, value, None)
     text.branch(done)
 
 
 def _block_write(
     state: State,
     shape: BlockAccess,
-    thread: Thread,
     start: Value,
     data: Sequence[int],
     sent: Value | None,
@@ -173,7 +169,7 @@ def _block_write(
     fast = text.new_label("fast")
     text.branch_if(usable, fast, slow)
     text.label(fast)
-    whole = state.access.load(thread.grf, data[0], -(-(shape.first + dwords) // 8))
+    whole = state.access.load(state.thread.grf, data[0], -(-(shape.first + dwords) // 8))
     order = list(range(shape.first, shape.first + dwords))
     text.store(text.shuffle(whole, order), found.pointer, 4)
     text.branch(done)

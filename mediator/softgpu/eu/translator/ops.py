@@ -67,12 +67,11 @@ def flushed(text: Text, value: Value, flag: str) -> Value:
 
 
 class LlvmOps(Ops[Value, Value]):
-    """Operations on ``width`` channels of so many threads, written into a text."""
+    """Operations on ``width`` channels written into a text."""
 
-    def __init__(self, text: Text, width: int, threads: int = 1) -> None:
+    def __init__(self, text: Text, width: int) -> None:
         self._text = text
-        self._width, self._threads = width, threads
-        self.lanes = width * threads
+        self.lanes = width
 
     # Values
 
@@ -155,8 +154,7 @@ class LlvmOps(Ops[Value, Value]):
 
     def permute(self, kind: Type, value: Value, lanes: Sequence[int]) -> Value:
         """Lane n of the result is lane ``lanes[n]`` of the value."""
-        order = [thread * self._width + lane for thread in range(self._threads) for lane in lanes]
-        return self._text.shuffle(value, order)
+        return self._text.shuffle(value, list(lanes))
 
     # Masks
 

@@ -139,7 +139,7 @@ class _Pair(Function):
         self._store(live[yes] | live[no], tuple(sorted(may_wait[yes] | may_wait[no])))
         numbers = [Value(str(self._number(place)), "i32") for place in (yes, no)]
         for state, condition in zip(self._states, conditions, strict=True):
-            place = state.threads[0].member(text, "resume")
+            place = state.thread.member(text, "resume")
             text.store(text.select(condition, *numbers), place, 4)
         text.line(f"ret i32 {PARTED}")
 

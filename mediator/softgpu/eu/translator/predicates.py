@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING, Final
 from mediator.softgpu.eu.translator.text import Value, zero
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from mediator.softgpu.eu.isa.instruction import Instruction
-    from mediator.softgpu.eu.translator.state import State, Thread
+    from mediator.softgpu.eu.translator.state import State
 
 _SEQUENTIAL: Final = 1
 _ANY_VERTICAL, _ALL_VERTICAL = 2, 3
@@ -30,36 +28,32 @@ _ALIGN16_CHANNELS: Final = {2: 0, 3: 1, 4: 2, 5: 3}
 _SECOND_REGISTER: Final = 32
 
 
-def predicate_mask(state: State, instruction: Instruction, threads: Sequence[Thread]) -> Value:
+def predicate_mask(state: State, instruction: Instruction) -> Value:
     """Which channels the predicate of an instruction lets pass."""
     text, predicate = state.text, instruction.predicate
     assert predicate is not None, "the caller has looked"
-    mask = text.concat([_of_thread(state, instruction, thread) for thread in threads])
+    mask = _passing(state, instruction, predicate.control)
     return text.invert(mask) if predicate.inverse else mask
 
 
-def _of_thread(state: State, instruction: Instruction, thread: Thread) -> Value:
+def _passing(state: State, instruction: Instruction, control: int) -> Value:
     text, width = state.text, instruction.width
-    assert instruction.predicate is not None
-    control = instruction.predicate.control
     first = instruction.flag + instruction.channel
     if control == _SEQUENTIAL:
-        return state.flag_bits(first, width, thread)
+        return state.flag_bits(first, width)
     if instruction.align16 and control in _ALIGN16_CHANNELS:
-        bits = state.flag_bits(first & -4, max(width, 4), thread)
+        bits = state.flag_bits(first & -4, max(width, 4))
         chosen = _ALIGN16_CHANNELS[control]
         return text.shuffle(bits, [lane // 4 * 4 + chosen for lane in range(width)])
     if not instruction.align16 and control in (_ANY_VERTICAL, _ALL_VERTICAL):
-        upper = state.flag_bits(first % _SECOND_REGISTER, width, thread)
-        lower = state.flag_bits(first % _SECOND_REGISTER + _SECOND_REGISTER, width, thread)
+        upper = state.flag_bits(first % _SECOND_REGISTER, width)
+        lower = state.flag_bits(first % _SECOND_REGISTER + _SECOND_REGISTER, width)
         return text.binary("or" if control == _ANY_VERTICAL else "and", upper, lower)
     size, question = (_ALIGN16_GROUPS if instruction.align16 else _GROUPS)[control]
-    return _grouped(state, first, width, thread, size, question)
+    return _grouped(state, first, width, size, question)
 
 
-def _grouped(
-    state: State, first: int, width: int, thread: Thread, size: int, question: str
-) -> Value:
+def _grouped(state: State, first: int, width: int, size: int, question: str) -> Value:
     """One answer for each group of bits of a flag register, to all channels of the group."""
     text = state.text
     register = first // _SECOND_REGISTER * _SECOND_REGISTER
@@ -68,7 +62,7 @@ def _grouped(
     for position in range(first - register, first - register + width):
         group = position % _SECOND_REGISTER // size
         if group not in answers:
-            bits = state.flag_bits(register + group * size, size, thread)
+            bits = state.flag_bits(register + group * size, size)
             number = text.bitcast(bits, f"i{size}", 1)
             if question == "any":
                 answers[group] = text.compare("ne", number, zero(number.element))

@@ -12,7 +12,7 @@ from mediator.softgpu.eu.translator.text import Value, zero
 
 if TYPE_CHECKING:
     from mediator.softgpu.eu.isa.instruction import Instruction, Message
-    from mediator.softgpu.eu.translator.state import State, Thread
+    from mediator.softgpu.eu.translator.state import State
 
 SPAWNER: Final = 7
 _MOST_GRFS: Final = {"payload": 15, "more": 15, "response": 31}
@@ -20,14 +20,14 @@ _MOST_GRFS: Final = {"payload": 15, "more": 15, "response": 31}
 
 
 def mask_number(state: State, mask: Value | None, width: int) -> Value:
-    """A mask of one thread's channels as an i32."""
+    """A mask of channels as an i32."""
     if mask is None:
         return Value(str((1 << width) - 1), "i32")
     return state.text.cast("zext", state.text.bitcast(mask, f"i{width}", 1), "i32")
 
 
 def send(state: State, instruction: Instruction) -> None:
-    """Write the call that carries out any message, for each thread."""
+    """Write the call that carries out any message."""
     message = instruction.message
     assert message is not None
     if message.descriptor is None or message.extended is None:
@@ -36,36 +36,32 @@ def send(state: State, instruction: Instruction) -> None:
         raise Untranslatable("a message whose payload is found by an address register")
     if message.sfid == SPAWNER:
         return
-    for thread in state.threads:
-        mask = enabled(state, instruction, [thread])
-        number = mask_number(state, mask, instruction.width)
-        send_one(state, instruction, message, thread, number)
+    number = mask_number(state, enabled(state, instruction), instruction.width)
+    send_one(state, instruction, message, number)
 
 
-def send_one(
-    state: State, instruction: Instruction, message: Message, thread: Thread, mask: Value
-) -> None:
-    """The call for one thread."""
+def send_one(state: State, instruction: Instruction, message: Message, mask: Value) -> None:
+    """The call for the channels of a mask."""
     assert message.descriptor is not None
     assert message.extended is not None
     text = state.text
     length = message_length(message.descriptor)
-    payload = copied(state, thread, "payload", message.payload, length)
+    payload = copied(state, "payload", message.payload, length)
     more = "null"
     if message.more is not None:
         length = extended_length(message.extended)
-        more = copied(state, thread, "more", message.more, length)
+        more = copied(state, "more", message.more, length)
     first, count = response_place(instruction, message)
     if instruction.offset in state.unmasked:
         # Nobody looks at what was there before; at what the host left on its stack somebody may.
         response = cleared(state, "response", count)
     else:
-        response = copied(state, thread, "response", first, count)
+        response = copied(state, "response", first, count)
     text.call_void(
         "eu_send",
         Value("%worker", "ptr"),
         Value("%group", "ptr"),
-        Value(thread.pointer, "ptr"),
+        Value(state.thread.pointer, "ptr"),
         Value(str(message.sfid), "i32"),
         Value(str(_signed(message.descriptor)), "i32"),
         Value(str(_signed(message.extended)), "i32"),
@@ -74,7 +70,7 @@ def send_one(
         Value(response, "ptr"),
         mask,
     )
-    put_back(state, thread, response, first, count)
+    put_back(state, response, first, count)
 
 
 def response_place(instruction: Instruction, message: Message) -> tuple[int, int]:
@@ -99,7 +95,7 @@ def _buffer(state: State, part: str, count: int) -> Memory:
     return Memory(state.buffers[part], count * GRF_BYTES)
 
 
-def copied(state: State, thread: Thread, part: str, first: int, count: int) -> str:
+def copied(state: State, part: str, first: int, count: int) -> str:
     """A copy in memory of so many registers, as a part of a message; null of none."""
     if count == 0:
         return "null"
@@ -107,7 +103,7 @@ def copied(state: State, thread: Thread, part: str, first: int, count: int) -> s
         raise Untranslatable("a message beyond the register file")
     copy = _buffer(state, part, count)
     for at in range(count):
-        state.access.store(copy, at, state.access.load(thread.grf, first + at, 1))
+        state.access.store(copy, at, state.access.load(state.thread.grf, first + at, 1))
     return copy.pointer
 
 
@@ -119,11 +115,11 @@ def cleared(state: State, part: str, count: int) -> str:
     return copy.pointer
 
 
-def put_back(state: State, thread: Thread, copy: str, first: int, count: int) -> None:
+def put_back(state: State, copy: str, first: int, count: int) -> None:
     """So many registers from memory."""
     memory = Memory(copy, count * GRF_BYTES)
     for at in range(count):
-        state.access.store(thread.grf, first + at, state.access.load(memory, at, 1))
+        state.access.store(state.thread.grf, first + at, state.access.load(memory, at, 1))
 
 
 def payload_registers(message: Message) -> list[int]:

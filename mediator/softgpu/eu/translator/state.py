@@ -1,8 +1,7 @@
 """The registers of a thread that a compiled function runs: files, flags, masks, operands.
 
-A function that runs two threads of a group in turns (`pairs`) has a state for each. A state could
-have several threads, too: then every vector has the lanes of the first one and behind them those of
-the next. Source: PRM SKL vol 7 "ARF Registers".
+A function that runs two threads of a group in turns (`pairs`) has a state for each.
+Source: PRM SKL vol 7 "ARF Registers".
 """
 
 from __future__ import annotations
@@ -38,8 +37,6 @@ from mediator.softgpu.eu.translator.text import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from mediator.softgpu.eu.isa.instruction import Instruction, Operand, Region
     from mediator.softgpu.eu.translator.masks import Masks
 
@@ -89,24 +86,23 @@ class Thread:
 
 
 class State:
-    """Operands of instructions of ``threads`` threads."""
+    """Operands of the instructions of a thread."""
 
     def __init__(
         self,
         text: Text,
-        threads: int,
         masks: Masks,
         beginnings: frozenset[int] | None = None,
         shared: State | None = None,
     ) -> None:
-        """``masks``: of the function's threads; ``beginnings``: how the general
-        registers are cut (`pieces`); ``shared``: that of the function's threads before these, which
-        has the masks of these, too."""
+        """``masks``: of the function's threads; ``beginnings``: how the general registers are cut
+        (`pieces`); ``shared``: that of the function's thread before, which has the masks of this
+        one, too."""
         self.text = text
         self.width = masks.width
         self.access = RegisterAccess(text)
-        first = 0 if shared is None else shared.threads[-1].number + 1
-        self.threads: list[Thread] = [Thread(text, first + at, beginnings) for at in range(threads)]
+        number = 0 if shared is None else shared.thread.number + 1
+        self.thread: Thread = Thread(text, number, beginnings)
         self.masks = masks
         self.current: str = masks.room() if shared is None else shared.current
         """The control-flow mask: channels that run."""
@@ -122,24 +118,19 @@ class State:
 
     # Sources
 
-    def read(self, operand: Operand, width: int, threads: Sequence[Thread]) -> Value:
+    def read(self, operand: Operand, width: int) -> Value:
         """A source's lanes in its own type, without modifiers."""
         if isinstance(operand, Immediate):
-            return _immediate(self.text, operand, width, len(threads))
+            return _immediate(self.text, operand, width)
         if isinstance(operand, IndirectSource):
-            parts = [self._read_indirect(operand, width, thread) for thread in threads]
-        elif operand.file is File.GRF:
+            addresses = self._addresses(operand, width)
+            return self.access.read_at(self.thread.grf, addresses, operand.type)
+        if operand.file is File.GRF:
             places = _places(operand, operand.byte, width)
-            parts = [self.access.read(thread.grf, places, operand.type) for thread in threads]
-        else:
-            parts = [self._read_arf(operand, width, thread) for thread in threads]
-        return self.text.concat(parts)
+            return self.access.read(self.thread.grf, places, operand.type)
+        return self._read_arf(operand, width)
 
-    def _read_indirect(self, operand: IndirectSource, width: int, thread: Thread) -> Value:
-        addresses = self._addresses(operand, width, thread)
-        return self.access.read_at(thread.grf, addresses, operand.type)
-
-    def _addresses(self, operand: IndirectSource, width: int, thread: Thread) -> Value:
+    def _addresses(self, operand: IndirectSource, width: int) -> Value:
         """The byte address of each lane's element."""
         text, size, region = self.text, operand.type.size, operand.region
         rows = operand.region.vertical is None
@@ -152,41 +143,41 @@ class State:
                 place = column * region.horizontal + row * (region.vertical or 0)
             base.append(2 * ((operand.address + (row if rows else 0)) % _ADDRESSES))
             offsets.append(operand.offset + size * place)
-        words = self.access.read(thread.a0, base, Type.UW)
+        words = self.access.read(self.thread.a0, base, Type.UW)
         return text.binary("add", text.cast("zext", words, "i32"), constants("i32", offsets))
 
-    def _read_arf(self, operand: Source, width: int, thread: Thread) -> Value:
+    def _read_arf(self, operand: Source, width: int) -> Value:
         number, inside = divmod(operand.byte, GRF_BYTES)
         if number == registers.NULL:
             return zero(element_of(operand.type), width)
         if number in (registers.FLAG, registers.FLAG + 1):
-            return self._read_flag_register(operand, width, thread)
+            return self._read_flag_register(operand, width)
         if number == registers.CHANNEL_ENABLE and inside == 0:
-            return self._channel_enable(operand, width, thread)
-        memory, start = self._file(number, thread)
+            return self._channel_enable(operand, width)
+        memory, start = self._file(number)
         places = _places(operand, start + inside, width)
         return self.access.read(memory, places, operand.type)
 
-    def _channel_enable(self, operand: Source, width: int, thread: Thread) -> Value:
+    def _channel_enable(self, operand: Source, width: int) -> Value:
         if operand.type.size != 4 or len(set(_places(operand, 0, width))) != 1:
             raise Untranslatable("the channel enable register in parts")
         text = self.text
-        mask = self.channels(0, self.width, [thread])
+        mask = self.channels(0, self.width)
         number = text.cast("zext", text.bitcast(mask, f"i{self.width}", 1), "i32")
         return text.splat(text.bitcast(number, element_of(operand.type), 1), width)
 
-    def _file(self, number: int, thread: Thread) -> tuple[Memory, int]:
+    def _file(self, number: int) -> tuple[Memory, int]:
         """The memory that holds an architecture register, and where in it."""
         if number == registers.ADDRESS:
-            return thread.a0, 0
+            return self.thread.a0, 0
         if 0 <= number - registers.ACCUMULATOR < registers.ACCUMULATORS:
-            return thread.acc, (number - registers.ACCUMULATOR) * GRF_BYTES
+            return self.thread.acc, (number - registers.ACCUMULATOR) * GRF_BYTES
         if number in _MEMBERS:
             name, size = _MEMBERS[number]
-            return Memory(thread.member(self.text, name), size, 4), 0
+            return Memory(self.thread.member(self.text, name), size, 4), 0
         raise Untranslatable(f"architecture register {number:#x}")
 
-    def _read_flag_register(self, operand: Source, width: int, thread: Thread) -> Value:
+    def _read_flag_register(self, operand: Source, width: int) -> Value:
         """f0 or f1 as numbers: scalars alone."""
         places = set(_places(operand, operand.byte - registers.FLAG * GRF_BYTES, width))
         if len(places) != 1:
@@ -197,7 +188,7 @@ class State:
             raise Untranslatable("a part of a flag register")
         text, chunks = self.text, []
         for chunk in range(bit // FLAG_CHUNK, (bit + 8 * operand.type.size) // FLAG_CHUNK):
-            lanes = text.load("i1", FLAG_CHUNK, thread.flags[chunk], 2)
+            lanes = text.load("i1", FLAG_CHUNK, self.thread.flags[chunk], 2)
             chunks.append(text.bitcast(lanes, "i16", 1))
         value = text.bitcast(text.concat(chunks), element_of(operand.type), 1)
         return text.splat(value, width)
@@ -210,43 +201,10 @@ class State:
         value: Value,
         width: int,
         mask: Value | None,
-        threads: Sequence[Thread],
     ) -> None:
         """Lanes to a destination where the mask (None: everywhere) is true."""
-        mask = self._write_mask(destination, width, mask, len(threads))
-        for at, thread in enumerate(threads):
-            mine = self.part(value, at, width)
-            mine_mask = None if mask is None else self.part(mask, at, width)
-            self._write_one(destination, mine, width, mine_mask, thread)
-
-    def part(self, value: Value, at: int, width: int) -> Value:
-        """The lanes of one thread of several."""
-        if value.lanes == width:
-            return value
-        return self.text.shuffle(value, list(range(at * width, (at + 1) * width)))
-
-    def _write_mask(
-        self,
-        destination: Destination | IndirectDestination,
-        width: int,
-        mask: Value | None,
-        threads: int,
-    ) -> Value | None:
-        bits = destination.write_mask
-        if bits is None or bits == 15:
-            return mask
-        lanes = constants("i1", [bits >> lane % 4 & 1 for lane in range(width)] * threads)
-        return lanes if mask is None else self.text.binary("and", mask, lanes)
-
-    def _write_one(
-        self,
-        destination: Destination | IndirectDestination,
-        value: Value,
-        width: int,
-        mask: Value | None,
-        thread: Thread,
-    ) -> None:
-        size = destination.type.size
+        mask = self._write_mask(destination, width, mask)
+        thread, size = self.thread, destination.type.size
         steps = [size * destination.stride * lane for lane in range(width)]
         if isinstance(destination, IndirectDestination):
             word = self.access.read(thread.a0, [2 * destination.address], Type.UW)
@@ -263,14 +221,23 @@ class State:
         if number == registers.NULL or number in _READ_ONLY:
             return
         if number in (registers.FLAG, registers.FLAG + 1):
-            self._write_flag_register(destination, value, mask, thread)
+            self._write_flag_register(destination, value, mask)
             return
-        memory, start = self._file(number, thread)
+        memory, start = self._file(number)
         places = [start + inside + step for step in steps]
         self.access.write(memory, places, size, value, mask)
 
+    def _write_mask(
+        self, destination: Destination | IndirectDestination, width: int, mask: Value | None
+    ) -> Value | None:
+        bits = destination.write_mask
+        if bits is None or bits == 15:
+            return mask
+        lanes = constants("i1", [bits >> lane % 4 & 1 for lane in range(width)])
+        return lanes if mask is None else self.text.binary("and", mask, lanes)
+
     def _write_flag_register(
-        self, destination: Destination, value: Value, mask: Value | None, thread: Thread
+        self, destination: Destination, value: Value, mask: Value | None
     ) -> None:
         register, inside = divmod(destination.byte - registers.FLAG * GRF_BYTES, GRF_BYTES)
         bit = 32 * register + 8 * inside
@@ -279,7 +246,7 @@ class State:
             raise Untranslatable("a part of a flag register as a destination")
         text = self.text
         for at in range(size // 2):
-            chunk = thread.flags[bit // FLAG_CHUNK + at]
+            chunk = self.thread.flags[bit // FLAG_CHUNK + at]
             bits = text.bitcast(value, "i16", size // 2)
             new = text.bitcast(text.extract(bits, at), "i1", FLAG_CHUNK)
             if mask is not None:
@@ -288,34 +255,25 @@ class State:
 
     # Flags and masks
 
-    def flag_bits(self, first: int, width: int, thread: Thread) -> Value:
+    def flag_bits(self, first: int, width: int) -> Value:
         """Flag bits of consecutive positions as a mask; behind f1.1 comes f0.0."""
         text, chunks = self.text, []
         begin = first // FLAG_CHUNK
         for chunk in range(begin, (first + width - 1) // FLAG_CHUNK + 1):
-            pointer = thread.flags[chunk % FLAG_CHUNKS]
+            pointer = self.thread.flags[chunk % FLAG_CHUNKS]
             chunks.append(text.load("i1", FLAG_CHUNK, pointer, 2))
         start = first - begin * FLAG_CHUNK
         return text.shuffle(text.concat(chunks), list(range(start, start + width)))
 
-    def write_flag_bits(
-        self, first: int, value: Value, mask: Value | None, width: int, threads: Sequence[Thread]
-    ) -> None:
+    def write_flag_bits(self, first: int, value: Value, mask: Value | None) -> None:
         """A mask to consecutive flag positions where ``mask`` (None: everywhere) is true."""
-        text = self.text
-        for at, thread in enumerate(threads):
-            new = self.part(value, at, width)
-            if mask is not None:
-                old = self.flag_bits(first, width, thread)
-                new = text.select(self.part(mask, at, width), new, old)
-            self._put_flag_bits(first, new, thread)
-
-    def _put_flag_bits(self, first: int, value: Value, thread: Thread) -> None:
         text, width = self.text, value.lanes
+        if mask is not None:
+            value = text.select(mask, value, self.flag_bits(first, width))
         if (first + width - 1) // FLAG_CHUNK >= FLAG_CHUNKS:
             raise Untranslatable("flags beyond f1.1")
         for chunk in range(first // FLAG_CHUNK, (first + width - 1) // FLAG_CHUNK + 1):
-            pointer = thread.flags[chunk]
+            pointer = self.thread.flags[chunk]
             base = chunk * FLAG_CHUNK - first
             lanes = [base + bit for bit in range(FLAG_CHUNK)]
             if all(0 <= lane < width for lane in lanes):
@@ -331,17 +289,15 @@ class State:
             ]
             text.store(text.shuffle(old, order, placed), pointer, 2)
 
-    def running(self, instruction: Instruction, threads: Sequence[Thread]) -> Value | None:
+    def running(self, instruction: Instruction) -> Value | None:
         """The channels that control flow and dispatch leave an instruction; None: all of them."""
         if instruction.no_mask:
             return None
-        return self.channels(instruction.channel, instruction.width, threads)
+        return self.channels(instruction.channel, instruction.width)
 
-    def channels(self, first: int, width: int, threads: Sequence[Thread]) -> Value:
+    def channels(self, first: int, width: int) -> Value:
         """Some channels of the control-flow mask."""
-        return self.text.concat(
-            [self.masks.channels(self.current, each.number, first, width) for each in threads]
-        )
+        return self.masks.channels(self.current, self.thread.number, first, width)
 
 
 def places_of(operand: Source, width: int) -> list[int]:
@@ -361,28 +317,27 @@ def _swizzled(lane: int, region: Region, swizzle: tuple[int, int, int, int]) -> 
     return lane // 4 * (region.vertical or 0) + swizzle[lane % 4] * region.horizontal
 
 
-def _immediate(text: Text, operand: Immediate, width: int, threads: int) -> Value:
+def _immediate(text: Text, operand: Immediate, width: int) -> Value:
     kind, bits = operand.type, operand.bits
     if isinstance(kind, Packed):
-        return _packed(text, kind, bits, width, threads)
-    element, lanes = element_of(kind), width * threads
+        return _packed(text, kind, bits, width)
+    element = element_of(kind)
     size = bits_of(element)
     number = bits & ((1 << size) - 1)
     if number >> (size - 1):
         number -= 1 << size
     # As bits, since LLVM's text has no way to write every NaN of a float.
-    return text.bitcast(same(f"i{size}", lanes, str(number)), element, lanes)
+    return text.bitcast(same(f"i{size}", width, str(number)), element, width)
 
 
-def _packed(text: Text, kind: Packed, bits: int, width: int, threads: int) -> Value:
+def _packed(text: Text, kind: Packed, bits: int, width: int) -> Value:
     if kind is Packed.VF:
         floats = [_restricted_float(bits >> 8 * (lane % 4) & 0xFF) for lane in range(width)]
-        lanes = constants("i32", floats * threads)
-        return text.bitcast(lanes, "float", lanes.lanes)
+        return text.bitcast(constants("i32", floats), "float", width)
     numbers = [bits >> 4 * (lane % 8) & 15 for lane in range(width)]
     if kind is Packed.V:
         numbers = [number - 16 if number > 7 else number for number in numbers]
-    return constants("i16", numbers * threads)
+    return constants("i16", numbers)
 
 
 def _restricted_float(byte: int) -> int:
