@@ -17,11 +17,13 @@ import json
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from statistics import median
+from typing import Generic, TypeVar
 
 from tests.bench.busy_driver import ENGINES, Load, calibrate
 from tests.gpu_driver import ENGINE_BASES, GSM, GpuDriver
@@ -38,6 +40,9 @@ SECONDS = 0.08
 TRAPS_SECONDS = 0.5
 WAYS: dict[str, Callable[[Load, float], float]] = {"serial": Load.serial, "queued": Load.queued}
 
+Side = TypeVar("Side")
+"""What names one of the sides that are compared."""
+
 _KINDS = {
     **{base + ELSP: "elsp_writes" for base in ENGINE_BASES.values()},
     MASTER: "master_interrupt",
@@ -45,34 +50,62 @@ _KINDS = {
 }
 
 
-def served(mode: Mode) -> Served:
+@dataclass(frozen=True, slots=True)
+class Requests(Generic[Side]):
+    """Requests of one length given in one way: the rates of all sides, round by round."""
+
+    name: str
+    gpu_us: float
+    rounds: list[dict[Side, float]]
+
+    def ratio(self, side: Side, reference: Side) -> float:
+        """Median of a side's rate over that of another in the same round."""
+        return median(rates[side] / rates[reference] for rates in self.rounds)
+
+
+def served(mode: Mode, program: Path | None = None) -> Served:
     """What serves the GPU in ``mode``, to one guest."""
     if mode.address_space is None or mode.ggtt is None:
-        return ServedGpu()
-    return ServedVgpus(("--address-space", mode.address_space, "--ggtt", mode.ggtt), count=1)
+        return ServedGpu(program=program)
+    options = ("--address-space", mode.address_space, "--ggtt", mode.ggtt)
+    return ServedVgpus(options, count=1, program=program)
 
 
-def _throughput(drivers: dict[Mode, GpuDriver], engine: str) -> dict[str, dict[str, float]]:
-    call_s = calibrate(drivers[NATIVE], engine)
-    rows = {}
+def guests(stack: ExitStack, sides: Mapping[Side, Served]) -> dict[Side, GpuDriver]:
+    """A driver on each side, until the stack is closed."""
+    drivers = {}
+    for side, server in sides.items():
+        guest = connect(str(stack.enter_context(server).sockets[0]))
+        stack.callback(guest.close)
+        drivers[side] = guest.driver
+    return drivers
+
+
+def throughput(
+    drivers: Mapping[Side, GpuDriver], calibrated: Side, engine: str, rounds: int = ROUNDS
+) -> Iterator[Requests[Side]]:
+    """Of all lengths and ways, sides in turns; lengths by the time that one side takes."""
+    call_s = calibrate(drivers[calibrated], engine)
     for length in LENGTHS_US:
         calls = max(1, round(length * 1e-6 / call_s)) if length else 0
-        loads = {mode: Load(driver, engine, calls) for mode, driver in drivers.items()}
+        loads = {side: Load(driver, engine, calls) for side, driver in drivers.items()}
         for way, run in WAYS.items():
             for load in loads.values():  # shadows and tables are made
                 run(load, 0)
-            rounds = [
-                {mode: run(load, SECONDS) for mode, load in loads.items()} for _ in range(ROUNDS)
-            ]
-            row = {
-                "gpu_us": round(calls * call_s * 1e6, 1),
-                "native_us": round(1e6 / median(rates[NATIVE] for rates in rounds), 1),
-            }
-            for mode in MEDIATED:
-                ratio = median(rates[mode] / rates[NATIVE] for rates in rounds)
-                row[str(mode)] = round(ratio, 3)
-            rows[f"{engine} {length} us {way}"] = row
-    return rows
+            yield Requests(
+                f"{engine} {length} us {way}",
+                calls * call_s * 1e6,
+                [{side: run(load, SECONDS) for side, load in loads.items()} for _ in range(rounds)],
+            )
+
+
+def _row(requests: Requests[Mode]) -> dict[str, float]:
+    native_us = 1e6 / median(rates[NATIVE] for rates in requests.rounds)
+    return {
+        "gpu_us": round(requests.gpu_us, 1),
+        "native_us": round(native_us, 1),
+        **{str(mode): round(requests.ratio(mode, NATIVE), 3) for mode in MEDIATED},
+    }
 
 
 def _kind(offset: int, access: str) -> str:
@@ -130,14 +163,10 @@ def measure() -> dict[str, dict[str, float]]:
     """
     rows: dict[str, dict[str, float]] = {}
     with ExitStack() as stack:
-        drivers = {}
-        for mode in ALL:
-            gpu = stack.enter_context(served(mode))
-            guest = connect(str(gpu.sockets[0]))
-            stack.callback(guest.close)
-            drivers[mode] = guest.driver
+        drivers = guests(stack, {mode: served(mode) for mode in ALL})
         for engine in ENGINES:
-            rows.update(_throughput(drivers, engine))
+            for requests in throughput(drivers, NATIVE, engine):
+                rows[requests.name] = _row(requests)
     for way in WAYS:
         rows[f"traps {way}"] = _traps(way)
     return rows

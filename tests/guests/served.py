@@ -93,6 +93,8 @@ class Served(ABC):
 
     options: tuple[str, ...] = ()
     lines: list[str] = field(default_factory=list)
+    program: Path | None = None
+    """Another vgpud than the one installed here."""
 
     @abstractmethod
     def sockets_in(self, directory: Path) -> tuple[list[str], list[Path]]:
@@ -105,7 +107,7 @@ class Served(ABC):
         options, self.sockets = self.sockets_in(directory)
         with self._errors.open("wb") as errors:
             self._process = subprocess.Popen(
-                [str(vgpud_program()), "serve", *options, *self.options],
+                [str(self.program or vgpud_program()), "serve", *options, *self.options],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=errors,
