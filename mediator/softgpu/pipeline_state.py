@@ -56,8 +56,8 @@ class PipelineState:
         self._has_state = engine_class == RCS
         self._commands: dict[int, Command] = {}
         """By header bits 31:16, each as the image has it."""
-        self._given: dict[int, list[int]] = {}
-        """The last commands, as they were given."""
+        self.given: dict[int, bytes] = {}
+        """The last commands, as they were given: who gives one of these again changes nothing."""
         self.descriptors = b""
         """Interface descriptors, of 32 bytes each, as they were loaded."""
         self.constants = b""
@@ -82,7 +82,7 @@ class PipelineState:
     def reset(self) -> None:
         """Every command as though it had been given with operands of 0, nothing loaded."""
         self._commands = dict(_COLD) if self._has_state else {}
-        self._given = {}
+        self.given.clear()
         self.descriptors = self.constants = b""
         self._image = self.decoded = None
 
@@ -91,9 +91,7 @@ class PipelineState:
         if not self._has_state:
             return
         key = command[0] >> _KEY_SHIFT
-        if command == self._given.get(key):
-            return  # drivers say many things again
-        self._given[key] = command
+        self.given[key] = array("I", command).tobytes()
         kept = _merge(key, self._commands[key], command)
         if kept != self._commands[key]:
             self._commands[key] = kept
@@ -123,7 +121,7 @@ class PipelineState:
             return False
         if int.from_bytes(commands, "little") & _FIXED != _SHAPE:
             return False
-        self._given = {}
+        self.given.clear()
         words = array("I", commands[:_COMMANDS_SIZE]).tolist()
         for key, at in _PLACES.items():
             self._commands[key] = tuple(words[at : at + STATE_COMMANDS[key]])

@@ -359,6 +359,31 @@ def test_each_draw_has_the_packets_before_it(bench: DrawBench) -> None:
     assert bench.drawn() == area(0, 0, 8, 4)
 
 
+def test_packets_are_given_anew_after_a_reset_within_a_batch(bench: DrawBench) -> None:
+    """What was said last before it counts for nothing, though it is the same."""
+    packets = dc.flat(dc.packets())
+    bench.commands.batch(packets)
+    write = bench.host.write_register
+
+    def reset(offset: int, value: int) -> None:
+        write(offset, value)
+        bench.host.pipeline.reset()
+
+    bench.host.write_register = reset  # type: ignore[method-assign]
+    load = [0x22 << 23 | 1, 0x2600, 1]
+    words = [*packets, *load, *dc.primitive(), *packets, *dc.primitive()]
+    assert bench.commands.batch(words) is Stop.RING_EMPTY
+    counters = bench.host.counters
+    assert (counters.executed[NAME], counters.skipped[NAME]) == (1, 1)
+    assert bench.drawn() == area(0, 0, 8, 4)
+
+
+def test_a_packet_that_is_said_again_counts_again(bench: DrawBench) -> None:
+    bench.commands.batch([0x7814_0000, 5] * 3)
+    assert bench.host.counters.skipped["3DSTATE_WM"] == 3
+    assert bench.host.pipeline.command(0x7814) == (0x7814_0000, 5)
+
+
 def test_a_short_packet_has_zeros_behind(bench: DrawBench) -> None:
     packets = dc.packets()
     packets["PS"] = [0x7820_0002, 0x800, 0, 0]
