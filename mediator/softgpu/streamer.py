@@ -340,6 +340,18 @@ class Streamer:
         """The current command was interrupted, and goes on now."""
         return self._went_on is not None and self._went_on.position == self.place
 
+    def charge(self, commands: int, dwords: int) -> Outcome:
+        """Let the current command, which has ``dwords``, count as so many more ``commands``.
+
+        What its handler is to return: `Stop.QUANTUM`, with the next run behind the command, when
+        the quantum is used up by that.
+        """
+        self._budget -= commands
+        if self._budget > 0:
+            return None
+        self.index += dwords
+        return Stop.QUANTUM
+
     def take_interrupted(self) -> Interrupted | None:
         """What the current command did before it was interrupted, to go on with."""
         if not self.goes_on:

@@ -14,7 +14,7 @@ from mediator.gen9.eu import media, surface_state
 from mediator.gen9.eu.payload import Order
 from mediator.gen9.eu.surface_state import SurfaceType, TileMode
 from mediator.gen9.eu.walker import ALL_CHANNELS
-from mediator.gen9.vertices import HEADER_LAYER, HEADER_SLOT, POSITION_SLOT, SLOT_DWORDS
+from mediator.gen9.vertices import HEADER_LAYER, HEADER_SLOT, SLOT_DWORDS
 from mediator.softgpu.eu.dispatch import clear, media_state, pixels
 from mediator.softgpu.eu.dispatch.job import Constants, Grid, KernelJob, Shape
 from mediator.softgpu.eu.dispatch.media_state import Bases, Descriptor, FrontEnd
@@ -134,20 +134,15 @@ def _corners(
     state: PipelineState, space: AddressSpace, found: DrawState, asked: Call
 ) -> list[Vertex]:
     """The three corners, which have their place alone to themselves."""
-    layout = vertices.elements(state.command)
-    last = found.attributes.first + found.attributes.count
-    if len(layout) < max(last, POSITION_SLOT + 1):
-        raise NotBuilt(f"vertices of {len(layout)} elements")
-    by_instance = vertices.layers_by_instance(state.command)
     corners = [
-        vertices.fetch(state.command, space, layout, asked.start_vertex + number)
+        vertices.fetch(state.command, space, found.layout, asked.start_vertex + number)
         for number in range(render.RECTLIST_VERTICES)
     ]
-    shared = slice(found.attributes.first, last)
+    shared = found.attributes.slots
     if any(corner[shared] != corners[0][shared] for corner in corners):
         raise NotBuilt("attributes that differ")
     header = corners[0][HEADER_SLOT]
-    if not by_instance and (header[HEADER_LAYER] or asked.instances > 1):
+    if not found.layers and (header[HEADER_LAYER] or asked.instances > 1):
         raise NotBuilt("layers of the vertices' own")
     return corners
 

@@ -5,7 +5,6 @@ Source: PRM SKL vol 2a. A packet that asks for what is not built is `NotBuilt`, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -13,13 +12,13 @@ from typing import TYPE_CHECKING
 from mediator.gen9 import render
 from mediator.gen9.eu import media
 from mediator.gen9.render import Packet
+from mediator.gen9.vertices import POSITION_SLOT
 from mediator.softgpu.render.not_built import NotBuilt
+from mediator.softgpu.render.vertices import elements, layers_by_instance
 
 if TYPE_CHECKING:
     from mediator.gen9.field import Field
-
-Packets = Callable[[Packet], tuple[int, ...]]
-"""The dwords of a packet as it was given last."""
+    from mediator.softgpu.render.vertices import Element, Packets
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +53,11 @@ class Attributes:
     count: int
     first: int
 
+    @property
+    def slots(self) -> slice:
+        """Their places in the vertex."""
+        return slice(self.first, self.first + self.count)
+
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
@@ -81,6 +85,10 @@ class DrawState:
 
     shader: Shader
     attributes: Attributes
+    layout: tuple[Element, ...]
+    """Of the vertices, up to the last slot that is looked at."""
+    layers: bool
+    """The number of the instance is that of its layer."""
     bounds: Bounds
     blend: int
     """BLEND_STATE, from the Dynamic State base on."""
@@ -91,9 +99,12 @@ def draw_state(packets: Packets) -> DrawState:
     """The state of a draw. Raises NotBuilt."""
     _check_geometry(packets)
     _check_tests(packets)
+    attributes = _attributes(packets(Packet.SBE))
     return DrawState(
         shader=_shader(packets),
-        attributes=_attributes(packets(Packet.SBE)),
+        attributes=attributes,
+        layout=_layout(packets, attributes),
+        layers=layers_by_instance(packets),
         bounds=_bounds(packets(Packet.DRAWING_RECTANGLE)),
         blend=_blend(packets(Packet.BLEND_STATE_POINTERS)[1]),
         purpose=_purpose(packets(Packet.PS)[6]),
@@ -217,6 +228,14 @@ def _attributes(sbe: tuple[int, ...]) -> Attributes:
     if ~components & ((1 << 2 * count) - 1):
         raise NotBuilt("attributes without all components")
     return Attributes(count, 2 * render.READ_OFFSET.get(sbe[1]))
+
+
+def _layout(packets: Packets, attributes: Attributes) -> tuple[Element, ...]:
+    every = elements(packets)
+    needed = max(attributes.slots.stop, POSITION_SLOT + 1)
+    if len(every) < needed:
+        raise NotBuilt(f"vertices of {len(every)} elements")
+    return tuple(every[:needed])
 
 
 def _bounds(rectangle: tuple[int, ...]) -> Bounds:

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Final
 
 from mediator.gen9 import render
 from mediator.gen9.registers import MI_PREDICATE_RESULT
-from mediator.softgpu.eu.dispatch.commands import run_threads
+from mediator.softgpu.eu.dispatch.commands import may_leave, run_threads
 from mediator.softgpu.eu.dispatch.media_state import BadState
+from mediator.softgpu.outcome import Stop
 from mediator.softgpu.render.draw import draw_job
+from mediator.softgpu.render.draw_state import DrawState
 from mediator.softgpu.render.not_built import NotBuilt
 
 if TYPE_CHECKING:
@@ -23,31 +25,49 @@ if TYPE_CHECKING:
 
 _LOG: Final = logging.getLogger(__name__)
 NAME: Final = "3DPRIMITIVE"
+_COST: Final = 64
+"""A draw that is looked at takes as long as so many other commands,"""
+_PART_COST: Final = 8
+"""and each element of its vertices and each surface as long as so many more."""
 
 
 def primitive(streamer: Streamer, command: list[int]) -> Outcome:
-    """Draw, a slice of time at a time."""
+    """Draw, a slice of time at a time. A draw that has not begun waits for who wants the engine."""
     host, context = streamer.host, streamer.context
-    if context.image or context.workaround:
+    goes_on = streamer.goes_on
+    # What the draw before has found is not built is still not: the log has the reason.
+    known = isinstance(host.pipeline.decoded, str) and not goes_on
+    if known or context.image or context.workaround:
         _pass_over(streamer)
         return None
-    if streamer.goes_on:
-        return run_threads(streamer, lambda: _same(streamer, command), _discard_count)
-    at = streamer.mmio_base + MI_PREDICATE_RESULT
-    if command[0] & render.PREDICATED and not host.read_register(at) & 1:
-        return None
-    if isinstance(host.pipeline.decoded, str):  # as the draw before: the log has the reason
-        _pass_over(streamer)
-        return None
+    if goes_on:
+        outcome = run_threads(streamer, lambda: _same(streamer, command), _discard_count)
+    else:
+        at = streamer.mmio_base + MI_PREDICATE_RESULT
+        if command[0] & render.PREDICATED and not host.read_register(at) & 1:
+            return None
+        if may_leave(streamer):
+            return Stop.ATTENTION
+        outcome = _begin(streamer, command)
+    return outcome or streamer.charge(_cost(host.pipeline.decoded), len(command))
+
+
+def _begin(streamer: Streamer, command: list[int]) -> Outcome:
+    host = streamer.host
     try:
         job = draw_job(host.pipeline, host.ppgtt, command)
     except NotBuilt as reason:
         _LOG.debug("%s: a draw is passed over: %s", host.name, reason)
         _pass_over(streamer)
         return None
-    if job is None:
-        return None
-    return run_threads(streamer, lambda: job, _discard_count)
+    return None if job is None else run_threads(streamer, lambda: job, _discard_count)
+
+
+def _cost(decoded: object) -> int:
+    """What a draw counts for, in commands."""
+    if not isinstance(decoded, DrawState):
+        return _COST
+    return _COST + _PART_COST * (len(decoded.layout) + decoded.shader.table_entries)
 
 
 def _same(streamer: Streamer, command: list[int]) -> KernelJob:

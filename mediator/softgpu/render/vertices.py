@@ -7,6 +7,7 @@ vertex has.
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -16,9 +17,12 @@ from mediator.gen9.vertices import Control
 from mediator.softgpu.render.not_built import NotBuilt
 
 if TYPE_CHECKING:
-    from mediator.softgpu.address_space import AddressSpace
-    from mediator.softgpu.render.draw_state import Packets
+    from collections.abc import Sequence
 
+    from mediator.softgpu.address_space import AddressSpace
+
+Packets = Callable[[Packet], tuple[int, ...]]
+"""The dwords of a packet as it was given last."""
 Slot = tuple[int, int, int, int]
 Vertex = tuple[Slot, ...]
 _DWORD: Final = 0xFFFF_FFFF
@@ -93,7 +97,7 @@ def layers_by_instance(packets: Packets) -> bool:
     return True
 
 
-def fetch(packets: Packets, space: AddressSpace, layout: list[Element], index: int) -> Vertex:
+def fetch(packets: Packets, space: AddressSpace, layout: Sequence[Element], index: int) -> Vertex:
     """Vertex number ``index`` (it wraps at 32 bits). Raises PageFault."""
     buffers = packets(Packet.VERTEX_BUFFERS)
     found = []

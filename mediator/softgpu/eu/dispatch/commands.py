@@ -109,8 +109,7 @@ def run_threads(
         raise IllegalCommand("threads in a context work-around batch")
     units = host.units
     found = streamer.take_interrupted()
-    level = host.preemption_level if host.attention else _ANYWHERE
-    leaving = host.attention and context.arbitration and level < _BETWEEN_COMMANDS
+    leaving = may_leave(streamer)
     try:
         with host.aside():
             run = _begin(streamer, found, job, leaving=leaving)
@@ -126,9 +125,16 @@ def run_threads(
     if ended:
         return None
     context.interrupted = Interrupted(streamer.place, run.following, run=run)
-    if leaving and (level == _ANYWHERE or not run.held_bytes):
+    if leaving and (host.preemption_level == _ANYWHERE or not run.held_bytes):
         return Stop.ATTENTION
     return Stop.QUANTUM
+
+
+def may_leave(streamer: Streamer) -> bool:
+    """The context is asked to leave its engine, and may where threads run."""
+    host = streamer.host
+    asked = host.attention and streamer.context.arbitration
+    return asked and host.preemption_level < _BETWEEN_COMMANDS
 
 
 def _begin(
