@@ -468,7 +468,8 @@ class VirtualEngine:
     def _carry_back(self) -> None:
         slot = self._slot()
         if slot is not None:
-            self.workloads.carry_back(slot)
+            uses = sum(element.slot == slot.number for element in self.lists.elements)
+            self.workloads.carry_back(slot, again=uses > 1)
 
     def _report(self, entry: tuple[int, int]) -> None:
         """Write a status entry and the pointer into the guest's status page, and interrupt."""

@@ -170,12 +170,15 @@ def carry_back(
     guest: array[int],
     to_guest: Callable[[int], Target | None],
     put: Callable[[int, bytes], None],
+    *,
+    whole: bool,
 ) -> None:
     """Write what the hardware ``saved`` into the guest's page, which held ``guest`` before.
 
     ``guest`` is brought up to date as well. ``put`` takes a dword index and bytes. ``to_guest``
     gives the guest's place of a batch that ran as a shadow. The dwords that the
     driver owns (tail, start, control, page tables) are not written: it may be writing them now.
+    Not ``whole``: head and time alone are written, as where the guest inhibits its save.
     """
     end = plan(facts.name).end
     changed: list[slice[int, int, None]] = [
@@ -183,7 +186,7 @@ def carry_back(
         slice(ImageIndex.CTX_TIMESTAMP, ImageIndex.CTX_TIMESTAMP + 1),
     ]
     control = guest[ImageIndex.CONTEXT_CONTROL]
-    if not control & ContextControl.SAVE_INHIBIT:
+    if whole and not control & ContextControl.SAVE_INHIBIT:
         kept = _MASK_ALL | (control & 0xFFFF & ~ContextControl.RESTORE_INHIBIT)
         saved[ImageIndex.CONTEXT_CONTROL] = kept
         _name_batches(saved, to_guest)

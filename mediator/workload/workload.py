@@ -122,6 +122,8 @@ class Workloads:
         if not slot.warm or slot.lrca != lrca or slot.room_used > _WARM_ROOM:
             return False
         known = slot.page
+        if known[ImageIndex.RING_HEAD] != self.head(slot):
+            return False  # the ring is laid from the one, the hardware starts at the other
         known[ImageIndex.RING_TAIL] = page[ImageIndex.RING_TAIL]
         return page == known and shadow_context.interrupted(page) == (None, None)
 
@@ -231,8 +233,13 @@ class Workloads:
         """RING_HEAD in the shadow: where the context stands that is not on the hardware."""
         return self._vgpu.addressing.slab.u32[(slot.state >> 2) + ImageIndex.RING_HEAD]
 
-    def carry_back(self, slot: Slot) -> None:
-        """Write what the hardware saved into the guest's context, which is switched out."""
+    def carry_back(self, slot: Slot, *, again: bool = False) -> None:
+        """Write what the hardware saved into the guest's context, which is switched out.
+
+        ``again``: it stands in another list, so that the hardware may have gone on with it by now,
+        and may be saving it once more. Head and time are written then, and all else is as it was:
+        no save is known that is whole, and the shadow is not what is known of it.
+        """
         slab, vgpu = self._vgpu.addressing.slab, self._vgpu
         saved = array("I", slab.bytes[slot.state : slot.state + _STATE_BYTES])
         physical = vgpu.ggtt.physical(slot.lrca + STATE_OFFSET)
@@ -243,18 +250,20 @@ class Workloads:
         assert batches is not None, "the slot has run"
         memory = vgpu.memory
         try:
-            self._private.carry_back(slot, saved)
+            if not again:
+                self._private.carry_back(slot, saved)
             shadow_context.carry_back(
                 self._facts,
                 saved,
                 slot.page,
                 batches.to_guest,
                 lambda index, data: memory.write(physical + 4 * index, data),
+                whole=not again,
             )
         except GuestAddressError as error:
             vgpu.reject(Reason.CONTEXT, f"{slot.lrca:#x} while it ran: {error}")
             return
-        slot.warm = not shadow_context.save_inhibited(slot.page)
+        slot.warm = not again and not shadow_context.save_inhibited(slot.page)
 
     def to_guest(self, slot: Slot, address: int) -> Target:
         """Where the hardware executes at GGTT ``address``, as the guest knows it."""

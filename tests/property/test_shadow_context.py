@@ -62,7 +62,7 @@ def test_a_context_that_did_nothing_comes_back_as_it_was(
     private = page[shadow_context.plan(facts.name).end :]
     saved = array("I", shadow_context.build(facts, page, GOLDEN, fields, private))
     known = page[:]
-    shadow_context.carry_back(facts, saved, known, Target, lambda _index, _data: None)
+    shadow_context.carry_back(facts, saved, known, Target, lambda _index, _data: None, whole=True)
     assert (
         known[ImageIndex.RING_HEAD : ImageIndex.BB_ADDR_UDW]
         == (page[ImageIndex.RING_HEAD : ImageIndex.BB_ADDR_UDW])

@@ -99,6 +99,8 @@ def test_a_ring_rewritten_under_its_context_runs_no_command_that_was_not_audited
     assert a.vgpu.counters.rejections == {}
 
 
+STORE_OF_5 = 0x20 << 23 | 1 << 22 | 6
+"""MI_STORE_DATA_IMM with so many dwords, of which it stores the first."""
 ARBITRATE_OFF, ARBITRATE_ON = 0x08 << 23, 0x08 << 23 | 1
 
 
@@ -251,6 +253,44 @@ def test_an_engine_that_is_reset_while_a_list_waits_for_it_goes_on(bench: Bench)
     assert bench.port("vcs0").free
     bench.run(a, "vcs0", store_dword(at + 8, 0x600D, ggtt=True))
     assert a.driver.ram.read_u32(page + 8) == 0x600D
+
+
+def test_a_context_that_ran_on_unseen_before_its_reset_starts_where_it_was_audited(
+    bench: Bench,
+) -> None:
+    """It is saved twice, and the guest knows of the first time: what it writes then starts there.
+
+    Where the hardware would start at the second head instead, it is within a command.
+    """
+    a = bench.a
+    page = a.driver.ram.allocate()
+    at = a.driver.ggtt_map(page)
+    context = a.driver.create_context("vcs0")
+    hardware = bench.hardware.engines["vcs0"]
+    a.driver.emit(context, semaphore_wait(at, 1, ggtt=True))
+    a.driver.submit(context)
+    bench.until(lambda: bench.port("vcs0").has_guest and _head(hardware) == 0)
+    a.driver.ram.write_u32(page, 1)
+    bench.hardware_idle("vcs0")
+    a.driver.emit(context, semaphore_wait(at + 4, 1, ggtt=True))
+    a.driver.submit(context)
+    bench.hardware_does(lambda: _head(hardware) == 16)
+    bench.serve_status(a, "vcs0")  # the first end, and the second beginning
+    assert a.driver.ram.read_u32(context.value(ImageIndex.RING_HEAD)) == 16
+    a.driver.ram.write_u32(page + 4, 1)
+    bench.hardware_idle("vcs0")
+    a.driver.reset("vcs0")
+    a.driver.start_engine("vcs0", a.driver.ggtt_map(a.driver.status_pages["vcs0"]))
+    victim = slab_ggtt(2) + 0x3F000  # in the slab of the other vGPU
+    context.tail = 16
+    attack = store_dword(victim, 0xBAD, ggtt=True)
+    a.driver.emit(context, [STORE_OF_5, at + 8, 0, 0x600D, *attack, MI_NOOP, MI_NOOP])
+    a.driver.submit(context)
+    bench.until(lambda: a.engine_done("vcs0"))
+    slab = bench.b.vgpu.slab
+    assert slab.u32[(victim - slab.ggtt) // 4] != 0xBAD
+    assert a.driver.ram.read_u32(page + 8) == 0x600D
+    assert a.vgpu.counters.rejections == {}
 
 
 # -- parts ----------------------------------------------------------------------------------------

@@ -197,7 +197,7 @@ def carried(
         dwords = array("I", data)
         page[index : index + len(dwords)] = dwords
 
-    shadow_context.carry_back(facts, array("I", saved), known, batches.get, put)
+    shadow_context.carry_back(facts, array("I", saved), known, batches.get, put, whole=True)
     assert known == page
     return page
 

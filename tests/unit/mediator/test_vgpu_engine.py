@@ -32,6 +32,7 @@ class Works:
 
     slots: list[Any] = field(default_factory=list)
     carried: list[int] = field(default_factory=list)
+    again: list[bool] = field(default_factory=list)
     user: bool = False
 
     def __post_init__(self) -> None:
@@ -51,8 +52,9 @@ class Works:
     def to_guest(self, _slot: Any, address: int) -> Target:
         return Target((address - MOVED) & ((1 << 48) - 1), self.user)
 
-    def carry_back(self, slot: Any) -> None:
+    def carry_back(self, slot: Any, *, again: bool = False) -> None:
         self.carried.append(slot.number)
+        self.again.append(again)
 
 
 class Vgpu(FakeVgpu):
@@ -278,8 +280,24 @@ def test_a_list_that_gives_way(engine: VirtualEngine, vgpu: Vgpu, lite: bool) ->
     engine.preempted(lite=lite)
     assert vgpu.counters.engines[NAME].preempted == 5
     assert engine.workloads.carried == ([] if lite else [0])  # type: ignore[attr-defined]
+    assert not any(engine.workloads.again)  # type: ignore[attr-defined]
     event = 0x8002 if lite else 2
     assert vgpu.written[0] == (8, PHYSICAL + 0x40, 0x20 << 32 | event)
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_a_context_that_also_waits_may_run_again_by_now(engine: VirtualEngine, ended: bool) -> None:
+    running(engine, element(1, 0))
+    engine.lists.pending = [element(2, 1), element(1, 0)]
+    if ended:
+        engine.ended(waits=False)
+    else:
+        engine.preempted(lite=False)
+    engine.lists.active, engine.lists.element = [element(1, 0)], 0
+    engine.lists.pending = []
+    engine.ended(waits=False)
+    assert engine.workloads.carried == [0, 0]  # type: ignore[attr-defined]
+    assert engine.workloads.again == [True, False]  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("force", [0, 1 << 2])
