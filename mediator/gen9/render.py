@@ -83,6 +83,8 @@ STAGE_ENABLES: Final = (
 )
 """Of STREAMOUT also that nothing is drawn, of SF the viewport transformation, of VF that vertex
 components are packed."""
+FORCE_LAYER_0: Final = Field(5, 5)
+"""CLIP dword 3: the layers of vertices do not count."""
 
 # -- 3DSTATE_RASTER, _MULTISAMPLE, _SAMPLE_MASK, _DRAWING_RECTANGLE ----------------------------
 
@@ -195,7 +197,22 @@ BLENDS: Final = Field(31, 31)
 WRITES_OFF: Final = (Field(2, 2), Field(1, 1), Field(0, 0), Field(3, 3))
 """Dword 1. Red, green, blue, alpha."""
 LOGIC_OPERATION: Final = Field(31, 31)
+CLAMPS: Final = Field(1, 0)
+"""After blending, and before: what is not blended is clamped, too."""
+CLAMP_RANGE: Final = Field(3, 2)
 """Dword 2."""
+
+
+class ClampRange(IntEnum):
+    """`CLAMP_RANGE`: to what colours are clamped."""
+
+    UNORM = 0
+    """0 to 1."""
+    SNORM = 1
+    """-1 to 1."""
+    TARGET = 2
+    """What the target can hold."""
+
 
 # -- what pixel shaders' threads begin with ----------------------------------------------------
 

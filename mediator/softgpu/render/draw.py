@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Final
 
 from mediator.gen9 import render
 from mediator.gen9.eu import media, surface_state
+from mediator.gen9.eu.formats import ChannelKind
 from mediator.gen9.eu.payload import Order
 from mediator.gen9.eu.surface_state import SurfaceType, TileMode
 from mediator.gen9.eu.walker import ALL_CHANNELS
+from mediator.gen9.render import ClampRange
 from mediator.gen9.vertices import HEADER_LAYER, HEADER_SLOT, SLOT_DWORDS
 from mediator.softgpu.eu.dispatch import clear, media_state, pixels
 from mediator.softgpu.eu.dispatch.job import Constants, Grid, KernelJob, Shape
@@ -27,7 +29,7 @@ from mediator.softgpu.render.not_built import NotBuilt
 from mediator.softgpu.render.rectangle import covered
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from mediator.softgpu.address_space import AddressSpace
     from mediator.softgpu.eu.messages.surface import Surface
@@ -40,6 +42,12 @@ _BLEND: Final = struct.Struct(f"<{render.BLEND_STATE_DWORDS}I")
 _MOST_ENTRIES: Final = 32
 """Of a binding table that are looked at before a draw."""
 _DRAWN_ON: Final = {SurfaceType.D2, SurfaceType.D3}
+_CLAMPED: Final[Mapping[int, frozenset[ChannelKind]]] = {
+    ClampRange.UNORM: frozenset({ChannelKind.SNORM, ChannelKind.FLOAT}),
+    ClampRange.SNORM: frozenset({ChannelKind.FLOAT}),
+}
+"""Channels that could hold more."""
+_NOTHING: Final[frozenset[ChannelKind]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +56,15 @@ class Target:
 
     surface: Surface
     compressed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Blend:
+    """What BLEND_STATE says: ``writes`` has a bit for each channel, red is bit 0."""
+
+    writes: int
+    clamped: frozenset[ChannelKind]
+    """Channels whose colours are clamped to less than they could hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +101,10 @@ def draw_job(state: PipelineState, space: AddressSpace, command: Sequence[int]) 
         return None
     where = media_state.bases(state.command(BASE_ADDRESS))
     corners = _corners(state, space, found, asked)
-    writes = _writes(space, where, found)
+    blend = _blend(space, where, found)
     target = _target(space, where, found.shader)
+    if any(each.kind in blend.clamped for each in target.surface.format.channels):
+        raise NotBuilt("colours that are clamped to less than the target holds")
     area = covered(corners, found.bounds)
     clears = found.purpose is Purpose.FAST_CLEAR
     if clears and area is not None:
@@ -111,7 +130,7 @@ def draw_job(state: PipelineState, space: AddressSpace, command: Sequence[int]) 
         shape=Shape(simd, 1, 1, 1, ALL_CHANNELS, ALL_CHANNELS),
         constants=_payload(found, corners[0]),
         gpgpu=False,
-        pixels=pixels.Pixels(area, shader.vector_mask, writes, clears),
+        pixels=pixels.Pixels(area, shader.vector_mask, blend.writes, clears),
     )
 
 
@@ -147,15 +166,19 @@ def _corners(
     return corners
 
 
-def _writes(space: AddressSpace, where: Bases, found: DrawState) -> int:
-    """The channels that are written, of BLEND_STATE; anything else that it says is not built."""
+def _blend(space: AddressSpace, where: Bases, found: DrawState) -> Blend:
+    """BLEND_STATE, which does not blend. Raises NotBuilt."""
     address = media_state.wrap(where.dynamic.address + found.blend)
     head, target, more = _BLEND.unpack(space.read(address, _BLEND.size))
     if any(field.get(head) for field in render.BLEND_COVERAGE):
         raise NotBuilt("BLEND_STATE")
     if render.BLENDS.get(target) or render.LOGIC_OPERATION.get(more):
         raise NotBuilt("blending")
-    return sum((not field.get(target)) << number for number, field in enumerate(render.WRITES_OFF))
+    range_ = render.CLAMP_RANGE.get(more)
+    return Blend(
+        writes=sum((not field.get(target)) << n for n, field in enumerate(render.WRITES_OFF)),
+        clamped=_CLAMPED.get(range_, _NOTHING) if render.CLAMPS.get(more) else _NOTHING,
+    )
 
 
 def _target(space: AddressSpace, where: Bases, shader: Shader) -> Target:

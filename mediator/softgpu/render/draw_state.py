@@ -104,7 +104,8 @@ def draw_state(packets: Packets) -> DrawState:
         shader=_shader(packets),
         attributes=attributes,
         layout=_layout(packets, attributes),
-        layers=layers_by_instance(packets),
+        layers=layers_by_instance(packets)
+        and not render.FORCE_LAYER_0.get(packets(Packet.CLIP)[3]),
         bounds=_bounds(packets(Packet.DRAWING_RECTANGLE)),
         blend=_blend(packets(Packet.BLEND_STATE_POINTERS)[1]),
         purpose=_purpose(packets(Packet.PS)[6]),

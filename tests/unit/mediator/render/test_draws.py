@@ -251,6 +251,37 @@ def test_blending(
     assert bench.skipped
 
 
+FLOAT, UINT, UNORM, SNORM, SMALL_FLOAT = 0x000, 0x002, 0x0C7, 0x0C9, 0x0D3
+
+
+@pytest.mark.parametrize("clamp", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("code", "to", "skipped"),
+    [
+        *((code, 2, False) for code in (FLOAT, UINT, UNORM, SNORM, SMALL_FLOAT)),
+        *((UINT, 0, False), (UNORM, 0, False), (SNORM, 1, False), (UNORM, 1, False)),
+        *((FLOAT, 0, True), (FLOAT, 1, True), (SMALL_FLOAT, 0, True), (SNORM, 0, True)),
+    ],
+)
+def test_colours_that_are_clamped(
+    bench: DrawBench, clamp: int, code: int, to: int, skipped: bool
+) -> None:
+    """Also where nothing is blended: to 0 (0 to 1), 1 (-1 to 1), 2 (what the target holds)."""
+    bench.target(dc.surface(code))
+    bench.put(dc.DYNAMIC + dc.BLEND, struct.pack("<3I", 0, 0, to << 2 | clamp))
+    assert bench.draw() is Stop.RING_EMPTY
+    assert bench.skipped == skipped
+
+
+@pytest.mark.parametrize("instances", [1, 2])
+def test_layers_that_do_not_count(bench: DrawBench, instances: int) -> None:
+    """3DSTATE_CLIP makes all of them 0."""
+    bench.target(dc.surface(depth=2, qpitch=dc.HEIGHT))
+    bench.draw(dc.changed("CLIP", 3, 1 << 5), dc.primitive(instances=instances))
+    assert bench.skipped == (instances > 1)
+    assert bench.drawn(1) == set()
+
+
 @pytest.mark.parametrize(
     "state",
     [
