@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from mediator.gen9 import render
 from mediator.gen9.registers import MI_PREDICATE_RESULT
-from mediator.softgpu.eu.dispatch.commands import may_leave, run_threads
+from mediator.softgpu.eu.dispatch.commands import START_COST, may_leave, run_threads
 from mediator.softgpu.eu.dispatch.media_state import BadState
 from mediator.softgpu.outcome import Stop
 from mediator.softgpu.render.draw import draw_job
@@ -25,10 +25,8 @@ if TYPE_CHECKING:
 
 _LOG: Final = logging.getLogger(__name__)
 NAME: Final = "3DPRIMITIVE"
-_COST: Final = 64
-"""A draw that is looked at takes as long as so many other commands,"""
 _PART_COST: Final = 8
-"""and each element of its vertices and each surface as long as so many more."""
+"""Each element of a draw's vertices, and each surface, takes as long as so many other commands."""
 
 
 def primitive(streamer: Streamer, command: list[int]) -> Outcome:
@@ -41,7 +39,7 @@ def primitive(streamer: Streamer, command: list[int]) -> Outcome:
         _pass_over(streamer)
         return None
     if goes_on:
-        outcome = run_threads(streamer, lambda: _same(streamer, command), _discard_count)
+        outcome = run_threads(streamer, command, lambda: _same(streamer, command), _discard_count)
     else:
         at = streamer.mmio_base + MI_PREDICATE_RESULT
         if command[0] & render.PREDICATED and not host.read_register(at) & 1:
@@ -60,14 +58,16 @@ def _begin(streamer: Streamer, command: list[int]) -> Outcome:
         _LOG.debug("%s: a draw is passed over: %s", host.name, reason)
         _pass_over(streamer)
         return None
-    return None if job is None else run_threads(streamer, lambda: job, _discard_count)
+    if job is None:
+        return None
+    return run_threads(streamer, command, lambda: job, _discard_count)
 
 
 def _cost(decoded: object) -> int:
-    """What a draw counts for, in commands."""
+    """What a look at a draw counts for, in commands."""
     if not isinstance(decoded, DrawState):
-        return _COST
-    return _COST + _PART_COST * (len(decoded.layout) + decoded.shader.table_entries)
+        return START_COST
+    return START_COST + _PART_COST * (len(decoded.layout) + decoded.shader.table_entries)
 
 
 def _same(streamer: Streamer, command: list[int]) -> KernelJob:

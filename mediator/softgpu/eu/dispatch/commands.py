@@ -21,7 +21,7 @@ from mediator.softgpu.outcome import IllegalCommand, Stop
 from mediator.softgpu.pipeline_state import BASE_ADDRESS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from mediator.softgpu.eu.dispatch.job import GroupId, KernelJob
     from mediator.softgpu.eu.dispatch.run import Run
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 _ANYWHERE: Final = 0
 _BETWEEN_COMMANDS: Final = 2
 """Levels of preemption; 1 is between groups."""
+START_COST: Final = 64
+"""What starts threads takes as long as so many other commands, be there ever so few of them."""
 _QWORD: Final = (1 << 64) - 1
 _DWORD: Final = 0xFFFF_FFFF
 
@@ -80,13 +82,17 @@ def gpgpu_walker(streamer: Streamer, command: list[int]) -> Outcome:
     def job() -> KernelJob:
         return walker_job(host.pipeline, host.ppgtt, command, _dimensions(streamer, command))
 
-    return run_threads(streamer, job, _count)
+    return run_threads(streamer, command, job, _count)
 
 
 def media_object(streamer: Streamer, command: list[int]) -> Outcome:
     """MEDIA_OBJECT: one thread."""
     host = streamer.host
-    return run_threads(streamer, lambda: object_job(host.pipeline, host.ppgtt, command), _count)
+
+    def job() -> KernelJob:
+        return object_job(host.pipeline, host.ppgtt, command)
+
+    return run_threads(streamer, command, job, _count)
 
 
 def _dimensions(streamer: Streamer, command: list[int]) -> GroupId:
@@ -98,11 +104,15 @@ def _dimensions(streamer: Streamer, command: list[int]) -> GroupId:
 
 
 def run_threads(
-    streamer: Streamer, job: Callable[[], KernelJob], count: Callable[[Streamer], None]
+    streamer: Streamer,
+    command: Sequence[int],
+    job: Callable[[], KernelJob],
+    count: Callable[[Streamer], None],
 ) -> Outcome:
     """Run threads for a slice, and come back to them in the next run if that was not enough.
 
-    ``count`` counts the channels that were dispatched in the slice.
+    ``command`` has started them, with all its dwords; ``count`` counts the channels that were
+    dispatched in the slice.
     """
     host, context = streamer.host, streamer.context
     if context.workaround:
@@ -123,7 +133,7 @@ def run_threads(
     finally:
         count(streamer)
     if ended:
-        return None
+        return streamer.charge(START_COST, len(command))
     context.interrupted = Interrupted(streamer.place, run.following, run=run)
     if leaving and (host.preemption_level == _ANYWHERE or not run.held_bytes):
         return Stop.ATTENTION

@@ -333,3 +333,16 @@ def test_a_context_that_stands_elsewhere_begins_anew(bench: WalkerBench) -> None
     while bench.commands.again() is Stop.QUANTUM:
         pass
     assert bench.kernels.begun == [(0, 0, 0), (0, 0, 0), (1, 0, 0)]
+
+
+@pytest.mark.parametrize("what", [mc.walker((1, 1, 1)), mc.media_object()])
+def test_what_starts_threads_uses_up_a_quantum(bench: WalkerBench, what: list[int]) -> None:
+    """However few threads there are, it is more than a command: each is started once."""
+    bench.prepare()
+    assert bench.run(*[what] * 100) is Stop.QUANTUM
+    runs = 1
+    while bench.commands.again(quantum=512) is Stop.QUANTUM:
+        runs += 1
+        assert len(bench.kernels.jobs) <= 16 + 8 * runs
+    assert len(bench.kernels.jobs) == 100
+    assert bench.commands.host.hangs == []
