@@ -15,7 +15,9 @@ begins, and a jump into the middle of one gives another shadow that begins there
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_right
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 from mediator.errors import GuestError, Reason
@@ -74,6 +76,9 @@ class _Batch:
         return self.hardware + offset if self.begins[offset >> 2] else None
 
 
+_hardware = attrgetter("hardware")
+
+
 class BatchShadow:
     """The batches of one submission of a context that are run from copies, for one engine.
 
@@ -85,6 +90,7 @@ class BatchShadow:
         self._view = view
         self._counts = Counts()
         self._placed: list[_Batch] = []
+        """In the order of their hardware addresses: a view places each behind all others."""
         self._groups: dict[tuple[Target, int, int], list[_Batch]] = {}
         """What was placed last for a place, fixed length (0 for none) and alignment."""
         self._current: dict[tuple[Target, int], int] = {}
@@ -137,11 +143,14 @@ class BatchShadow:
 
     def to_guest(self, address: int) -> Target | None:
         """The guest's address of the hardware's ``address``; None outside all shadows."""
-        for batch in reversed(self._placed):
-            offset = address - batch.hardware
-            if 0 <= offset < 4 * len(batch.dwords) or offset == batch.length:
-                return Target(batch.place.address + min(offset, batch.length), batch.place.user)
-        return None
+        found = bisect_right(self._placed, address, key=_hardware)
+        if not found:
+            return None
+        batch = self._placed[found - 1]
+        offset = address - batch.hardware
+        if offset >= 4 * len(batch.dwords) and offset != batch.length:
+            return None
+        return Target(batch.place.address + min(offset, batch.length), batch.place.user)
 
     def _follow(self, root: Target) -> list[_Batch]:
         """Audited copies of the batch at ``root``, which comes first, and of all it leads to."""

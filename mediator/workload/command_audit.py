@@ -385,7 +385,7 @@ def _update_gtt(stream: Stream, at: int, length: int) -> bool | None:
     count = (length - 2) // 2
     if length % 2 or address // _PAGE + count > _GTT_PAGES:
         stream.refuse(Reason.BAD_COMMAND, at, f"of {length} dwords from {address:#x} on")
-    stream.counts.spend(UPDATE_WORK + count // 2)
+    stream.counts.spend(UPDATE_WORK + count)
     pairs = zip(dwords[at + 2 : at + length : 2], dwords[at + 3 : at + length : 2], strict=True)
     stream.view.update_ggtt(address, [low | high << 32 for low, high in pairs])
     stream.blank(at, length)

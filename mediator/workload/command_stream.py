@@ -27,10 +27,13 @@ CHECK_WORK: Final = 3
 """Units of a command with a check; one without, before it, has one."""
 PAIR_WORK: Final = 3
 """Units of one of the registers that a command loads."""
+VIRTUAL_WORK: Final = 32
+"""Units of a register of the control block that is read or written: the handlers of some ask the
+hardware, whose lock the engines have too."""
 DROP_WORK: Final = 16
 """Units of something that is left out, counted and perhaps logged."""
 UPDATE_WORK: Final = 64
-"""Units of a change of GGTT entries, and units for two of these."""
+"""Units of a change of GGTT entries, each of which has one more."""
 MOST_DROPPED: Final = 1024
 """What one submission may have left out; i915 has some ten."""
 
@@ -143,7 +146,10 @@ class Stream:
         if offset >= REGISTER_BLOCK_SIZE:
             return RegisterUse.REFUSED, 0
         use, value = self.view.register_read(offset)
-        return use, value if use is RegisterUse.VIRTUAL else 0
+        if use is not RegisterUse.VIRTUAL:
+            return use, 0
+        self.counts.spend(VIRTUAL_WORK)
+        return use, value
 
     def target_use(self, operand: int) -> RegisterUse:
         """How the register of ``operand`` may be written with a value not known yet."""
@@ -157,7 +163,10 @@ class Stream:
         offset = operand & REGISTER_MASK
         if offset >= REGISTER_BLOCK_SIZE or not self._may_write(offset):
             return RegisterUse.REFUSED
-        return self.view.register_write(offset, value)
+        use = self.view.register_write(offset, value)
+        if use is RegisterUse.VIRTUAL:
+            self.counts.spend(VIRTUAL_WORK)
+        return use
 
     def _may_write(self, offset: int) -> bool:
         view = self.view

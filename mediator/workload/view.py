@@ -54,7 +54,8 @@ class AuditView(Protocol):
     def place_batch(self, size: int, align: int) -> tuple[int, memoryview]:
         """Room for ``size`` bytes of shadow batch, at a multiple of ``align`` (up to a page).
 
-        Its GGTT address on the hardware and its dwords. Raises GuestError TOO_LARGE.
+        Its GGTT address on the hardware, above all that were given before, and its dwords. Raises
+        GuestError TOO_LARGE.
         """
 
     def update_ggtt(self, address: int, entries: list[int]) -> None:

@@ -112,8 +112,8 @@ NUMBERS = {
     """,
     "mediator.workload.command_scanner": "_LONGEST=20000 _RUN=10",
     "mediator.workload.command_stream": """
-        ARBITRATION_ON=1 AUDIT_WORK=1ADB0 CHECK_WORK=3 PAIR_WORK=3 DROP_WORK=10 UPDATE_WORK=40
-        MOST_DROPPED=400
+        ARBITRATION_ON=1 AUDIT_WORK=1ADB0 CHECK_WORK=3 PAIR_WORK=3 VIRTUAL_WORK=20 DROP_WORK=10
+        UPDATE_WORK=40 MOST_DROPPED=400
     """,
     "mediator.workload.private_part": "_FIRST_PAGE=2 NOWHERE=FFFFFFFFFFFFF000",
     "mediator.workload.saved_images": """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from mediator.errors import GuestError, Reason
@@ -268,3 +270,25 @@ def test_counts_of_batches_are_counted_with_the_ring() -> None:
     view.put(BATCH, [ARB_CHECK, START | USER | SECOND_LEVEL, FOREIGN, 0, BATCH_END])
     found = audit([START, BATCH, 0, ARB_CHECK], view)
     assert (found.counts.commands, found.counts.user_batches) == (5, 1)
+
+
+def test_of_many_batches_few_are_looked_at_to_name_one() -> None:
+    """A guest may have thousands, and ask where its engine stands as often as it likes."""
+    view, looks = FakeView(), list[int]()
+    shadows = BatchShadow(view)
+    shadows.begin()
+    batches = range(BATCH, BATCH + 60 * 64, 64)
+    for at in batches:
+        view.put(at, [BATCH_END])
+    placed = [shadows.shadow(Target(at)) for at in batches]
+
+    class Looked(list[Any]):
+        def __getitem__(self, index: Any) -> Any:
+            looks.append(index)
+            return super().__getitem__(index)
+
+    shadows._placed = Looked(shadows._placed)
+    assert [shadows.to_guest(at) for at in placed] == [Target(at) for at in batches]
+    assert shadows.to_guest(placed[0] - 4) is None
+    assert shadows.to_guest(placed[-1] + 64) is None
+    assert len(looks) <= 8 * (len(placed) + 2)

@@ -5,12 +5,23 @@ from __future__ import annotations
 import pytest
 
 from mediator.errors import Reason
-from tests.unit.mediator.audit_bench import FIRST, PASS, REFUSED, SCRATCH, audit, refused
+from tests.unit.mediator.audit_bench import (
+    FIRST,
+    PASS,
+    REFUSED,
+    SCRATCH,
+    VIRTUAL,
+    FakeView,
+    audit,
+    refused,
+)
 
 GLOBAL = 1 << 22
 ATOMIC = 0x2F << 23 | 1
 LOAD_IMMEDIATE = 0x22 << 23
 UPDATE_GTT = 0x23 << 23
+STORE_REGISTER = 0x24 << 23 | 2 | GLOBAL
+MOVE = 0x2A << 23 | 1
 
 
 @pytest.mark.parametrize("length", range(3, 14))
@@ -50,4 +61,14 @@ def test_work_of_what_is_left_out_and_of_entries() -> None:
     drop = audit([LOAD_IMMEDIATE | 1, REFUSED, 1]).counts
     assert (drop.work, drop.dropped, drop.commands) == (3 + 3 + 16, 1, 1)
     update = audit([UPDATE_GTT | 6, FIRST, 1, 0, 2, 0, 3, 0]).counts
-    assert (update.work, update.commands) == (3 + 64 + 1, 1)
+    assert (update.work, update.commands) == (3 + 64 + 3, 1)
+
+
+def test_registers_of_the_control_block_cost_more() -> None:
+    """Some are asked of the hardware, while others wait for the guest's lock."""
+    view = FakeView()
+    store = audit([STORE_REGISTER, VIRTUAL, SCRATCH, 0], view).counts
+    assert store.work == 3 + 32
+    assert audit([STORE_REGISTER, PASS, SCRATCH, 0], view).counts.work == 3
+    assert audit([LOAD_IMMEDIATE | 1, VIRTUAL, 1], view).counts.work == 3 + 3 + 32
+    assert audit([MOVE, VIRTUAL, VIRTUAL, 0], view).counts.work == 3 + 32 + 32
