@@ -212,6 +212,10 @@ class Dispatcher:
         """Whether the hardware's engine may have a context of ``vgpu``."""
         return self.world.current is vgpu and not self.world.ports[name].free
 
+    def settled(self, vgpu: Vgpu, name: str) -> bool:
+        """Whether no context of ``vgpu`` has been loaded since the event that is being served."""
+        return self.world.current is not vgpu or self.world.settled(name)
+
     def stands(self, vgpu: Vgpu, name: str) -> bool:
         """Whether the engine executes nothing of ``vgpu``."""
         if not self.runs(vgpu, name):

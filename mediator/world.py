@@ -131,6 +131,11 @@ class World:
         since = self.ports[name].since_ns
         return self._clock() - since if since else 0
 
+    def settled(self, name: str) -> bool:
+        """Whether engine ``name`` has switched no context since the event that is being served."""
+        port = self.ports[name]
+        return port.free or (port.told_all and not self.host.engines[name].has_news)
+
     def _run(self, vgpu: Vgpu, name: str, load: Load) -> None:
         """An engine of the hardware has something else to do, or nothing: keep account of it."""
         port = self.ports[name]
@@ -357,7 +362,9 @@ class World:
 
     def _status_events(self, vgpu: Vgpu, name: str) -> None:
         port, engine = self.ports[name], vgpu.engines[name]
-        for event, _context in self.host.engines[name].events():
+        events = self.host.engines[name].events()
+        for number, (event, _context) in enumerate(events, 1):
+            port.told_all = number == len(events)
             if event & _ACKNOWLEDGES:
                 load, port.waiting = port.waiting, Load.NOTHING
                 if load is Load.GUEST:

@@ -203,6 +203,11 @@ class HostEngine:
         self._read_index = index
         return found
 
+    @property
+    def has_news(self) -> bool:
+        """There are status entries that `events` has not given yet."""
+        return bool(self._status[_POINTER_DWORD] != self._read_index)
+
     def hung(self) -> bool:
         """Whether the engine says that it stands until it is reset.
 

@@ -84,16 +84,21 @@ class PrivatePart:
             shadow[:] = pages
         return tail
 
-    def carry_back(self, slot: Slot, saved: array[int]) -> None:
+    def copy(self, slot: Slot) -> bytes:
+        """The private pages of the shadow as they are now."""
+        with self._shadow(slot) as pages:
+            return bytes(pages)
+
+    def carry_back(self, slot: Slot, saved: array[int], copied: bytes | None = None) -> None:
         """Give the guest the private pages that the hardware saved, and remember them.
 
-        ``saved`` is the shadow's state page, ``slot.page`` still the guest's. A context that
-        inhibits its save gets nothing. Raises GuestAddressError where the guest's pages are no
-        memory any more.
+        ``saved`` is the shadow's state page, ``slot.page`` still the guest's, ``copied`` the
+        private pages where those of the shadow may be others by now. A context that inhibits its
+        save gets nothing. Raises GuestAddressError where the guest's pages are no memory any more.
         """
         if save_inhibited(slot.page):
             return
-        with self._shadow(slot) as pages:
+        with self._shadow(slot) if copied is None else memoryview(copied) as pages:
             differs = self._differing(slot, pages)
             tail = saved[self._end :]
             if tail == slot.page[self._end :] and not any(differs):

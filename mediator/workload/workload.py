@@ -236,12 +236,14 @@ class Workloads:
     def carry_back(self, slot: Slot, *, again: bool = False) -> None:
         """Write what the hardware saved into the guest's context, which is switched out.
 
-        ``again``: it stands in another list, so that the hardware may have gone on with it by now,
-        and may be saving it once more. Head and time are written then, and all else is as it was:
-        no save is known that is whole, and the shadow is not what is known of it.
+        ``again``: it stands in another list, so the shadow will be another than is known here. If
+        the hardware may have it by now, and may be saving it once more, head and time are written
+        alone: what was copied may be half of two saves.
         """
         slab, vgpu = self._vgpu.addressing.slab, self._vgpu
         saved = array("I", slab.bytes[slot.state : slot.state + _STATE_BYTES])
+        pages = self._private.copy(slot) if again else None
+        whole = not again or vgpu.dispatcher.settled(vgpu, self._facts.name)  # after the copies
         physical = vgpu.ggtt.physical(slot.lrca + STATE_OFFSET)
         if physical is None:
             vgpu.reject(Reason.CONTEXT, f"{slot.lrca:#x} was unmapped while it ran")
@@ -250,15 +252,15 @@ class Workloads:
         assert batches is not None, "the slot has run"
         memory = vgpu.memory
         try:
-            if not again:
-                self._private.carry_back(slot, saved)
+            if whole:
+                self._private.carry_back(slot, saved, pages)
             shadow_context.carry_back(
                 self._facts,
                 saved,
                 slot.page,
                 batches.to_guest,
                 lambda index, data: memory.write(physical + 4 * index, data),
-                whole=not again,
+                whole=whole,
             )
         except GuestAddressError as error:
             vgpu.reject(Reason.CONTEXT, f"{slot.lrca:#x} while it ran: {error}")

@@ -99,6 +99,8 @@ def test_a_ring_rewritten_under_its_context_runs_no_command_that_was_not_audited
     assert a.vgpu.counters.rejections == {}
 
 
+NEVER_RAN = 0x0009_0009
+"""CONTEXT_CONTROL as drivers make it."""
 STORE_OF_5 = 0x20 << 23 | 1 << 22 | 6
 """MI_STORE_DATA_IMM with so many dwords, of which it stores the first."""
 ARBITRATE_OFF, ARBITRATE_ON = 0x08 << 23, 0x08 << 23 | 1
@@ -275,8 +277,11 @@ def test_a_context_that_ran_on_unseen_before_its_reset_starts_where_it_was_audit
     a.driver.emit(context, semaphore_wait(at + 4, 1, ggtt=True))
     a.driver.submit(context)
     bench.hardware_does(lambda: _head(hardware) == 16)
+    assert bench.host.engines["vcs0"].has_news
     bench.serve_status(a, "vcs0")  # the first end, and the second beginning
+    assert not bench.host.engines["vcs0"].has_news
     assert a.driver.ram.read_u32(context.value(ImageIndex.RING_HEAD)) == 16
+    assert a.driver.ram.read_u32(context.value(ImageIndex.CONTEXT_CONTROL)) == NEVER_RAN
     a.driver.ram.write_u32(page + 4, 1)
     bench.hardware_idle("vcs0")
     a.driver.reset("vcs0")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from mediator.errors import GuestError, Reason
@@ -121,6 +121,13 @@ class WorkloadVgpu(FakeVgpu):
         self.memory = Memory(self.ggtt)
         self.hardware_ggtt: dict[int, bytes] = {}
         self.saved_images = {facts.name: SavedImages() for facts in ENGINES}
+        self.is_settled = True
+        self.asked: Callable[[], None] = lambda: None
+        """What happens when it is asked whether hardware may have a context again."""
+
+    def settled(self, _vgpu: object, _engine: str) -> bool:
+        self.asked()
+        return self.is_settled
 
     def golden(self, _engine: str) -> array[int]:
         return array("I", [0x6000_0000 + n for n in range(STATE_DWORDS)])
