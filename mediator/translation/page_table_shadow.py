@@ -68,7 +68,7 @@ class PageTableShadow:
         self._prepared: dict[int, int] = {}
         """What `sync` has to give by PML4, as `prepare` found it."""
         self._made_room = False
-        """Room was made, and no PML4 has been brought up to date since."""
+        """Room was made for what is being prepared, or for one `sync`: once is all that helps."""
 
     @property
     def figures(self) -> ShadowFigures:
@@ -90,12 +90,14 @@ class PageTableShadow:
         """Do what `sync` of these would do: until the next call it gives what this one found.
 
         Raises Unfinished where more than `STEP` tables are new, whose memory must be found first:
-        so many are done, and it is to be called again.
+        so many are done, and it is to be called again. That has an end: of those that do not fit
+        together the first are done, and the others are for `sync` to refuse.
         """
         self._prepared.clear()
         for pml4 in pml4s:
             with suppress(GuestError):  # for `sync` to say
                 self._prepared[pml4] = self._advance(pml4)
+        self._made_room = False
 
     def sync(self, pml4: int) -> int:
         """I/O virtual address of a PML4 that says now what the guest's at ``pml4`` says.
@@ -108,11 +110,15 @@ class PageTableShadow:
         found = self._prepared.get(pml4)
         if found is not None:
             return found
-        for _ in range(2):
+        self._made_room = False
+        try:
             with suppress(Unfinished):
                 return self._advance(pml4)
-            if not self._made_room:
-                break
+            if self._made_room:
+                with suppress(Unfinished):
+                    return self._advance(pml4)
+        finally:
+            self._made_room = False
         text = f"the page tables under {pml4:#x} have grown since they were submitted"
         raise GuestError(Reason.TOO_LARGE, text)
 
@@ -121,11 +127,10 @@ class PageTableShadow:
         used, room = self._counts[ShadowCount.USED], self._room
         limit = min(room, used + STEP)
         try:
-            found = self._sync(pml4, limit)
+            return self._sync(pml4, limit)
         except TablesFull:
             if limit == room:
                 if self._made_room:
-                    self._made_room = False
                     raise GuestError(
                         Reason.TOO_LARGE,
                         f"the page tables under {pml4:#x} need more than {room} pages",
@@ -133,8 +138,6 @@ class PageTableShadow:
                 self._make_room()
                 self._made_room = True
             raise Unfinished from None
-        self._made_room = False
-        return found
 
     @property
     def _room(self) -> int:

@@ -82,16 +82,16 @@ class Workloads:
 
         What is wrong with one is said when it is admitted.
         """
-        read, wanted = self._vgpu.ggtt.read_u32, set[int]()
+        read, wanted = self._vgpu.ggtt.read_u32, dict[int, None]()
         for element in elements:
             image = element.lrca + STATE_OFFSET
             with suppress(GgttFault):
                 upper, lower = (
                     read(image + 4 * index) for index in (ImageIndex.PDP0_UDW, ImageIndex.PDP0_LDW)
                 )
-                wanted.add(upper << 32 | lower)
-        if wanted:
-            self._vgpu.addressing.prepare(wanted)
+                wanted[upper << 32 | lower] = None
+        if wanted:  # the first to run is the first to get room
+            self._vgpu.addressing.prepare(list(wanted))
 
     def build(self, element: Element, slot: Slot) -> None:
         """Make ``slot`` the shadow of a context that has none. Raises GuestError.

@@ -207,6 +207,26 @@ def test_what_was_prepared_is_used_once_more_and_never_after_a_change(
 
 
 @pytest.mark.parametrize("step", [1, 2, 8])
+def test_of_two_that_do_not_fit_together_the_first_is_prepared(
+    shadow: PageTableShadow, slab: Slab, ram: GuestRam, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    """Neither makes room for itself again and again with what the other had."""
+    monkeypatch.setattr(page_table_shadow, "STEP", step)
+    first, second = (tree(ram, *(n << 21 for n in range(ROOM - 4))) for _ in range(2))
+    prepared(shadow, tree(ram, 0x5000).root)
+    prepared(shadow, first.root, second.root)
+    root = shadow.sync(first.root)
+    shadow.in_use = lambda: [first.root]
+    with pytest.raises(GuestError) as caught:
+        shadow.sync(second.root)
+    assert caught.value.reason is Reason.TOO_LARGE
+    assert find(slab, root, 0) & PRESENT
+    shadow.in_use = tuple
+    prepared(shadow, second.root)
+    assert find(slab, shadow.sync(second.root), 0) & PRESENT
+
+
+@pytest.mark.parametrize("step", [1, 2, 8])
 def test_room_is_made_once_for_what_is_prepared(
     shadow: PageTableShadow, slab: Slab, ram: GuestRam, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
