@@ -353,7 +353,7 @@ class World:
         for place, element in enumerate(elements[:2]):
             if element.refused:
                 break
-            descriptors[place] = workloads.descriptor(element)
+            descriptors[place] = workloads.submitted(element)
             if element.submitted_ns:
                 counters = vgpu.counters.engines[name]
                 counters.waits.record(now - element.submitted_ns)

@@ -115,6 +115,7 @@ class Workloads:
             slot.warm = False
             self._build(slot, element.lrca, page)
             slot.page = page
+        slot.fresh = True
         self._map_context(slot, pages)
 
     def _is_warm(self, slot: Slot, lrca: int, page: array[int]) -> bool:
@@ -220,11 +221,19 @@ class Workloads:
         slab.u32[at + ImageIndex.PDP0_LDW] = root & 0xFFFF_FFFF
         return True
 
-    def descriptor(self, element: Element) -> int:
-        """What the hardware's submission port gets for an element that has a slot."""
+    def submitted(self, element: Element) -> int:
+        """An element that has a slot goes to the hardware: what its submission port gets.
+
+        The first time it is to be restored whole: hardware that has been idle since it had the
+        slot's last shadow may reload the tail alone (i915: WaIdleLiteRestore, and lrc_pin forces
+        it too), and would go on at another head than that from which the ring was audited.
+        """
         assert element.slot != NO_SLOT, "it has a shadow"
         slot = self.slots[element.slot]
         kept = element.descriptor & (Descriptor.FORCE_RESTORE | Descriptor.FORCE_PD_RESTORE)
+        if slot.fresh:
+            kept |= Descriptor.FORCE_RESTORE
+            slot.fresh = False
         mode = Addressing.LEGACY_64B << DESCRIPTOR_ADDRESSING_SHIFT
         low = slot.ggtt | mode | Descriptor.VALID | Descriptor.PRIVILEGE | kept
         return slot.context_id << 32 | low

@@ -48,7 +48,7 @@ class Shadows:
     def head(self, _slot: Slot) -> int:
         return 0
 
-    def carry_back(self, _slot: Slot, *, again: bool = False) -> None:  # noqa: ARG002
+    def carry_back(self, _slot: Slot, *, again: bool = False) -> None:
         return
 
 

@@ -205,7 +205,7 @@ def test_a_vgpu_with_which_we_fail_does_not_starve_the_others(
     a.parked = True
     bench.a.spin("rcs0")
     a.parked = False
-    monkeypatch.setattr(a.engines["rcs0"].workloads, "descriptor", _raiser(TypeError("our bug")))
+    monkeypatch.setattr(a.engines["rcs0"].workloads, "submitted", _raiser(TypeError("our bug")))
     with pytest.raises(TypeError):
         bench.turn()
     bench.dispatcher._expel()

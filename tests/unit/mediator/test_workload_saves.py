@@ -8,6 +8,7 @@ import pytest
 
 from mediator.gen9.context_image import ImageIndex
 from mediator.gen9.engines import ENGINES
+from mediator.gen9.execlist import Descriptor
 from mediator.physical.partition import PAGE
 from tests.unit.mediator.workload_bench import HAS_RUN, LRCA, NEVER_RAN, Bench, store
 
@@ -33,6 +34,20 @@ def test_a_shadow_that_may_run_again_is_no_known_save(bench: Bench, settled: boo
     assert bench.get(ImageIndex.CONTEXT_CONTROL) == (HAS_RUN if settled else NEVER_RAN)
     assert bench.get(ImageIndex.CS_GPR0) == (0xBAD if settled else 0)
     assert not bench.slot.warm
+
+
+def test_a_shadow_that_was_made_or_made_ready_is_restored_whole_once(bench: Bench) -> None:
+    """Hardware that had the slot's last shadow might go on at the head where that ended."""
+    bench.element.slot = 0
+    for _ in range(2):
+        bench.emit(store(1))
+        bench.build()
+        assert bench.works.submitted(bench.element) & Descriptor.FORCE_RESTORE
+        bench.emit(store(2))
+        assert bench.works.extend(bench.slot, None, loaded=True)
+        assert not bench.works.submitted(bench.element) & Descriptor.FORCE_RESTORE
+        bench.runs_to(bench.tail)
+        assert bench.slot.warm
 
 
 @pytest.mark.parametrize("settled", [True, False])
