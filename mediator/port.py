@@ -33,8 +33,8 @@ class Port:
     """When a guest's context began to run on it; 0 while none does."""
     work: ComputeWork | None = None
     """What execution units had done before what runs was submitted, where it is to be traced."""
-    told_all: bool = True
-    """No more events came with the one that is being served."""
+    tells_more: bool = False
+    """More events came with the one that is being served."""
     used: bool = False
     """Its registers are a guest's: the idle context has not run since."""
 

@@ -134,7 +134,7 @@ class World:
     def settled(self, name: str) -> bool:
         """Whether engine ``name`` has switched no context since the event that is being served."""
         port = self.ports[name]
-        return port.free or (port.told_all and not self.host.engines[name].has_news)
+        return port.free or not (port.tells_more or self.host.engines[name].has_news)
 
     def _run(self, vgpu: Vgpu, name: str, load: Load) -> None:
         """An engine of the hardware has something else to do, or nothing: keep account of it."""
@@ -364,7 +364,7 @@ class World:
         port, engine = self.ports[name], vgpu.engines[name]
         events = self.host.engines[name].events()
         for number, (event, _context) in enumerate(events, 1):
-            port.told_all = number == len(events)
+            port.tells_more = number < len(events)
             if event & _ACKNOWLEDGES:
                 load, port.waiting = port.waiting, Load.NOTHING
                 if load is Load.GUEST:

@@ -50,8 +50,8 @@ class Slot:
     """The guest's register state page as it was read, or written back."""
     warm: bool = False
     """The shadow and ``page`` are what the hardware saved last: it can be run again."""
-    fresh: bool = True
-    """The hardware has not been given the shadow since it was made, or made ready to go on."""
+    given: bool = False
+    """The hardware has been given the shadow since it was made, or made ready to go on."""
     copy: RingCopy = field(default_factory=RingCopy)
     """What is in the shadow ring."""
     batches: BatchShadow | None = None

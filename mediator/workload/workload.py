@@ -115,7 +115,7 @@ class Workloads:
             slot.warm = False
             self._build(slot, element.lrca, page)
             slot.page = page
-        slot.fresh = True
+        slot.given = False
         self._map_context(slot, pages)
 
     def _is_warm(self, slot: Slot, lrca: int, page: array[int]) -> bool:
@@ -231,9 +231,9 @@ class Workloads:
         assert element.slot != NO_SLOT, "it has a shadow"
         slot = self.slots[element.slot]
         kept = element.descriptor & (Descriptor.FORCE_RESTORE | Descriptor.FORCE_PD_RESTORE)
-        if slot.fresh:
+        if not slot.given:
             kept |= Descriptor.FORCE_RESTORE
-            slot.fresh = False
+            slot.given = True
         mode = Addressing.LEGACY_64B << DESCRIPTOR_ADDRESSING_SHIFT
         low = slot.ggtt | mode | Descriptor.VALID | Descriptor.PRIVILEGE | kept
         return slot.context_id << 32 | low

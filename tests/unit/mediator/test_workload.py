@@ -104,7 +104,7 @@ def test_forgotten_shadows_give_their_entries_back(bench: Bench) -> None:
 def test_the_hardwares_descriptor(bench: Bench) -> None:
     bench.element = Element(bench.element.descriptor | 1 << 2 | 1 << 5 | 0xABC << 40)
     bench.element.slot = 0
-    bench.slot.fresh = False
+    bench.slot.given = True
     descriptor = bench.works.submitted(bench.element)
     assert descriptor & 0xFFFF_F000 == bench.slot.ggtt
     assert descriptor & 0xFFF == 1 | 3 << 3 | 1 << 8 | 1 << 2
