@@ -216,8 +216,8 @@ class Streamer:
                         command = self._gather(name, dw0, length)
                     outcome = handler(self, command)
                     if outcome is not None:
-                        if outcome is not Stop.WAIT:
-                            counts[name] += 1
+                        if self.index != index or isinstance(outcome, Jump):
+                            counts[name] += 1  # else it is to go on
                         return outcome
                 counts[name] += 1
                 index = end

@@ -33,7 +33,7 @@ class World:
         self.bench = make_bench(strictness, self.units)
         self.driver = self.bench.driver
         self.engine = self.bench.gpu.engines[RCS]
-        self.vertices = 0
+        self.vertices = self.states = 0
 
     def context(self) -> Context:
         context = self.driver.create_context(RCS)
@@ -50,7 +50,8 @@ class World:
             if address == dc.VERTICES:
                 self.vertices = place
             if address == dc.SURFACE:
-                self.driver.ram.write(place + 0x100, dc.surface(width=EDGE, height=EDGE))
+                self.states = place + 0x100
+                self.driver.ram.write(self.states, dc.surface(width=EDGE, height=EDGE))
         return context
 
     def emit(self, context: Context, at: int, words: list[int]) -> None:
@@ -92,6 +93,7 @@ def test_between_threads(strictness: Strictness) -> None:
     assert world.driver.seqno(RCS) == context.identity
     every = [(x, y, 0) for y in range(BLOCKS) for x in range(BLOCKS)]
     assert world.kernels.begun == world.kernels.ended == every
+    assert world.engine.counters.executed["3DPRIMITIVE"] == 1, "however many slices it takes"
     jobs = [job for job in world.kernels.jobs if job.pixels]
     assert len(jobs) == 2
     assert jobs[0] == jobs[1]
@@ -155,3 +157,89 @@ def test_before_the_first_thread() -> None:
     assert world.kernels.begun == []
     world.run(context)
     assert len(world.kernels.ended) == BLOCKS**2
+
+
+CLEAR_WIDTH, CLEAR_HEIGHT = 128, 256
+CLEAR_PITCH = 4 * CLEAR_WIDTH
+COLOUR = 0x1234_5678
+
+
+def fast_clear(world: World, context: Context) -> list[int]:
+    """Packets and a draw that clears a whole target; the pages of the target."""
+    state = bytearray(
+        dc.surface(
+            dc.R32_UINT,
+            width=CLEAR_WIDTH,
+            height=CLEAR_HEIGHT,
+            tiling=dc.TILE_Y,
+            pitch=CLEAR_PITCH,
+        )
+    )
+    struct.pack_into("<I", state, 24, 5)
+    struct.pack_into("<I", state, 48, COLOUR)
+    pages = []
+    for number in range(CLEAR_PITCH * CLEAR_HEIGHT >> 12):
+        pages.append(world.driver.ram.allocate())
+        context.tables.map(dc.TARGET + (number << 12), pages[-1])
+    world.driver.ram.write(world.states, bytes(state))
+    world.driver.ram.write(world.vertices, dc.corners(0, 0, 2, 8))
+    words = dc.flat(dc.changed("PS", 6, 63 << 23 | 1 << 8 | 3))
+    world.emit(context, FIRST, words + dc.primitive())
+    return pages
+
+
+def cleared(world: World, pages: list[int]) -> int:
+    """Pixels with the clear colour; the others are as they were."""
+    found = b"".join(world.driver.ram.read(page, 4096) for page in pages)
+    dwords = struct.unpack(f"<{len(found) // 4}I", found)
+    assert set(dwords) <= {0, COLOUR}
+    return dwords.count(COLOUR)
+
+
+@MODES
+def test_a_fast_clear_goes_on_where_it_was(strictness: Strictness) -> None:
+    world = World(strictness)
+    context = world.context()
+    pages = fast_clear(world, context)
+    world.start(context)
+    before = cleared(world, pages)
+    assert 0 < before < CLEAR_WIDTH * CLEAR_HEIGHT
+    world.another()
+    assert cleared(world, pages) == before
+    world.run(context)
+    assert cleared(world, pages) == CLEAR_WIDTH * CLEAR_HEIGHT
+    assert world.units.counters.groups == CLEAR_WIDTH * CLEAR_HEIGHT // 16
+    assert world.driver.seqno(RCS) == context.identity
+
+
+def test_a_reset_abandons_a_draw() -> None:
+    """What was drawn stays; the others' draws, and a new one, are whole."""
+    world = World(KIND)
+    victim = world.context()
+    pages = fast_clear(world, victim)
+    world.start(victim)
+    before = cleared(world, pages)
+    world.driver.recover(RCS, victim)
+    world.another()
+    assert cleared(world, pages) == before < CLEAR_WIDTH * CLEAR_HEIGHT
+    assert world.driver.seqno(RCS) != victim.identity
+    whole = world.context()
+    again = fast_clear(world, whole)
+    world.run(whole)
+    assert cleared(world, again) == CLEAR_WIDTH * CLEAR_HEIGHT
+
+
+def test_empty_draws_leave_when_they_are_asked() -> None:
+    """A batch of draws without pixels, and without any place where it would leave by itself."""
+    world = World(KIND)
+    context = world.context()
+    world.driver.ram.write(world.vertices, dc.corners(0, 0, 0, 0))
+    world.emit(context, FIRST, dc.flat(dc.packets()) + dc.primitive() * 60)
+    world.start(context)
+    executed = world.engine.counters.executed
+    assert 0 < executed["3DPRIMITIVE"] < 30
+    world.another()
+    assert executed["3DPRIMITIVE"] < 30
+    world.run(context)
+    assert executed["3DPRIMITIVE"] == 60
+    assert world.driver.seqno(RCS) == context.identity
