@@ -37,7 +37,6 @@ DEFAULTS: dict[str, str] = {
     "mediator.softgpu.eu.translator.compute": "enabled(predicated)=True",
     "mediator.softgpu.eu.translator.early_modes": "EarlyModes.kept=4294967295",
     "mediator.softgpu.eu.translator.message_shape": "LaneAccess.unit=1",
-    "mediator.softgpu.eu.translator.ops": "LlvmOps.__init__(threads)=1",
     "mediator.softgpu.eu.translator.process": """
         ProcessLimits.memory=2147483648 ProcessLimits.seconds=20 ProcessLimits.requests=500
     """,

@@ -6,7 +6,7 @@ Source: PRM SKL vol 2a, 2c, 3, 7, 11.
 from __future__ import annotations
 
 NUMBERS = {
-    "mediator.softgpu.address_space": "_OFFSET_MASK=FFF _MANY_EDITS=20",
+    "mediator.softgpu.address_space": "_OFFSET_MASK=FFF MOST_TRANSLATIONS=4000 _MANY_EDITS=20",
     "mediator.softgpu.alu": """
         ALL_ONES=FFFFFFFFFFFFFFFF _OPCODE=31:20 _OPERAND1=19:10 _OPERAND2=9:0 AluOp.NOOP=0
         AluOp.LOAD=80 AluOp.LOADINV=480 AluOp.LOAD0=81 AluOp.LOAD1=481 AluOp.ADD=100 AluOp.SUB=101
@@ -123,6 +123,7 @@ NUMBERS = {
         _RUN_DWORDS=20
     """,
     "mediator.softgpu.render.draw": "_STATE=<16I _BLEND=<3I _MOST_ENTRIES=20 _DRAWN_ON={1,2}",
+    "mediator.softgpu.render.primitive": "_PART_COST=8",
     "mediator.softgpu.render.rectangle": "_GRID=100 _GUARD=8000 MOST_PIXELS=4000",
     "mediator.softgpu.render.vertices": """
         _DWORD=FFFFFFFF _ADDRESS_MASK=FFFFFFFFFFFF _FLOAT_ONE=3F800000

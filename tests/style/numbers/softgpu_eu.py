@@ -5,7 +5,7 @@ from __future__ import annotations
 NUMBERS = {
     "mediator.softgpu.eu.dispatch.clear": "SIMD=10 _DESCRIPTOR=2030100 _COLOUR_BYTES=10",
     "mediator.softgpu.eu.dispatch.commands": """
-        _ANYWHERE=0 _BETWEEN_COMMANDS=2 _QWORD=FFFFFFFFFFFFFFFF _DWORD=FFFFFFFF
+        _ANYWHERE=0 _BETWEEN_COMMANDS=2 START_COST=40 _QWORD=FFFFFFFFFFFFFFFF _DWORD=FFFFFFFF
     """,
     "mediator.softgpu.eu.dispatch.interpreted": "_BUDGET=200",
     "mediator.softgpu.eu.dispatch.interrupted": """
@@ -165,7 +165,7 @@ NUMBERS = {
         _FRUGAL_FROM=80 _MASKS=40
     """,
     "mediator.softgpu.eu.translator.kills": "_EVER=-10000000000 _ROUNDS=2",
-    "mediator.softgpu.eu.translator.lane_access": "_HEADER_OFFSET=2 _HEADER_BASE=5 _ROOM=100",
+    "mediator.softgpu.eu.translator.lane_access": "_HEADER_OFFSET=2 _HEADER_BASE=5 _ROOM=80",
     "mediator.softgpu.eu.translator.lane_use": """
         NOBODY=FE UNTOUCHED=FF
         _WHOLE=fefefefefefefefefefefefefefefefefefefefefefefefefefefefefefefefe
