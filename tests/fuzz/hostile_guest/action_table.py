@@ -7,6 +7,7 @@ from tests.fuzz.hostile_guest.actions import (
     batches,
     connection,
     contexts,
+    draws,
     ggtt,
     interrupts,
     kernels,
@@ -103,8 +104,11 @@ KERNELS: tuple[Action, ...] = (
     Action(kernels.theft, 20),
     Action(kernels.leftovers, 10),
     Action(kernels.forged_walker, 6),
+    Action(draws.rectangle, 30),
+    Action(draws.many, 10),
+    Action(draws.theft, 10),
 )
-"""The same with kernels, where they are asked for."""
+"""The same with kernels and draws, where they are asked for."""
 ENDINGS: tuple[Action, ...] = (
     Action(connection.leave, 30),
     Action(connection.leave_in_a_message, 10),

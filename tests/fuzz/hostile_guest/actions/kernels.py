@@ -67,7 +67,7 @@ def _state(
     ]
 
 
-def _submit(guest: AttackerGuest, context: Context, stays_s: float = 0.5) -> None:
+def stay_with(guest: AttackerGuest, context: Context, stays_s: float = 0.5) -> None:
     """Let it run, and stay with it: what comes next may take the engine away from it."""
     driver = guest.driver
     request = driver.add_request(context, batch_start(BATCH))
@@ -112,7 +112,7 @@ def program(guest: AttackerGuest, chance: Chance) -> None:
     )
     walk = _walk(chance, chance.choice(_GRIDS), threads)
     state = _state(len(constants), walk, scratch_code=chance.randrange(12))
-    _submit(guest, _context(guest, code, constants, descriptor, state))
+    stay_with(guest, _context(guest, code, constants, descriptor, state))
 
 
 def broken_state(guest: AttackerGuest, chance: Chance) -> None:
@@ -128,7 +128,7 @@ def broken_state(guest: AttackerGuest, chance: Chance) -> None:
         descriptor[chance.randrange(8)] = chance.edge()
     constants = struct.pack("<QI", OWN, chance.choice((1, 5000)))
     code = chance.choice((counting_program(), programs.computing(chance)))
-    _submit(guest, _context(guest, code, constants, packed(descriptor), state))
+    stay_with(guest, _context(guest, code, constants, packed(descriptor), state))
 
 
 def without_end(guest: AttackerGuest, chance: Chance) -> None:
@@ -141,7 +141,7 @@ def without_end(guest: AttackerGuest, chance: Chance) -> None:
         code, groups = counting_program(), chance.choice(_HUGE)
     state = _state(32, _walk(chance, groups))
     context = _context(guest, code, constants, mc.descriptor(own=1), state)
-    _submit(guest, context, _STARTS_S)
+    stay_with(guest, context, _STARTS_S)
     for _ in range(chance.choice((0, 1, 5))):
         other = guest.new_context("rcs0")
         guest.driver.add_request(other)
@@ -173,7 +173,7 @@ def surfaces(guest: AttackerGuest, chance: Chance) -> None:
     page = guest.driver.ram.allocate()
     guest.driver.ram.write(page, packed(table).ljust(_STATES, b"\0") + unreserved(states))
     context.tables.map(SURFACES, page)
-    _submit(guest, context)
+    stay_with(guest, context)
 
 
 def rewritten_code(guest: AttackerGuest, chance: Chance) -> None:
@@ -182,7 +182,7 @@ def rewritten_code(guest: AttackerGuest, chance: Chance) -> None:
     constants = struct.pack("<QI", OWN, chance.choice((50, 100_000)))
     state = _state(32, _walk(chance, (64, 1 << 20, 1)))
     context = _context(guest, counting_program(), constants, mc.descriptor(own=1), state)
-    _submit(guest, context, _STARTS_S)
+    stay_with(guest, context, _STARTS_S)
     for _ in range(chance.choice((1, 5))):
         code = chance.choice((counting_program(), chance.choice(programs.KINDS)(chance)))
         guest.driver.ram.write(_code(guest, context), code[: _CODE_PAGES * PAGE])
@@ -209,7 +209,7 @@ def theft(guest: AttackerGuest, chance: Chance) -> None:
         level = chance.choice((3, 3, 3, 2))  # above, batch and code would be gone with it
         address = TARGET + PAGE * number if level == 3 else TARGET
         guest.driver.ram.write_u64(context.tables.slot(address, level), physical | 3)
-    _submit(guest, context)
+    stay_with(guest, context)
 
 
 def leftovers(guest: AttackerGuest, chance: Chance) -> None:
@@ -220,7 +220,7 @@ def leftovers(guest: AttackerGuest, chance: Chance) -> None:
     state = _state(32, _walk(chance, (chance.choice((1, 4)), 1, 1)))
     context = _context(guest, programs.dumping(chance), constants, descriptor, state)
     context.tables.map(STASH, guest.driver.ram.allocate(2), 2)
-    _submit(guest, context)
+    stay_with(guest, context)
 
 
 def _saved(guest: AttackerGuest, page: int) -> bytes:
@@ -240,7 +240,7 @@ def forged_walker(guest: AttackerGuest, chance: Chance) -> None:
         descriptor = mc.descriptor(own=1)
         code, constants = programs.endless(chance), struct.pack("<QI", OWN, 0)
         context = _context(guest, code, constants, descriptor, state)
-        _submit(guest, context, _STARTS_S)
+        stay_with(guest, context, _STARTS_S)
         guest.driver.submit(guest.new_context("rcs0"))
         contexts.append(context)
     pages = [context.image + (_WALKER_PAGE - 1) * PAGE for context in contexts]
