@@ -190,8 +190,10 @@ class Workloads:
         ``head``: byte offset in the ring where the hardware was seen, or is going to start; None
         where that is not known.
         ``loaded``: the hardware may have the shadow. Returns False where the shadow cannot go on:
-        the tail goes back, there is no more room for batches, or, unless ``loaded``, the text has
-        changed. It is then to be built anew from what the hardware saved. Raises GuestError.
+        the tail goes back, there is no more room for batches, the page tables are elsewhere now
+        (their address has two dwords, and the hardware may read one of each), or, unless
+        ``loaded``, the text has changed. It is then to be built anew from what the hardware saved.
+        Raises GuestError.
         """
         slab, ggtt, copy = self._vgpu.addressing.slab, self._vgpu.ggtt, slot.copy
         try:
@@ -207,6 +209,10 @@ class Workloads:
             return False
         if not loaded and not copy.same_text(self._read_ring(copy, copy.bound, copy.tail)):
             return False
+        at, root = slot.state >> 2, self._root(slot.pml4)
+        upper, lower = at + ImageIndex.PDP0_UDW, at + ImageIndex.PDP0_LDW
+        if loaded and root != slab.u32[upper] << 32 | slab.u32[lower]:
+            return False
         self._slot = slot
         try:
             self._lay_ring(slot, tail)
@@ -214,11 +220,8 @@ class Workloads:
             if error.reason is Reason.TOO_LARGE and slot.room_used:
                 return False
             raise
-        at = slot.state >> 2
+        slab.u32[upper], slab.u32[lower] = root >> 32, root & 0xFFFF_FFFF
         slab.u32[at + ImageIndex.RING_TAIL] = tail  # last: what it uncovers is there
-        root = self._root(slot.pml4)
-        slab.u32[at + ImageIndex.PDP0_UDW] = root >> 32
-        slab.u32[at + ImageIndex.PDP0_LDW] = root & 0xFFFF_FFFF
         return True
 
     def submitted(self, element: Element) -> int:

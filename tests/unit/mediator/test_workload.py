@@ -414,6 +414,7 @@ def test_a_context_of_which_only_the_tail_is_new_keeps_its_shadow(
 def test_a_kept_shadow_has_new_page_tables(bench: Bench) -> None:
     ran_once(bench)
     before = bench.shadow(ImageIndex.PDP0_LDW)
+    bench.vgpu.addressing.steps += 1
     bench.build()
     assert bench.shadow(ImageIndex.PDP0_LDW) == before + PAGE
 

@@ -28,7 +28,7 @@ LRCA, RING, BATCH = 0x20_0000, 0x30_0000, 0x40_0000
 GUEST_PHYSICAL = 0x1_0000_0000
 """A guest's GGTT address and its guest physical address differ by this."""
 PML4, ROOT, ROOT_STEP = 0x7000, 0x55_0000_0000, (1 << 32) + PAGE
-"""Page tables of the guest; where shadows of them are, each time at another place."""
+"""Page tables of the guest; shadows of them are so many steps further."""
 NEVER_RAN, HAS_RUN = 0x0009_0009, 0xFFFF_0008
 STORE = 0x20 << 23 | 1 << 22 | 2
 
@@ -101,13 +101,14 @@ class FlatAddressing:
     def __init__(self, slab: Slab) -> None:
         self.slab = slab
         self.roots: list[int] = []
+        self.steps = 1
         self.refuses = False
 
     def root(self, pml4: int) -> int:
         if self.refuses:
             raise GuestError(Reason.PAGE_TABLE, "nowhere")
         self.roots.append(pml4)
-        return ROOT + len(self.roots) * ROOT_STEP
+        return ROOT + self.steps * ROOT_STEP
 
 
 class WorkloadVgpu(FakeVgpu):
