@@ -51,6 +51,8 @@ def store_texel(memory: Memory, format_: Format, address: int, enabled: int, tex
     if ChannelKind.SHARED_EXPONENT in kinds:
         return
     present = sum(1 << n for n in range(4) if kinds[n] is not ChannelKind.ABSENT)
+    if not present & enabled:
+        return  # not even what was there, which others may be writing
     raw = _load_raw(memory, format_, address) if present & ~enabled else 0
     for n in reversed(range(4)):
         if not present & enabled & 1 << n:

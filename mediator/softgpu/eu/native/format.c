@@ -190,6 +190,8 @@ void eu_store_texel(struct eu_worker *worker, const struct eu_format *format, ui
 		if (format->channels[n].kind != EU_ABSENT)
 			present |= 1u << n;
 	}
+	if (!(present & enabled))
+		return; /* not even what was there, which others may be writing */
 	if (present & ~enabled)
 		load_words(worker, format->size, address, words);
 	for (uint32_t n = 4; n-- > 0;) {

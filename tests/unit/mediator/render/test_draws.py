@@ -6,6 +6,9 @@ import struct
 
 import pytest
 
+from mediator.softgpu.eu.dispatch.host_units import make_pool
+from mediator.softgpu.eu.dispatch.program_cache import ProgramCache
+from mediator.softgpu.eu.dispatch.units import ExecutionUnits
 from mediator.softgpu.outcome import Stop
 from tests.unit.mediator.command_bench import ABSENT
 from tests.unit.mediator.render import draw_commands as dc
@@ -81,6 +84,32 @@ def test_channels_that_are_not_written_stay(bench: DrawBench) -> None:
     bench.put(dc.DYNAMIC + dc.BLEND, struct.pack("<3I", 0, 1 << 2 | 1 << 3, 0))
     bench.draw()
     assert bench.pixel(1, 2) == [FILL, 2, INPUT[1], FILL]
+
+
+@pytest.mark.parametrize("pool", [False, True])
+@pytest.mark.parametrize(
+    ("code", "off"), [(dc.R32G32B32A32_UINT, 0xF), (dc.R32_UINT, 0xF ^ 1 << 3)]
+)
+def test_where_no_channel_is_written_nothing_is(
+    bench: DrawBench, code: int, off: int, pool: bool
+) -> None:
+    """Of the second only alpha is on, which it does not have. So the target may be absent."""
+    bench.target(_clear_state(code, ABSENT))
+    bench.put(dc.DYNAMIC + dc.BLEND, struct.pack("<3I", 0, off, 0))
+    for modes in (3, 1 << 8 | 3):
+        bench.host.units = ExecutionUnits(ProgramCache(lambda: None), make_pool() if pool else None)
+        stop = bench.draw(dc.changed("PS", 6, 63 << 23 | modes))
+        while stop is Stop.QUANTUM:
+            stop = bench.commands.again()
+        assert stop is Stop.RING_EMPTY
+    assert bench.host.counters.executed[NAME] == 2
+
+
+def _clear_state(code: int, address: int) -> bytes:
+    """A target with control data: draws and fast clears go to it."""
+    state = bytearray(dc.surface(code, tiling=dc.TILE_Y, pitch=1024, address=address))
+    struct.pack_into("<I", state, 24, 5)
+    return bytes(state)
 
 
 @pytest.mark.parametrize("tiling", [dc.TILE_X, dc.TILE_Y])
