@@ -71,6 +71,7 @@ class Dispatcher:
             clock=clock,
             on_leave=self._account_leaving,
             on_restart=on_restart,
+            on_unbuilt=self.wake,
             counters=self.counters,
         )
         self._vgpus: dict[int, Vgpu] = {}
@@ -211,10 +212,6 @@ class Dispatcher:
     def holds(self, vgpu: Vgpu, name: str) -> bool:
         """Whether the hardware's engine may have a context of ``vgpu``."""
         return self.world.current is vgpu and not self.world.ports[name].free
-
-    def settled(self, vgpu: Vgpu, name: str) -> bool:
-        """Whether no context of ``vgpu`` has been loaded since the event that is being served."""
-        return self.world.current is not vgpu or self.world.settled(name)
 
     def stands(self, vgpu: Vgpu, name: str) -> bool:
         """Whether the engine executes nothing of ``vgpu``."""
@@ -391,8 +388,6 @@ class Dispatcher:
         return min(max((ends - self.clock()) / 1e6, 0.0), longest_ms)
 
     def _others_wait(self, vgpu: Vgpu) -> bool:
-        if len(self._vgpus) < 2:
-            return False
         return any(v is not vgpu and v.has_work for v in list(self._vgpus.values()))
 
     def _turn(self) -> None:
@@ -406,14 +401,17 @@ class Dispatcher:
                     self.wake()
         else:
             memory = vgpu.memory
-            with memory.using(), vgpu.lock, self.lock:
-                if self.world.current is vgpu and memory is vgpu.memory:
-                    with vgpu.holding_line():
-                        self.world.serve(vgpu)
-                    self._note_idle(vgpu)
-                    self._consider(vgpu)
-                else:
-                    self.wake()
+            with memory.using(), vgpu.lock:
+                with self.lock:
+                    if self.world.current is vgpu and memory is vgpu.memory:
+                        with vgpu.holding_line():
+                            self.world.serve(vgpu)
+                        self._note_idle(vgpu)
+                        self._consider(vgpu)
+                    else:
+                        self.wake()
+                if memory is vgpu.memory:
+                    self.world.build(vgpu)  # others may have the lock meanwhile
         if self.world.current is None:
             self._choose()
 

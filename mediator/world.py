@@ -22,6 +22,7 @@ from mediator.physical.compute_work import ComputeWork
 from mediator.physical.host import HardwareError
 from mediator.physical.installed_ggtt import InstalledGgtt
 from mediator.port import Load, Port
+from mediator.vgpu.admission import build_next, lacks_shadows
 from mediator.vgpu.switched_registers import SwitchedRegisters
 
 if TYPE_CHECKING:
@@ -53,11 +54,13 @@ class World:
         clock: Callable[[], int],
         on_leave: Callable[[Vgpu], None],
         on_restart: Callable[[], None],
+        on_unbuilt: Callable[[], None],
         counters: GpuCounters,
     ) -> None:
         """``on_leave`` is told before a vGPU has left.
 
         ``on_restart`` writes GGTT entries again after the GPU was brought up from cold.
+        ``on_unbuilt`` has `build` called soon.
         """
         self.host = host
         self.current: Vgpu | None = None
@@ -86,6 +89,9 @@ class World:
         self._clock = clock
         self._on_leave = on_leave
         self._on_restart = on_restart
+        self._on_unbuilt = on_unbuilt
+        self._unbuilt: set[str] = set()
+        """Engines whose next list of the current vGPU lacks shadows."""
 
     @property
     def busy(self) -> bool:
@@ -131,10 +137,14 @@ class World:
         since = self.ports[name].since_ns
         return self._clock() - since if since else 0
 
-    def settled(self, name: str) -> bool:
-        """Whether engine ``name`` has switched no context since the event that is being served."""
+    def settled(self, vgpu: Vgpu, name: str) -> bool:
+        """Whether no context of ``vgpu`` has been loaded since the event that is being served."""
         port = self.ports[name]
-        return port.free or not (port.tells_more or self.host.engines[name].has_news)
+        return (
+            self.current is not vgpu
+            or port.free
+            or not (port.tells_more or self.host.engines[name].has_news)
+        )
 
     def _run(self, vgpu: Vgpu, name: str, load: Load) -> None:
         """An engine of the hardware has something else to do, or nothing: keep account of it."""
@@ -207,6 +217,7 @@ class World:
         done = vgpu.counters.compute - before
         vgpu.note("slices", "slice", self._entered_ns, self._clock() - self._entered_ns, str(done))
         self.current, self.ending = None, False
+        self._unbuilt.clear()
         self.left.notify_all()
 
     def end(self, vgpu: Vgpu) -> None:
@@ -320,11 +331,14 @@ class World:
         state = engine.state
         if port.waiting is not Load.NOTHING or state.hung or state.stopped:
             return
-        if port.running is Load.NOTHING:
+        idle = port.running is Load.NOTHING
+        if (idle or port.has_guest) and lacks_shadows(engine, idle=idle):
+            self._unbuilt.add(name)
+            self._on_unbuilt()
+            return
+        if idle:
             elements, load = engine.next_list()
         elif port.has_guest and engine.lists.pending:
-            if not engine.must_leave:
-                engine.build_missing(engine.lists.pending)
             if engine.must_leave:
                 port.waiting = Load.IDLE
                 self.host.engines[name].submit_idle()
@@ -342,6 +356,17 @@ class World:
             return
         self._submit(vgpu, name, elements)
         port.waiting, port.used = load, True
+
+    def build(self, vgpu: Vgpu) -> None:
+        """Make the shadows that `feed` found missing, and feed; the dispatcher's lock is not held.
+
+        It takes as long as audits do, and others need the lock for their accesses.
+        """
+        while self._unbuilt and self.current is vgpu and not self.ending:
+            name = self._unbuilt.pop()
+            build_next(vgpu.engines[name], idle=self.ports[name].running is Load.NOTHING)
+            with self._lock:
+                self.feed(vgpu, name)
 
     def _submit(self, vgpu: Vgpu, name: str, elements: list[Element]) -> None:
         now, port = self._clock(), self.ports[name]

@@ -44,6 +44,31 @@ def admit(engine: VirtualEngine, elements: list[Element]) -> None:
         vgpu.rest.owe(time.thread_time_ns() - computed)
 
 
+def lacks_shadows(engine: VirtualEngine, *, idle: bool) -> bool:
+    """The list that the hardware gets next is not ready, and `build_next` makes it so.
+
+    ``idle``: the hardware has nothing of the engine.
+    """
+    lists = engine.lists
+    if not idle:
+        return not engine.must_leave and _missing(lists.pending)
+    if lists.active:
+        return engine.must_leave or _missing(lists.rest)
+    return _missing(lists.pending)
+
+
+def build_next(engine: VirtualEngine, *, idle: bool) -> None:
+    """Build what `lacks_shadows` misses. It takes as long as its audits."""
+    if idle:
+        engine.next_list()
+    elif not engine.must_leave:
+        engine.build_missing(engine.lists.pending)
+
+
+def _missing(elements: list[Element]) -> bool:
+    return any(element.slot == NO_SLOT and not element.refused for element in elements)
+
+
 def _find_shadows(engine: VirtualEngine, elements: list[Element], *, loaded: bool) -> None:
     lists, now = engine.lists, engine.vgpu.clock()
     in_use = {e.lrca: e.slot for e in lists.elements if e.slot != NO_SLOT}

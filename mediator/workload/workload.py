@@ -255,7 +255,9 @@ class Workloads:
         slab, vgpu = self._vgpu.addressing.slab, self._vgpu
         saved = array("I", slab.bytes[slot.state : slot.state + _STATE_BYTES])
         pages = self._private.copy(slot) if again else None
-        whole = not again or vgpu.dispatcher.settled(vgpu, self._facts.name)  # after the copies
+        whole = not again or vgpu.dispatcher.world.settled(
+            vgpu, self._facts.name
+        )  # after the copies
         physical = vgpu.ggtt.physical(slot.lrca + STATE_OFFSET)
         if physical is None:
             vgpu.reject(Reason.CONTEXT, f"{slot.lrca:#x} was unmapped while it ran")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -148,6 +149,46 @@ def test_a_tail_that_goes_back_takes_the_context_off_first(
     assert a.vgpu.counters.rejections == {}
     counters = a.vgpu.counters.engines["vcs0"]
     assert (counters.submitted, counters.completed + counters.preempted) == (2, 2)
+
+
+def test_others_have_the_dispatchers_lock_while_a_shadow_is_built_anew(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An audit takes long, and every vGPU's accesses need the lock now and then."""
+    a = bench.a
+    page = a.driver.ram.allocate()
+    at = a.driver.ggtt_map(page)
+    context = a.driver.create_context("vcs0")
+    a.driver.emit(context, semaphore_wait(at, 1, ggtt=True))
+    short = context.tail
+    a.driver.emit(context, store_dword(at + 8, 0xBAD, ggtt=True))
+    a.driver.submit(context)
+    bench.until(lambda: bench.port("vcs0").has_guest)
+    a.driver.process()
+    a.driver.ram.write_u32(context.value(ImageIndex.RING_TAIL), short)
+    works, free = a.vgpu.engines["vcs0"].workloads, list[bool]()
+    read = works._read_ring
+
+    def ask() -> None:
+        free.append(bench.dispatcher.lock.acquire(timeout=0))
+        if free[-1]:
+            bench.dispatcher.lock.release()
+
+    def look(*args: Any) -> bytes:
+        asking = Thread(target=ask)
+        asking.start()
+        asking.join()
+        return read(*args)
+
+    monkeypatch.setattr(works, "_read_ring", look)
+    a.driver.submit(context)
+    bench.until(lambda: not a.vgpu.engines["vcs0"].must_leave)
+    assert free
+    assert all(free)
+    a.driver.ram.write_u32(page, 1)
+    bench.until(lambda: a.engine_done("vcs0"))
+    assert a.driver.ram.read_u32(page + 8) == 0
+    assert a.vgpu.counters.rejections == {}
 
 
 def test_a_forced_restore_of_what_runs_takes_it_off_first(bench: Bench) -> None:

@@ -122,6 +122,7 @@ class WorkloadVgpu(FakeVgpu):
         self.memory = Memory(self.ggtt)
         self.hardware_ggtt: dict[int, bytes] = {}
         self.saved_images = {facts.name: SavedImages() for facts in ENGINES}
+        self.world = self
         self.is_settled = True
         self.asked: Callable[[], None] = lambda: None
         """What happens when it is asked whether hardware may have a context again."""
