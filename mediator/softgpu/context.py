@@ -26,6 +26,7 @@ from mediator.gen9.execlist import (
     DESCRIPTOR_ADDRESSING_MASK,
     DESCRIPTOR_ADDRESSING_SHIFT,
     Addressing,
+    Descriptor,
 )
 from mediator.gen9.pte import PAGE_SIZE
 from mediator.softgpu import hidden_state
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
 Action = Callable[[ContextState], None]
 
+_FORCE_RESTORE = int(Descriptor.FORCE_RESTORE)
 _RESTORE_INHIBIT = int(ContextControl.RESTORE_INHIBIT)
 _SAVE_INHIBIT = int(ContextControl.SAVE_INHIBIT)
 _INHIBIT_SYNC_SWITCH = int(ContextControl.INHIBIT_SYNC_SWITCH)
@@ -93,7 +95,7 @@ def restore(engine: Engine, running: ContextState) -> None:
         image = load.words
         running.arbitration, running.predicate = load.state.arbitration, load.state.predicate
         running.clip, running.interrupted = load.state.clip, load.state.interrupted
-    _restore_ring(running, image)
+    _restore_ring(engine, running, image)
     control = image[ImageIndex.CONTEXT_CONTROL]
     running.inhibit_switch = bool(control & _INHIBIT_SYNC_SWITCH)
     values, base = engine.gpu.registers.values, engine.mmio_base
@@ -126,6 +128,7 @@ def save(engine: Engine, running: ContextState) -> None:
         write(state + 4 * index, struct.pack(f"<{len(dwords)}I", *dwords))
 
     _leave_ring(values, base, running)
+    engine.resident = running
     put(ImageIndex.RING_HEAD, running.ring.head)
     put(ImageIndex.CTX_TIMESTAMP, engine.context_timestamp())
     if control & _SAVE_INHIBIT:
@@ -201,12 +204,24 @@ def _state_address(running: ContextState) -> int:
     return lrca(running.descriptor) + STATE_OFFSET
 
 
-def _restore_ring(running: ContextState, image: Sequence[int]) -> None:
-    ring = running.ring
+def _restore_ring(engine: Engine, running: ContextState, image: Sequence[int]) -> None:
+    """The ring's registers; an engine that still has the context's own may load the tail alone."""
+    ring, resident = running.ring, engine.resident
+    if resident is not None and _goes_on(engine, running.descriptor, resident.descriptor):
+        last = resident.ring
+        ring.head, ring.start, ring.control = last.head, last.start, last.control
+        ring.tail = image[ImageIndex.RING_TAIL]
+        return
     ring.head, ring.tail = image[ImageIndex.RING_HEAD], image[ImageIndex.RING_TAIL]
     ring.start, ring.control = image[ImageIndex.RING_START] & _PAGE_MASK, image[ImageIndex.RING_CTL]
     if not ring.control & reg.RING_CTL_VALID:
         raise ContextError(f"the ring of context {running.descriptor:#x} is not enabled")
+
+
+def _goes_on(engine: Engine, descriptor: int, resident: int) -> bool:
+    """Whether the context that is loaded is the one that left last, and no restore is forced."""
+    same = (lrca(descriptor), descriptor >> 32) == (lrca(resident), resident >> 32)
+    return engine.gpu.strictness.idle_keeps_ring and same and not descriptor & _FORCE_RESTORE
 
 
 def _restore_batches(running: ContextState, image: Sequence[int]) -> None:

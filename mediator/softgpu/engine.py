@@ -72,6 +72,7 @@ class Engine:
         self.totals = EngineCounters()
         self.lists = Execlists()
         self.context: ContextState | None = None
+        self.resident: ContextState | None = None  # left last: the ring registers are still its own
         self.attention = False
         """A submission waits: the streamer returns at its next arbitration point."""
         self.abandon = False
@@ -123,7 +124,7 @@ class Engine:
         self.halt()
         self._account()
         self.lists = Execlists()
-        self.context = None
+        self.context = self.resident = None
         self.hung = None
         self.attention = False
         self.abandon = self.executing  # until it has noticed

@@ -77,6 +77,13 @@ class Strictness:
     GVT-g loads registers by commands in the ring of such a context for that reason (mmio_context.c,
     intel_vgpu_restore_inhibit_context); i915 inhibits one context of each engine, after a reset.
     """
+    idle_keeps_ring: bool = False
+    """The context that left last, if it comes back first, has its tail alone loaded.
+
+    Its head and its ring are those that it left with, whatever its image says, unless a restore is
+    forced. i915 knows it as idle lite restore (gt/intel_execlists_submission.c, WaIdleLiteRestore),
+    and forces a restore after it has changed an image (gt/intel_lrc.c, lrc_update_regs).
+    """
     preemption_levels: bool = False
     """Threads are interrupted only where CS_CHICKEN1 of their context lets them be.
 
@@ -108,5 +115,6 @@ def strict(seed: int) -> Strictness:
         stale_translations=True,
         image_as_commands=True,
         inhibit_keeps_state=True,
+        idle_keeps_ring=True,
         preemption_levels=True,
     )

@@ -228,8 +228,8 @@ class Workloads:
         """An element that has a slot goes to the hardware: what its submission port gets.
 
         The first time it is to be restored whole: hardware that has been idle since it had the
-        slot's last shadow may reload the tail alone (i915: WaIdleLiteRestore, and lrc_pin forces
-        it too), and would go on at another head than that from which the ring was audited.
+        slot's last shadow may reload the tail alone (i915: WaIdleLiteRestore, lrc_update_regs),
+        and would go on at another head than that from which the ring was audited.
         """
         assert element.slot != NO_SLOT, "it has a shadow"
         slot = self.slots[element.slot]

@@ -324,3 +324,26 @@ def test_an_image_that_resets_its_engine_leaves_it_idle(strictness: Strictness) 
     bench.driver.initialise()
     saved(bench, "bcs0")
     assert bench.driver.seqno("bcs0") == 1
+
+
+# -- the ring of a context that comes back --------------------------------------------------------
+
+
+@pytest.mark.parametrize("keeps", [False, True])
+@pytest.mark.parametrize("forced", [False, True])
+def test_the_context_that_left_last_may_keep_its_head(keeps: bool, forced: bool) -> None:
+    """After another it is restored as its image says."""
+    bench = make_bench(Strictness(idle_keeps_ring=keeps))
+    at = bench.driver.ram.allocate()
+    address = bench.driver.ggtt_map(at)
+    context = saved(bench, "vcs0", store_dword(address, 1, ggtt=True))
+    put(bench, context, 1, ImageIndex.RING_HEAD, 0)
+    bench.driver.ram.write_u32(at, 0)
+    context.forced = forced
+    run(bench, context)
+    assert bench.driver.ram.read_u32(at) == (0 if keeps and not forced else 1)
+    saved(bench, "vcs0")
+    put(bench, context, 1, ImageIndex.RING_HEAD, 0)
+    bench.driver.ram.write_u32(at, 0)
+    run(bench, context)
+    assert bench.driver.ram.read_u32(at) == 1

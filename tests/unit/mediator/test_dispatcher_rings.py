@@ -12,6 +12,7 @@ from mediator.gen9.context_image import ImageIndex
 from mediator.gen9.execlist import Event
 from mediator.physical.partition import slab_ggtt
 from mediator.port import Load
+from mediator.softgpu.strictness import Strictness
 from mediator.vgpu.execlist import NO_SLOT, Element
 from mediator.vgpu.vgpu import Vgpu
 from tests.gpu_driver import MI_NOOP, PAGE, RING_PAGES, Context
@@ -337,6 +338,29 @@ def test_a_context_that_ran_on_unseen_before_its_reset_starts_where_it_was_audit
     assert slab.u32[(victim - slab.ggtt) // 4] != 0xBAD
     assert a.driver.ram.read_u32(page + 8) == 0x600D
     assert a.vgpu.counters.rejections == {}
+
+
+def test_a_shadow_made_anew_starts_where_it_was_audited_on_hardware_that_keeps_its_ring() -> None:
+    """The guest asks for no restore of the image that it has changed since the context left."""
+    with running(Bench(strictness=Strictness(idle_keeps_ring=True))) as bench:
+        a = bench.a
+        page = a.driver.ram.allocate()
+        at = a.driver.ggtt_map(page)
+        context = a.driver.create_context("vcs0")
+        a.driver.emit(context, [MI_NOOP] * 4)
+        a.driver.submit(context)
+        bench.until(lambda: a.engine_done("vcs0"))
+        victim = slab_ggtt(2) + 0x3F000  # in the slab of the other vGPU
+        attack = store_dword(victim, 0xBAD, ggtt=True)
+        a.driver.ram.write_u32(context.value(ImageIndex.RING_HEAD), 0)
+        context.tail = 0
+        a.driver.emit(context, [STORE_OF_5, at + 8, 0, 0x600D, *attack, MI_NOOP, MI_NOOP])
+        a.driver.submit(context)
+        bench.until(lambda: a.engine_done("vcs0"))
+        slab = bench.b.vgpu.slab
+        assert slab.u32[(victim - slab.ggtt) // 4] != 0xBAD
+        assert a.driver.ram.read_u32(page + 8) == 0x600D
+        assert a.vgpu.counters.rejections == {}
 
 
 # -- parts ----------------------------------------------------------------------------------------

@@ -307,7 +307,7 @@ def test_the_dice_are_as_bad_as_they_say() -> None:
     assert all(170 < delays[n] < 250 for n in range(1, 5))
     assert all(delays[n] < 40 for n in range(5, 200))
     knobs = ("needs_forcewake", "ring_reads_on", "stale_translations", "image_as_commands")
-    for knob in (*knobs, "inhibit_keeps_state", "preemption_levels"):
+    for knob in (*knobs, "inhibit_keeps_state", "idle_keeps_ring", "preemption_levels"):
         assert getattr(chosen, knob)
         assert not getattr(KIND, knob)
     assert chosen.bcs_unprotected
