@@ -45,6 +45,9 @@ MAX_BATCHES: Final = 256
 """Batches that one of them may lead to, itself included."""
 MAX_JUMPS: Final = 1024
 """Commands in all these that start one."""
+MOST_PLACED: Final = 4096
+"""Batches of one shadow: each takes 64 bytes of room and a KiB here. One audit cannot place more,
+and a context that has so many leaves the hardware before it gets others."""
 _USER_MASK: Final = (1 << 48) - 1
 _LEAST_READ: Final = 512
 _MOST_READ: Final = 256 << 10
@@ -242,6 +245,8 @@ class BatchShadow:
         before = self._groups.get(key)
         if before is not None and _same(before, batches):
             return before[0].hardware
+        if len(self._placed) + len(batches) > MOST_PLACED:
+            raise GuestError(Reason.TOO_LARGE, f"more than {MOST_PLACED} batches of one context")
         rooms = []
         align = key[2]
         for batch in batches:

@@ -272,6 +272,26 @@ def test_counts_of_batches_are_counted_with_the_ring() -> None:
     assert (found.counts.commands, found.counts.user_batches) == (5, 1)
 
 
+def test_a_shadow_has_so_many_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is known of them is the process's memory, not the slot's room."""
+    monkeypatch.setattr(batch_shadow, "MOST_PLACED", 3)
+    view = FakeView()
+    shadows = BatchShadow(view)
+    shadows.begin()
+    for at in (BATCH, BATCH + 64, BATCH + 128, BATCH + 192):
+        view.put(at, [NOOP, BATCH_END])
+    view.put(BATCH + 192, [START, BATCH + 196, 0, BATCH_END])
+    placed = [shadows.shadow(Target(at)) for at in (BATCH, BATCH + 64)]
+    with pytest.raises(GuestError) as caught:
+        shadows.shadow(Target(BATCH + 192))
+    assert caught.value.reason is Reason.TOO_LARGE
+    shadows.shadow(Target(BATCH + 128))
+    shadows.begin()
+    assert [shadows.shadow(Target(at)) for at in (BATCH, BATCH + 64)] == placed
+    with pytest.raises(GuestError):
+        shadows.shadow(Target(BATCH + 4))
+
+
 def test_of_many_batches_few_are_looked_at_to_name_one() -> None:
     """A guest may have thousands, and ask where its engine stands as often as it likes."""
     view, looks = FakeView(), list[int]()
