@@ -3,6 +3,8 @@
 A guest moves its tail as it likes: forward, back, not at all, round the end, and changes text and
 batches behind and before it. A model of hardware runs the shadow: it takes a new tail as late as
 it likes, goes on round the ring past a tail that it has not taken, and is seen at a place or not.
+It may keep its head where no restore is forced, and it may end, go on and end once more before
+anybody sees the first end; then the guest may reset its engine, and come with the image it has.
 Every operand of the guest's commands is a header that no audit lets through, so that a fetch from
 the middle of a command, old or new, is seen.
 """
@@ -17,6 +19,7 @@ from hypothesis import strategies as st
 
 from mediator.errors import GuestError
 from mediator.gen9.context_image import ImageIndex
+from mediator.gen9.execlist import Descriptor
 from mediator.physical.partition import PAGE
 from tests.unit.mediator.workload_bench import BATCH, OWNED, RING, Bench
 
@@ -43,20 +46,31 @@ class Hardware:
     tail: int = 0
     """The tail that it goes by; the image's may be a later one."""
     loaded: bool = False
+    resident: bool = False
+    """No other context has run since this one left."""
     fetched: int = 0
 
     def load(self) -> None:
-        """Restore the context from its image."""
-        self.loaded = True
-        self.head = self.bench.shadow(ImageIndex.RING_HEAD)
+        """Take the context as it is submitted now, from its image or as it left."""
+        self.bench.element.slot = self.bench.slot.number
+        forced = self.bench.works.submitted(self.bench.element) & Descriptor.FORCE_RESTORE
+        if forced or not self.resident:
+            self.head = self.bench.shadow(ImageIndex.RING_HEAD)
+        self.loaded = self.resident = True
         self.take_tail()
+
+    def save(self) -> None:
+        """The context has left, and nobody has seen it yet."""
+        self.loaded = False
+        self.resident = self.rng.random() < 0.5
+        self.bench.slab.u32[(self.bench.slot.state >> 2) + ImageIndex.RING_HEAD] = self.head
 
     def take_tail(self) -> None:
         self.tail = self.bench.shadow(ImageIndex.RING_TAIL)
 
     def leave(self) -> None:
         """Save the context; the mediator carries it back."""
-        self.loaded = False
+        self.save()
         self.bench.runs_to(self.head)
 
     def run(self, commands: int) -> None:
@@ -157,6 +171,12 @@ class Guest:
         place = self.rng.randrange(self.bench.size // 4 - 8) * 4
         self.bench.put(RING + place, self.command()[:8])
 
+    def come_back(self) -> None:
+        """After a reset: other text from the head on that the guest knows."""
+        self.bench.tail = self.bench.get(ImageIndex.RING_HEAD) & -8
+        self.ends = [self.bench.tail]
+        self.emit(self.rng.randrange(1, 20))
+
 
 @dataclass
 class Trial:
@@ -167,6 +187,7 @@ class Trial:
     refused: int = 0
     extended: int = 0
     rebuilt: int = 0
+    resets: int = 0
 
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)
@@ -212,9 +233,31 @@ class Trial:
         hardware.leave()
         self.build()
 
+    def go_on_unseen(self) -> None:
+        """It ends while it stands in a waiting list, and goes on; that is seen some time later."""
+        hardware, rng = self.hardware, self.rng
+        hardware.save()
+        seen = rng.randrange(4)
+        for at in range(4):
+            if at == seen:
+                self.bench.vgpu.is_settled = at == 0
+                self.bench.works.carry_back(self.bench.slot, again=True)
+            if at == 1:
+                hardware.load()
+            elif at == 2:
+                hardware.run(rng.choice((0, 1, 5, 1000)))
+        if rng.random() < 0.5:
+            return
+        if rng.random() < 0.7:
+            hardware.save()
+        self.resets += 1
+        hardware.loaded = hardware.resident = False
+        self.guest.come_back()
+        self.build()
+
     def step(self) -> None:
         guest, hardware, rng = self.guest, self.hardware, self.rng
-        action = rng.randrange(9)
+        action = rng.randrange(10)
         if action < 3:
             guest.emit(rng.randrange(1, 20))
             self.submit()
@@ -227,6 +270,8 @@ class Trial:
             guest.spoil()
         elif action == 6:
             hardware.take_tail()
+        elif action == 9:
+            self.go_on_unseen()
         elif action == 7 and rng.random() < 0.2:
             hardware.leave()
             self.build()
@@ -258,5 +303,6 @@ def test_the_trials_get_somewhere() -> None:
     trials = [run_trial(seed, 200) for seed in range(20)]
     assert sum(trial.extended for trial in trials) > 200
     assert sum(trial.rebuilt for trial in trials) > 100
+    assert sum(trial.resets for trial in trials) > 50
     assert sum(trial.hardware.fetched for trial in trials) > 5000
     assert sum(trial.refused for trial in trials) < sum(trial.extended for trial in trials)
