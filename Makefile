@@ -20,6 +20,12 @@ CASES ?=
 SIZE ?=
 ADDRESS_SPACE ?=
 GGTT ?=
+# Tests of `make test` that look at results alone, so that others may run beside them.
+BESIDE_OTHERS := $(filter-out tests/fuzz/test_hostile_guest.py, \
+	$(wildcard tests/property/test_*.py tests/fuzz/test_*.py tests/integration/test_eu_*.py)) \
+	$(foreach room,blitter compute context_pages hostile isolation mixed state work, \
+	tests/integration/test_vgpu_$(room).py) tests/integration/test_drm_shim.py tests/unit
+BY_THEMSELVES := tests/fuzz/test_hostile_guest.py $(filter-out $(BESIDE_OTHERS),$(wildcard tests/integration/test_*.py))
 QUICK_TESTS := unit property protocol fuzz integration style
 export PYTHONUNBUFFERED := 1
 # Hundreds of processes are started: none shall compile what another has compiled.
@@ -66,7 +72,8 @@ guests:
 	@$(PYTHON) -m tests.guests.images
 
 test: check guests
-	$(BIN)/pytest -q -m modes tests/property tests/fuzz tests/integration
+	$(BIN)/pytest -q -n auto -m modes $(BESIDE_OTHERS)
+	$(BIN)/pytest -q -m modes $(BY_THEMSELVES)
 	$(BIN)/pytest -v -m system tests/integration tests/system
 	@echo "make test: all passed"
 

@@ -61,7 +61,7 @@ def test_mesa_copies_and_fills_by_rectangles(variables: dict[str, str]) -> None:
     assert len(results) == 62, done.stdout[-3000:]
     assert gpu.hangs == 0
     assert counters.skipped["3DPRIMITIVE"] == 0
-    assert counters.executed["3DPRIMITIVE"] > 100
+    assert counters.executed["3DPRIMITIVE"] > 50
 
 
 def test_a_vulkan_program_computes() -> None:
