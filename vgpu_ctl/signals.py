@@ -1,16 +1,23 @@
 """Signals that the main thread waits for, whichever thread of the process the kernel gives them to.
 
-They are blocked, so that the main thread takes them when it is ready. But a library may have
-started threads when it was imported, before they were blocked (NumPy's OpenBLAS does): the kernel
-gives such a thread what the main thread does not wait for at that moment, and by default that would
-end the process. So each has a handler as well, which notes it.
+They are blocked while the main thread is at work. But a library may have started threads when it
+was imported, before they were blocked (NumPy's OpenBLAS does): the kernel gives such a thread what
+the main thread does not take at that moment, and by default that would end the process. So each has
+a handler, which notes it, and a byte in a socket wakes who waits (`signal.set_wakeup_fd`).
 """
 
 from __future__ import annotations
 
+import select
 import signal
+import socket
+import time
 from collections.abc import Collection
+from contextlib import suppress
 from types import FrameType
+from typing import Final
+
+_BYTES: Final = 4096
 
 
 class Signals:
@@ -19,21 +26,31 @@ class Signals:
     def __init__(self, taken: Collection[signal.Signals]) -> None:
         self._taken = tuple(taken)
         self._noted: list[int] = []
+        self._bell, self._rung = socket.socketpair()
+        for end in (self._bell, self._rung):
+            end.setblocking(False)
+        signal.set_wakeup_fd(self._rung.fileno(), warn_on_full_buffer=False)
         for each in self._taken:
             signal.signal(each, self._note)
         signal.pthread_sigmask(signal.SIG_BLOCK, self._taken)
 
     def wait(self, timeout_s: float, *wanted: signal.Signals) -> signal.Signals | None:
-        """The next of ``wanted``, all without any, within ``timeout_s``; None if there is none.
-
-        One that came to another thread while this one began to wait is found by the next call.
-        """
+        """The next of ``wanted``, all without any, within ``timeout_s``; None if there is none."""
         chosen = wanted or self._taken
-        found = self._take(chosen)
-        if found is not None:
+        ends = time.monotonic() + timeout_s
+        poll = select.poll()
+        poll.register(self._bell, select.POLLIN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, chosen)
+        try:
+            found = self._take(chosen)
+            while found is None and (left := ends - time.monotonic()) > 0:
+                poll.poll(1000 * left)
+                with suppress(BlockingIOError):
+                    self._bell.recv(_BYTES)
+                found = self._take(chosen)
             return found
-        caught = signal.sigtimedwait(chosen, timeout_s)
-        return self._take(chosen) if caught is None else signal.Signals(caught.si_signo)
+        finally:
+            signal.pthread_sigmask(signal.SIG_BLOCK, chosen)
 
     def _take(self, chosen: Collection[signal.Signals]) -> signal.Signals | None:
         for number in self._noted:
