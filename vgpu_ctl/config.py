@@ -221,7 +221,7 @@ class GpuConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             description="How long a vGPU may take to give way at the end of its slice, in "
             "milliseconds, before its engines are reset.",
         ),
-    ] = 250
+    ] = 150
     pci: Annotated[
         str,
         Meta(

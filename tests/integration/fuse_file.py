@@ -19,7 +19,8 @@ import pytest
 
 DEVICE = Path("/dev/fuse")
 needs_fuse = pytest.mark.skipif(
-    os.geteuid() != 0 or not DEVICE.exists(), reason="to mount FUSE needs root and /dev/fuse"
+    "CI" not in os.environ and (os.geteuid() != 0 or not DEVICE.exists()),
+    reason="to mount FUSE needs root and /dev/fuse",
 )
 
 _MNT_DETACH = 2

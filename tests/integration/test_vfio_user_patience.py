@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -209,18 +210,30 @@ def test_files_that_are_passed_are_closed_and_the_next_client_is_served(
     assert open_fds() <= before
 
 
-def test_the_only_place_is_known_as_soon_as_its_client_is(device: MemoryDevice, path: str) -> None:
-    """`wait_idle` of a server whose client has been attached does not say that none is there."""
+def test_the_only_place_is_known_as_soon_as_its_client_is(
+    device: MemoryDevice, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`wait_idle` of a server whose client has been attached does not say that none is there, nor
+    does it before that client's thread runs."""
     seen: list[bool] = []
+    before: list[bool] = []
     server: Server
+    start = threading.Thread.start
 
     def note() -> None:
         seen.append(server.wait_idle(0))
 
+    def started(thread: threading.Thread) -> None:
+        if thread.name == f"vfio-user {path}":
+            before.append(server.wait_idle(0))
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", started)
     server = Server(device, path, on_change=note)
     with running(server), negotiated(path):
         assert seen == [False]
     assert seen == [False, False]
+    assert before == [False]
 
 
 def test_who_was_slow_to_signal_is_known_when_it_comes_back(

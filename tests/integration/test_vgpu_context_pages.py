@@ -16,8 +16,10 @@ from mediator.gen9.context_image import ImageIndex
 from tests.gpu_driver import ENGINE_BASES, PAGE, Context, GpuDriver
 from tests.gpu_driver.commands import load_register, store_register
 from tests.gpu_driver.context import context_pages
+from tests.integration.mode_cases import cases
 from tests.integration.vgpu_rig import DIRECT, SHADOW, Rig, rig
 
+BOTH = SHADOW, DIRECT
 MARK = 0xBAD0_B000
 LOAD = 0x1100_0001
 NOOP = 0
@@ -56,7 +58,7 @@ class Victim:
         self.driver.wait_idle()
 
 
-@pytest.fixture(params=[SHADOW, DIRECT], ids=str)
+@pytest.fixture(params=cases(BOTH, BOTH, strict=BOTH), ids=str)
 def victim(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Victim]:
     with rig(tmp_path, request.param) as made, made.guest() as guest:
         yield Victim(made, guest.driver, guest.driver.create_context("rcs0"))

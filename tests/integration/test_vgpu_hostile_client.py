@@ -29,6 +29,7 @@ from mmio_trap.vfio_user.protocol import (
     SetIrqsFlag,
     pack_message,
 )
+from tests import strange_files
 from tests.gpu_driver import PAGE
 from tests.integration.fuse_file import hanging_file, needs_fuse
 from tests.integration.test_mediated_vgpud import shared_vgpud
@@ -163,6 +164,9 @@ def _strange(directory: Path, stack: ExitStack) -> dict[str, int]:
         "socket": pair[0].detach(),
         "other end": pair[1].detach(),
         "process": os.pidfd_open(os.getpid()),
+        "timer": strange_files.timer(),
+        "signals": strange_files.signals(),
+        "inotify": strange_files.inotify(),
     }
     for fd in made.values():
         stack.callback(os.close, fd)

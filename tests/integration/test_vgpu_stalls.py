@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import pytest
 
+from mediator.dispatcher import WATCHDOG_NS
+from scheduler.policies.timeslice import SLICE_NS
 from tests.bench.stalls import beside
 
 pytestmark = pytest.mark.modes
@@ -27,16 +29,21 @@ STALLS = [
     "register_writes",
     "entry_writes",
     "aperture_reads",
+    "short_reads",
     "maps",
     "remaps",
     "interrupts",
+    "tiny_requests",
+    "full_ports",
+    "forcewake",
+    "engine_resets",
     "full_resets",
     "function_resets",
     "reconnecting",
 ]
-OVERRUNS = ["lingering", "one_by_one", "endless"]
+OVERRUNS = ["lingering", "one_by_one", "unarbitrated", "endless", "page_faults"]
 """Who holds the GPU for a slice and the watchdog's patience."""
-PATIENCE_MS = 250 + 16
+PATIENCE_MS = (SLICE_NS + WATCHDOG_NS) / 1e6
 
 
 @pytest.mark.parametrize("name", [*STALLS, *OVERRUNS])

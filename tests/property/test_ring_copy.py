@@ -3,8 +3,9 @@
 A guest moves its tail as it likes: forward, back, not at all, round the end, and changes text and
 batches behind and before it. A model of hardware runs the shadow: it takes a new tail as late as
 it likes, goes on round the ring past a tail that it has not taken, and is seen at a place or not.
-It may keep its head where no restore is forced, and it may end, go on and end once more before
-anybody sees the first end; then the guest may reset its engine, and come with the image it has.
+It may stand inside a batch meanwhile. It may keep its head where no restore is forced, and it may
+end, go on and end once more before anybody sees the first end; then the guest may reset its engine,
+and come with the image it has.
 Every operand of the guest's commands is a header that no audit lets through, so that a fetch from
 the middle of a command, old or new, is seen.
 """
@@ -12,8 +13,11 @@ the middle of a command, old or new, is seen.
 from __future__ import annotations
 
 import random
+from array import array
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,6 +25,10 @@ from mediator.errors import GuestError
 from mediator.gen9.context_image import ImageIndex
 from mediator.gen9.execlist import Descriptor
 from mediator.physical.partition import PAGE
+from mediator.vgpu.execlist import Element
+from mediator.workload.ring_copy import RingCopy
+from mediator.workload.slot import Slot
+from mediator.workload.workload import Workloads
 from tests.unit.mediator.workload_bench import BATCH, OWNED, RING, Bench
 
 NOOP = 0
@@ -48,6 +56,8 @@ class Hardware:
     loaded: bool = False
     resident: bool = False
     """No other context has run since this one left."""
+    inside: int | None = None
+    """Dword of the slab at which it stands in a batch; the head is behind the start then."""
     fetched: int = 0
 
     def load(self) -> None:
@@ -60,7 +70,9 @@ class Hardware:
         self.take_tail()
 
     def save(self) -> None:
-        """The context has left, and nobody has seen it yet."""
+        """The context has left, at the end of its batch, and nobody has seen it yet."""
+        while self.inside is not None:
+            self.go_on_inside(self.inside)
         self.loaded = False
         self.resident = self.rng.random() < 0.5
         self.bench.slab.u32[(self.bench.slot.state >> 2) + ImageIndex.RING_HEAD] = self.head
@@ -77,6 +89,9 @@ class Hardware:
         """Execute so many commands, or up to the tail it goes by."""
         size = self.bench.size
         for _ in range(commands):
+            if self.inside is not None:
+                self.go_on_inside(self.inside)
+                continue
             if self.head == self.tail:
                 return
             at = self.bench.slot.ring + self.head
@@ -85,16 +100,18 @@ class Hardware:
             if self.head + 4 * length > size:
                 raise Escape(f"a command across the ring's end at {self.head:#x}")
             if dwords[at >> 2] == BATCH_START:
-                self.batch(dwords[(at >> 2) + 1])
+                self.enter(dwords[(at >> 2) + 1])
             self.head = (self.head + 4 * length) % size
 
-    def batch(self, address: int) -> None:
+    def enter(self, address: int) -> None:
         at = address - self.bench.slot.ggtt + self.bench.slot.base
         if not 544 * PAGE <= at - self.bench.slot.base < 1024 * PAGE:
             raise Escape(f"a batch at {address:#x}")
-        index = at >> 2
-        while self.bench.slab.u32[index] != BATCH_END:
-            index += self.execute(index)
+        self.inside = at >> 2
+
+    def go_on_inside(self, index: int) -> None:
+        at_end = self.bench.slab.u32[index] == BATCH_END
+        self.inside = None if at_end else index + self.execute(index)
 
     def execute(self, index: int) -> int:
         """Length in dwords of the command at dword ``index`` of the slab."""
@@ -252,6 +269,7 @@ class Trial:
             hardware.save()
         self.resets += 1
         hardware.loaded = hardware.resident = False
+        hardware.inside = None
         self.guest.come_back()
         self.build()
 
@@ -292,15 +310,65 @@ def run_trial(seed: int, steps: int) -> Trial:
     return trial
 
 
+def run_trials(count: int, steps: int) -> list[Trial]:
+    """Trials with the first so many seeds."""
+    return [run_trial(seed, steps) for seed in range(count)]
+
+
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 1 << 32))
 def test_hardware_meets_audited_commands_or_nothing(seed: int) -> None:
     run_trial(seed, 150)
 
 
+_SUBMITTED, _EXTEND, _CARRY_BACK = Workloads.submitted, Workloads.extend, Workloads.carry_back
+
+
+def _without_a_restore(works: Workloads, element: Element) -> int:
+    asked = element.descriptor & Descriptor.FORCE_RESTORE
+    return _SUBMITTED(works, element) & ~Descriptor.FORCE_RESTORE | asked
+
+
+def _in_used_room(works: Workloads, slot: Slot, head: int | None, *, loaded: bool) -> bool:
+    slot.room_used = 0
+    return _EXTEND(works, slot, head, loaded=loaded)
+
+
+def _saved_though_it_runs(works: Workloads, slot: Slot, *, again: bool = False) -> None:
+    del again
+    _CARRY_BACK(works, slot)
+
+
+def _from_any_head(works: Workloads, slot: Slot, lrca: int, page: array[int]) -> bool:
+    del works
+    if not slot.warm or slot.lrca != lrca:
+        return False
+    slot.page[ImageIndex.RING_TAIL] = page[ImageIndex.RING_TAIL]
+    return page == slot.page
+
+
+FAULTS: dict[str, list[tuple[type, str, Callable[..., object]]]] = {
+    "a tail goes back": [(RingCopy, "goes_on", lambda _copy, _tail: True)],
+    "nothing is restored": [(Workloads, "submitted", _without_a_restore)],
+    "room is used again": [(Workloads, "extend", _in_used_room)],
+    "it runs and counts as saved": [
+        (Workloads, "carry_back", _saved_though_it_runs),
+        (Workloads, "_is_warm", _from_any_head),
+    ],
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_the_model_sees_a_fault(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for place, name, does in FAULTS[fault]:
+        monkeypatch.setattr(place, name, does)
+    with pytest.raises(Escape):
+        run_trials(400, 150)
+
+
 def test_the_trials_get_somewhere() -> None:
     """Rings are extended and built anew, and the hardware runs them."""
-    trials = [run_trial(seed, 200) for seed in range(20)]
+    trials = run_trials(20, 200)
     assert sum(trial.extended for trial in trials) > 200
     assert sum(trial.rebuilt for trial in trials) > 100
     assert sum(trial.resets for trial in trials) > 50

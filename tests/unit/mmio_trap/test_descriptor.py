@@ -13,6 +13,7 @@ import pytest
 
 from mmio_trap.closers import Closers
 from mmio_trap.descriptor import Kind, kind_of
+from tests import strange_files
 from tests.open_files import open_fds
 
 PATIENCE_S = 30.0
@@ -51,6 +52,9 @@ CASES: dict[str, tuple[Callable[[Path], int], Kind]] = {
     "pipe write": (lambda _: _pipe(1), Kind.OTHER),
     "socket": (lambda _: socket.socket(socket.AF_UNIX).detach(), Kind.OTHER),
     "epoll": (lambda _: _epoll(), Kind.OTHER),
+    "timer": (lambda _: strange_files.timer(), Kind.OTHER),
+    "signals": (lambda _: strange_files.signals(), Kind.OTHER),
+    "inotify": (lambda _: strange_files.inotify(), Kind.OTHER),
     "process": (lambda _: os.pidfd_open(os.getpid()), Kind.OTHER),
     "fifo of that name": (_fifo, Kind.FILE),
     "file of that name": (lambda at: _file(at, "anon_inode:[eventfd]"), Kind.FILE),

@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import vgpu_ctl
+from mediator.dispatcher import WATCHDOG_NS
 from mediator.vgpu.vgpu_type import TYPES
+from scheduler.policies.timeslice import SLICE_NS
 from vgpu_ctl.config import (
     LONGEST_FILE,
     Config,
@@ -45,6 +47,8 @@ def test_nothing_is_one_software_gpu() -> None:
     assert config == Config()
     assert config.gpus == (GpuConfig(name="gpu0", backend="softgpu"),)
     assert config.gpus[0].device_number == 0x5912
+    assert config.gpus[0].watchdog_ms * 1_000_000 == WATCHDOG_NS  # as `vgpud serve`
+    assert config.gpus[0].slice_ms * 1e6 == SLICE_NS
     assert config.control.mode_bits == 0o600
     assert config.metrics.addresses == (("127.0.0.1", 9446),)
 

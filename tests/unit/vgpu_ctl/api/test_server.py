@@ -18,7 +18,13 @@ from mmio_trap.vfio_user.peer import Peer
 from vgpu_ctl.api.messages import ApiError, ErrorCode
 from vgpu_ctl.api.methods import METHODS, Params
 from vgpu_ctl.api.objects import EventKind
-from vgpu_ctl.api.server import CHANGERS, ControlServer
+from vgpu_ctl.api.server import (
+    CHANGERS,
+    CHANGING_SHARE,
+    CHANGING_SHARE_ALONE,
+    LOOKING_SHARE,
+    ControlServer,
+)
 from vgpu_ctl.api.streams import EventStream, Stream
 from vgpu_ctl.host.event_bus import EventBus
 
@@ -71,6 +77,18 @@ class FakeService:
 @pytest.fixture
 def service() -> FakeService:
     return FakeService()
+
+
+@pytest.mark.parametrize(
+    ("has_guests", "share"), [(True, CHANGING_SHARE), (False, CHANGING_SHARE_ALONE)]
+)
+def test_changes_take_less_of_a_processor_beside_guests(
+    service: FakeService, *, has_guests: bool, share: float
+) -> None:
+    server = ControlServer(cast(Any, service), connections=16)
+    service.has_guests = has_guests
+    assert server._changers._pace().share == share
+    assert server._looker._pace().share == LOOKING_SHARE
 
 
 @pytest.fixture
