@@ -3,7 +3,8 @@
 Invariant: whatever one guest does to its rings, tails, batches, contexts and engines, at whatever
 moment, its work on the GPU reaches no GGTT address but its own, fetches privileged commands from
 its own shadows alone, and touches no register that is not open to commands. The hardware takes
-lists as late as it likes, and a second guest's work comes in between.
+lists as late as it likes, keeps rings and translations, and reads on; a second guest's work comes
+in between.
 
 The whole mediator runs, by hand and without threads, on a software GPU whose GGTT judges every
 access of the streamer: it shares nothing with the audit. Every long command of the attacker holds
@@ -64,6 +65,9 @@ USER_BATCH = 0x20_0000
 """Address in the contexts' own page tables."""
 
 
+STRICT = {"idle_keeps_ring": True, "ring_reads_on": True, "stale_translations": True}
+
+
 class Escape(AssertionError):
     """A guest's work reached something that is not the guest's."""
 
@@ -75,6 +79,11 @@ class Verdict:
     own: tuple[range, ...] = ()
     shadows: range = range(0)
     armed: bool = False
+
+    def fetched(self, address: int, size: int) -> None:
+        """GGTT addresses of commands and images: of the guest's shadows alone."""
+        if self.armed and not self._within(self.shadows, address, size):
+            raise Escape(f"{size} bytes of commands at GGTT {address:#x}")
 
     def data(self, address: int, size: int) -> None:
         """GGTT addresses of operands, and the context's own status page, which is the guest's."""
@@ -108,17 +117,28 @@ VERDICT = Verdict()
 class JudgeGgtt(Ggtt):
     """A GGTT that has every access of a guest's command judged before it is carried out."""
 
+    operand = False
+    """What is read now is an operand of a command, and judged as that."""
+
     def page(self, address: int) -> memoryview:
-        VERDICT.data(address & self.mask, 4)
+        if not self.operand:
+            VERDICT.fetched(address & self.mask, 4)
         return super().page(address)
 
     def read(self, address: int, length: int) -> bytes:
-        VERDICT.data(address & self.mask, length)
+        if not self.operand:
+            VERDICT.fetched(address & self.mask, length)
         return super().read(address, length)
 
     def read_u32(self, address: int) -> int:
         VERDICT.data(address & self.mask, 4)
-        return super().read_u32(address)
+        with self._operand():
+            return super().read_u32(address)
+
+    def read_u64(self, address: int) -> int:
+        VERDICT.data(address & self.mask, 8)
+        with self._operand():
+            return super().read_u64(address)
 
     def write(self, address: int, data: bytes | bytearray | memoryview) -> None:
         VERDICT.written(address & self.mask, len(data))
@@ -130,7 +150,8 @@ class JudgeGgtt(Ggtt):
 
     def write_u64(self, address: int, value: int) -> None:
         VERDICT.written(address & self.mask, 8)
-        super().write_u64(address, value)
+        with self._operand():
+            super().write_u64(address, value)
 
     def atomic(
         self, address: int, size: int, op_code: int, operand1: int, operand2: int
@@ -145,6 +166,14 @@ class JudgeGgtt(Ggtt):
         if VERDICT.armed:
             raise Escape(f"GGTT entry {offset // 8:#x} written")
         super().write_entry(offset, data)
+
+    @contextmanager
+    def _operand(self) -> Iterator[None]:
+        self.operand = True
+        try:
+            yield
+        finally:
+            self.operand = False
 
 
 @dataclass
@@ -317,7 +346,7 @@ class Court:
     def __init__(self, seed: str) -> None:
         self.rng = random.Random(seed)
         with patch("mediator.softgpu.gpu.Ggtt", JudgeGgtt):
-            self.bench = Bench(strictness=Strictness(list_delay=self._delay))
+            self.bench = Bench(strictness=Strictness(list_delay=self._delay, **STRICT))
         for engine in self.bench.hardware.engines.values():
             engine.stop()
             engine.abandon = False

@@ -1,4 +1,4 @@
-"""A brief run of the oracle over sequences, and proof that its judge sees a tail that goes back."""
+"""A brief run of the oracle over sequences, and proof that its judge sees faults."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from mediator.workload.ring_copy import RingCopy
 from tests.fuzz.submission_oracle import Escape, fuzz
+from tests.ring_faults import plant
 
 TRIALS = int(os.environ.get("SUBMISSION_FUZZ_TRIALS", "60"))
 """About a third of a second each."""
@@ -24,10 +24,12 @@ def test_no_sequence_gets_out() -> None:
     assert min(executed[name] for name in ("MI_BATCH_BUFFER_START", "MI_SEMAPHORE_WAIT")) > TRIALS
 
 
+SEEN_SOON = ["a tail goes back", "nothing is restored", "room is used again"]
+
+
 @pytest.mark.modes
-def test_the_judge_sees_a_tail_that_goes_back_under_the_hardware(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(RingCopy, "goes_on", lambda _copy, _tail: True)
+@pytest.mark.parametrize("fault", SEEN_SOON)
+def test_the_judge_sees_a_fault(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant(fault, monkeypatch)
     with pytest.raises(Escape):
         fuzz(2, 400)

@@ -13,8 +13,6 @@ the middle of a command, old or new, is seen.
 from __future__ import annotations
 
 import random
-from array import array
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
@@ -25,10 +23,7 @@ from mediator.errors import GuestError
 from mediator.gen9.context_image import ImageIndex
 from mediator.gen9.execlist import Descriptor
 from mediator.physical.partition import PAGE
-from mediator.vgpu.execlist import Element
-from mediator.workload.ring_copy import RingCopy
-from mediator.workload.slot import Slot
-from mediator.workload.workload import Workloads
+from tests.ring_faults import FAULTS, plant
 from tests.unit.mediator.workload_bench import BATCH, OWNED, RING, Bench
 
 NOOP = 0
@@ -321,47 +316,9 @@ def test_hardware_meets_audited_commands_or_nothing(seed: int) -> None:
     run_trial(seed, 150)
 
 
-_SUBMITTED, _EXTEND, _CARRY_BACK = Workloads.submitted, Workloads.extend, Workloads.carry_back
-
-
-def _without_a_restore(works: Workloads, element: Element) -> int:
-    asked = element.descriptor & Descriptor.FORCE_RESTORE
-    return _SUBMITTED(works, element) & ~Descriptor.FORCE_RESTORE | asked
-
-
-def _in_used_room(works: Workloads, slot: Slot, head: int | None, *, loaded: bool) -> bool:
-    slot.room_used = 0
-    return _EXTEND(works, slot, head, loaded=loaded)
-
-
-def _saved_though_it_runs(works: Workloads, slot: Slot, *, again: bool = False) -> None:
-    del again
-    _CARRY_BACK(works, slot)
-
-
-def _from_any_head(works: Workloads, slot: Slot, lrca: int, page: array[int]) -> bool:
-    del works
-    if not slot.warm or slot.lrca != lrca:
-        return False
-    slot.page[ImageIndex.RING_TAIL] = page[ImageIndex.RING_TAIL]
-    return page == slot.page
-
-
-FAULTS: dict[str, list[tuple[type, str, Callable[..., object]]]] = {
-    "a tail goes back": [(RingCopy, "goes_on", lambda _copy, _tail: True)],
-    "nothing is restored": [(Workloads, "submitted", _without_a_restore)],
-    "room is used again": [(Workloads, "extend", _in_used_room)],
-    "it runs and counts as saved": [
-        (Workloads, "carry_back", _saved_though_it_runs),
-        (Workloads, "_is_warm", _from_any_head),
-    ],
-}
-
-
 @pytest.mark.parametrize("fault", FAULTS)
 def test_the_model_sees_a_fault(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for place, name, does in FAULTS[fault]:
-        monkeypatch.setattr(place, name, does)
+    plant(fault, monkeypatch)
     with pytest.raises(Escape):
         run_trials(400, 150)
 
