@@ -16,6 +16,7 @@ from tests.bench import (
     address_spaces,
     bcs_batches,
     blit_bandwidth,
+    busy_traps,
     command_rate,
     compute,
     control_flood,
@@ -38,6 +39,7 @@ Figures = Mapping[str, Mapping[str, float]]
 BENCHMARKS: dict[str, Callable[[], Figures]] = {
     "trap_latency": trap_latency.measure,
     "submission_latency": submission_latency.measure,
+    "busy_traps": busy_traps.measure,
     "command_rate": command_rate.measure,
     "blit_bandwidth": blit_bandwidth.measure,
     "address_spaces": address_spaces.measure,
