@@ -65,9 +65,6 @@ USER_BATCH = 0x20_0000
 """Address in the contexts' own page tables."""
 
 
-STRICT = {"idle_keeps_ring": True, "ring_reads_on": True, "stale_translations": True}
-
-
 class Escape(AssertionError):
     """A guest's work reached something that is not the guest's."""
 
@@ -346,7 +343,14 @@ class Court:
     def __init__(self, seed: str) -> None:
         self.rng = random.Random(seed)
         with patch("mediator.softgpu.gpu.Ggtt", JudgeGgtt):
-            self.bench = Bench(strictness=Strictness(list_delay=self._delay, **STRICT))
+            self.bench = Bench(
+                strictness=Strictness(
+                    list_delay=self._delay,
+                    idle_keeps_ring=True,
+                    ring_reads_on=True,
+                    stale_translations=True,
+                )
+            )
         for engine in self.bench.hardware.engines.values():
             engine.stop()
             engine.abandon = False
