@@ -38,11 +38,11 @@ def _read_us(driver: GpuDriver) -> float:
 def _beside(driver: GpuDriver, load: Load) -> list[float]:
     found = []
     for _ in range(REQUESTS):
+        driver.wait_idle(_PATIENCE_S)  # else it waits in the driver's own queue
         request = driver.run(load.contexts[0], load.commands)
         while not driver.done(request):
             found.append(_read_us(driver))
             time.sleep(PAUSE_S)
-        driver.wait(request, patience=_PATIENCE_S)
     return found
 
 
