@@ -6,6 +6,7 @@ Same names, arguments and results as `reference` and `reference_shadow`. The cal
 
 from __future__ import annotations
 
+import ctypes
 from array import array
 from collections.abc import Collection
 from typing import Any
@@ -35,6 +36,14 @@ STREAM_BYTES = 8 << 20
 """From this size on a blit's destination bypasses the processor's caches, as memcpy's does."""
 
 _RANGE_BYTES = 32
+_STORE_RUN = ctypes.PYFUNCTYPE(
+    ctypes.c_size_t,
+    *(ctypes.c_void_p, ctypes.c_size_t, ctypes.c_uint32, ctypes.c_uint64, ctypes.c_uint64),
+    *(ctypes.c_void_p, ctypes.c_size_t),
+)(int(ffi.cast("uintptr_t", ffi.addressof(lib, "hp_store_run"))))
+"""`hp_store_run`, which keeps the interpreter: it takes microseconds, for a page at most. cffi lets
+go of it each time, which wakes whoever waits for it and takes it back before that one runs: a trap
+then waits for the engine's whole request (tests/bench/busy_traps.py)."""
 
 Pins = list[Any]
 """Buffers that C has pointers into."""
@@ -93,10 +102,17 @@ def store_run(commands: memoryview, header: int, mask: int, page: int, target: m
         pins.append(source)
         place = ffi.from_buffer("uint32_t[]", target, require_writable=True)
         pins.append(place)
-        done: int = lib.hp_store_run(source, len(commands), header, mask, page, place, len(target))
+        done: int = _STORE_RUN(
+            *(_place(source), len(commands), header, mask, page),
+            *(_place(place), len(target)),
+        )
         return done
     finally:
         release(pins)
+
+
+def _place(buffer: Any) -> int:
+    return int(ffi.cast("uintptr_t", buffer))
 
 
 def read_space(space: Mapping, address: int, copy: memoryview) -> int:
