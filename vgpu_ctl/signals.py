@@ -26,10 +26,11 @@ class Signals:
     def __init__(self, taken: Collection[signal.Signals]) -> None:
         self._taken = tuple(taken)
         self._noted: list[int] = []
-        self._bell, self._rung = socket.socketpair()
-        for end in (self._bell, self._rung):
+        self._bell, rung = socket.socketpair()
+        for end in (self._bell, rung):
             end.setblocking(False)
-        signal.set_wakeup_fd(self._rung.fileno(), warn_on_full_buffer=False)
+        # Never closed: the interpreter would go on writing to that number, whatever has it then.
+        signal.set_wakeup_fd(rung.detach(), warn_on_full_buffer=False)
         for each in self._taken:
             signal.signal(each, self._note)
         signal.pthread_sigmask(signal.SIG_BLOCK, self._taken)
