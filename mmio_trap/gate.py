@@ -23,10 +23,13 @@ class Gate:
     def enter(self, timeout_s: float | None = None) -> bool:
         """Become a user, unless a change goes on for so long; the way out is `__exit__`."""
         with self._condition:
-            if not self._condition.wait_for(lambda: not self.changing, timeout_s):
+            if self.changing and not self._condition.wait_for(self._is_open, timeout_s):
                 return False
             self._users += 1
         return True
+
+    def _is_open(self) -> bool:
+        return not self.changing
 
     def __exit__(self, *_: object) -> None:
         with self._condition:

@@ -304,9 +304,8 @@ class Engine:
         return self.clock.counted if self.context is None else self.clock.read()
 
     def flush_tlb(self) -> None:
-        """Drop cached translations of the context's address space and of the GGTT."""
+        """Drop cached translations of the context's address space; the GGTT has no old ones."""
         self.ppgtt.flush()
-        self.ggtt.flush()
 
     @property
     def pause(self) -> bool:

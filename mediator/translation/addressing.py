@@ -7,7 +7,7 @@ are; one vGPU at a time has the whole GPU.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import Protocol
 
 from mediator.physical.memory import Slab
@@ -27,7 +27,7 @@ class Addressing(MemoryWatcher, Protocol):
     def iova(self, address: int, length: int = 4096) -> int | None:
         """Where the GPU finds guest physical ``address``; None when it can never be there."""
 
-    def prepare(self, pml4s: Collection[int]) -> None:
+    def prepare(self, pml4s: Iterable[int]) -> None:
         """Do what `root` of these does, which then takes little time.
 
         Raises Unfinished where that is more than should be done at once: it is to be called again.

@@ -6,7 +6,7 @@ the guest does not know. One vGPU at a time has the whole GPU.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from errno import ENOSPC
 
 from mediator.errors import GuestError, Reason
@@ -67,7 +67,7 @@ class DirectAddressing:
             return None
         return address
 
-    def prepare(self, pml4s: Collection[int]) -> None:
+    def prepare(self, pml4s: Iterable[int]) -> None:
         """There is nothing that takes time."""
 
     def root(self, pml4: int) -> int:

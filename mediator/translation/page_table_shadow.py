@@ -10,7 +10,7 @@ from __future__ import annotations
 import mmap
 import secrets
 from array import array
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -86,7 +86,7 @@ class PageTableShadow:
         """Pages of tables that have taken memory."""
         return self._counts[ShadowCount.USED]
 
-    def prepare(self, pml4s: Collection[int]) -> None:
+    def prepare(self, pml4s: Iterable[int]) -> None:
         """Do what `sync` of these would do: until the next call it gives what this one found.
 
         Raises Unfinished where more than `STEP` tables are new, whose memory must be found first:
@@ -94,7 +94,7 @@ class PageTableShadow:
         together the first are done, and the others are for `sync` to refuse.
         """
         self._prepared.clear()
-        for pml4 in pml4s:
+        for pml4 in dict.fromkeys(pml4s):
             with suppress(GuestError):  # for `sync` to say
                 self._prepared[pml4] = self._advance(pml4)
         self._made_room = False

@@ -6,7 +6,7 @@ entries stay inside the window; so several vGPUs can use the GPU's engines at on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from errno import ENOSPC
 
 from mediator.gen9.pte import PAGE_SHIFT, PAGE_SIZE
@@ -70,7 +70,7 @@ class ShadowAddressing:
         """Where the GPU finds guest physical ``address``; None past the window."""
         return self._window.iova(address, length)
 
-    def prepare(self, pml4s: Collection[int]) -> None:
+    def prepare(self, pml4s: Iterable[int]) -> None:
         """See `Addressing.prepare`."""
         self.tables.prepare(pml4s)
 

@@ -18,34 +18,28 @@ class Door:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._queue = threading.Lock()
         """Held by the one who is next, while it waits."""
-        self._owner = 0
-        self._depth = 0
 
     def __enter__(self) -> None:
-        self.enter()
+        if self._queue.locked() or not self._lock.acquire(blocking=False):
+            self.enter()
 
     def enter(self, timeout_s: float = -1) -> bool:
         """Wait until nobody else is inside, or for so long; the way out is `__exit__`.
 
         Twice ``timeout_s`` where several wait; below 0 there is no limit.
         """
-        me = threading.get_ident()
-        if self._owner == me:
-            self._depth += 1
+        free = self._inside or not self._queue.locked()
+        if free and self._lock.acquire(blocking=False):
             return True
-        if self._queue.locked() or not self._lock.acquire(blocking=False):
-            if not self._queue.acquire(timeout=timeout_s):
-                return False
-            try:
-                if not self._lock.acquire(timeout=timeout_s):
-                    return False
-            finally:
-                self._queue.release()
-        self._owner = me
-        return True
+        if not self._queue.acquire(timeout=timeout_s):
+            return False
+        try:
+            return self._lock.acquire(timeout=timeout_s)
+        finally:
+            self._queue.release()
 
     def __exit__(
         self,
@@ -54,11 +48,13 @@ class Door:
         traceback: TracebackType | None,
     ) -> None:
         """Let the next one in."""
-        if self._depth:
-            self._depth -= 1
-            return
-        self._owner = 0
         self._lock.release()
+
+    @property
+    def _inside(self) -> bool:
+        """The caller's thread has it: the question that `threading.Condition` asks of its lock."""
+        owned: bool = self._lock._is_owned()  # type: ignore[attr-defined]  # noqa: SLF001
+        return owned
 
     @property
     def wanted(self) -> bool:

@@ -101,7 +101,7 @@ class VirtualEngine:
     def has_work(self) -> bool:
         """There is something that the hardware could do."""
         state = self.state
-        return bool(state.lists.elements) and not state.hung and not state.stopped
+        return not (state.lists.empty or state.hung or state.stopped)
 
     @property
     def must_leave(self) -> bool:
@@ -118,9 +118,10 @@ class VirtualEngine:
         once.
         """
         vgpu, lists = self.vgpu, self.lists
-        if not lists.pending:
-            self.workloads.prepare(lists.completed_by(value) or ())
-        elements = lists.take_port(value)
+        elements = lists.completed_by(value)
+        if elements is not None and not lists.pending:
+            self.workloads.prepare(elements)
+        lists.keep(value, complete=elements is not None)
         if not elements:
             return
         vgpu.counters.submissions += 1

@@ -110,17 +110,26 @@ class Execlists:
         """Everything that may still run."""
         return self.rest + self.pending
 
+    @property
+    def empty(self) -> bool:
+        """There are no `elements`: of a running list there always is one left."""
+        return not (self.active or self.pending)
+
     def take_port(self, value: int) -> list[Element] | None:
         """One dword of the submission port; the elements once the fourth is there.
 
         In the order of execution; elements that are not valid are left out.
         """
         found = self.completed_by(value)
-        if found is None:
-            self.written.append(value)
-        else:
-            self.written = []
+        self.keep(value, complete=found is not None)
         return found
+
+    def keep(self, value: int, *, complete: bool) -> None:
+        """One dword of the submission port: the fourth, if it is ``complete`` with it."""
+        if complete:
+            self.written = []
+        else:
+            self.written.append(value)
 
     def completed_by(self, value: int) -> list[Element] | None:
         """What `take_port` would give for this dword."""

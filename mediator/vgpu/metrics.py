@@ -19,9 +19,12 @@ BUCKETS = (_LONGEST_BITS - _UNIT_BITS - _FINE_BITS + 1) << _FINE_BITS
 
 def bucket_of(value_ns: int) -> int:
     """The bucket, in [0, BUCKETS), of a time in ns; negative ones count as 0."""
-    units = max(0, value_ns) >> _UNIT_BITS
-    octave = max(0, units.bit_length() - 1 - _FINE_BITS)
-    return min((octave << _FINE_BITS) + (units >> octave), BUCKETS - 1)
+    units = value_ns >> _UNIT_BITS
+    octave = units.bit_length() - 1 - _FINE_BITS
+    if octave <= 0:
+        return units if units > 0 else 0
+    bucket = (octave << _FINE_BITS) + (units >> octave)
+    return bucket if bucket < BUCKETS else BUCKETS - 1
 
 
 def bucket_range(bucket: int) -> range:
@@ -47,10 +50,11 @@ class WaitHistogram:
 
     def record(self, value_ns: int) -> None:
         """Count a time in ns."""
-        value = max(0, value_ns)
-        self.counts[bucket_of(value)] += 1
-        self.total_ns += value
-        self.longest_ns = max(self.longest_ns, value)
+        self.counts[bucket_of(value_ns)] += 1
+        if value_ns > 0:
+            self.total_ns += value_ns
+            if value_ns > self.longest_ns:
+                self.longest_ns = value_ns
 
     def quantile(self, part: float) -> int:
         """The ns that ``part`` (0 to 1) of the values do not exceed; 0 without values.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -212,23 +212,16 @@ class Vgpu:
         began, end = self.clock(), offset + len(data)
         for at, size in pieces(offset, len(data)):
             piece = data[at - offset : at - offset + size]
-            while not self._write_piece(index, at, piece):
-                pass  # others had the lock
-            if at + size == end:
-                with self.lock:
-                    self._note_trap(began, index, offset, write=True)
-            else:
+            written = False
+            while not written:  # a submission for which much is to be prepared: others get the lock
+                with self.lock, suppress(Unfinished):
+                    self._write(index, at, piece)
+                    written = True
+                    if at + size == end:
+                        self._note_trap(began, index, offset, write=True)
+            if at + size != end:
                 time.sleep(PAUSE_S)
         self.rest.take()
-
-    def _write_piece(self, index: int, offset: int, data: bytes) -> bool:
-        """False where it is to be done once more: a submission for which much is to be prepared."""
-        with self.lock:
-            try:
-                self._write(index, offset, data)
-            except Unfinished:
-                return False
-        return True
 
     def _write(self, index: int, offset: int, data: bytes) -> None:
         if index == RegionIndex.BAR0:
@@ -304,7 +297,11 @@ class Vgpu:
     @property
     def has_work(self) -> bool:
         """There is something that the hardware could do for it."""
-        return not self.parked and any(engine.has_work for engine in self.engines.values())
+        if not self.parked:
+            for engine in self.engines.values():
+                if engine.has_work:
+                    return True
+        return False
 
     def read_hardware(self, offset: int) -> int:
         """A register that guests may read as the hardware has it."""

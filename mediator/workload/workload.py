@@ -44,7 +44,7 @@ from mediator.workload.user_space import UserSpace
 from mmio_trap.guest_memory import GuestAddressError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from mediator.gen9.engines import EngineClass, EngineFacts
     from mediator.vgpu.execlist import Element
@@ -82,16 +82,16 @@ class Workloads:
 
         What is wrong with one is said when it is admitted.
         """
-        read, wanted = self._vgpu.ggtt.read_u32, dict[int, None]()
+        self._vgpu.addressing.prepare(self._roots(elements))
+
+    def _roots(self, elements: Iterable[Element]) -> Iterator[int]:
+        """The PML4s of contexts: the first to run is the first to get room."""
+        read = self._vgpu.ggtt.read_u32
         for element in elements:
             image = element.lrca + STATE_OFFSET
             with suppress(GgttFault):
-                upper, lower = (
-                    read(image + 4 * index) for index in (ImageIndex.PDP0_UDW, ImageIndex.PDP0_LDW)
-                )
-                wanted[upper << 32 | lower] = None
-        if wanted:  # the first to run is the first to get room
-            self._vgpu.addressing.prepare(list(wanted))
+                upper = read(image + 4 * ImageIndex.PDP0_UDW)
+                yield upper << 32 | read(image + 4 * ImageIndex.PDP0_LDW)
 
     def build(self, element: Element, slot: Slot) -> None:
         """Make ``slot`` the shadow of a context that has none. Raises GuestError.

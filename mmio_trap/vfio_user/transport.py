@@ -18,6 +18,8 @@ from collections.abc import Callable, Sequence
 from mmio_trap.vfio_user.peer import Peer, peer_of
 from mmio_trap.vfio_user.protocol import MAX_MSG_FDS, Message, MessageParser, PeerError
 
+_CUT_SHORT = int(socket.MSG_CTRUNC)
+"""For the sake of speed: no enum."""
 _ANCILLARY_SIZE = socket.CMSG_SPACE((MAX_MSG_FDS + 1) * 4)
 """A read brings the descriptors of one message at most (unix(7)): one more shows there are more."""
 PATIENCE_S = 10.0
@@ -64,7 +66,7 @@ class Connection:
             )
             fds = _received_fds(ancillary) if ancillary else []
             parser.received(count, fds)
-            if flags & socket.MSG_CTRUNC:
+            if flags & _CUT_SHORT:
                 raise PeerError(
                     "file descriptors that came were not taken: this process has no number left "
                     "for them (raise its `ulimit -n`), or a security module refused"
