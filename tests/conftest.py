@@ -2,13 +2,15 @@
 
 Without a C extension some are left out, on purpose; with a stale one they would be by accident. No
 example of Hypothesis fails for being slow on a machine that is busy. The garbage collector does not
-look at thousands of collected tests: whoever brings a GPU down calls it.
+look at thousands of collected tests, or at what those before have left: whoever brings a GPU down
+calls it.
 """
 
 from __future__ import annotations
 
 import gc
 import os
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
@@ -31,5 +33,13 @@ def pytest_sessionstart() -> None:
 
 def pytest_collection_finish() -> None:
     """Tests, modules and plugins stay to the end."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def what_was_loaded_stays() -> Iterator[None]:
+    """What the tests of a file have imported, made and kept is no garbage for those of the next."""
+    yield
     gc.collect()
     gc.freeze()
