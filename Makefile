@@ -26,7 +26,9 @@ BESIDE_OTHERS := $(filter-out tests/fuzz/test_hostile_guest.py, \
 	$(foreach room,blitter compute context_pages hostile isolation mixed state work, \
 	tests/integration/test_vgpu_$(room).py) tests/integration/test_drm_shim.py tests/unit
 BY_THEMSELVES := tests/fuzz/test_hostile_guest.py $(filter-out $(BESIDE_OTHERS),$(wildcard tests/integration/test_*.py))
-QUICK_TESTS := unit property protocol fuzz integration style
+# What `make check` runs, and what `make test` runs next: whole servers and their clients.
+CHECKED_TESTS := $(foreach room,unit property protocol fuzz style,$(wildcard tests/$(room)))
+QUICK_PYTEST := $(BIN)/pytest -q -n auto --dist loadfile -m "not modes and not system"
 export PYTHONUNBUFFERED := 1
 # Hundreds of processes are started: none shall compile what another has compiled.
 unexport PYTHONDONTWRITEBYTECODE
@@ -35,8 +37,8 @@ unexport PYTHONDONTWRITEBYTECODE
 
 help:
 	@echo "make venv    prepare .venv with the project installed"
-	@echo "make check   format, lint, types, imports, quick tests (some two minutes)"
-	@echo "make test    everything: set-up, quick tests, all modes of vGPUs, guests booted in QEMU"
+	@echo "make check   format, lint, types, imports, tests of one process (some two minutes)"
+	@echo "make test    everything: that, servers and clients, all modes of vGPUs, guests booted in QEMU"
 	@echo "make mutate  put faults into copies of the code and list those no quick test notices: [N=200] [SEED=n]"
 	@echo "make sanitize  the EU's messages at random, C built with the compiler's checks: [SECONDS=20]"
 	@echo "make demo    boot Debian guests that share the software GPU and run GPU work in all: [GUESTS=n] [NATIVE=1]"
@@ -66,12 +68,13 @@ check: venv
 	$(BIN)/mypy
 	$(BIN)/mypy --strict tests
 	$(BIN)/lint-imports
-	$(BIN)/pytest -q -n auto --dist loadfile -m "not modes and not system" $(foreach room,$(QUICK_TESTS),$(wildcard tests/$(room)))
+	$(QUICK_PYTEST) $(CHECKED_TESTS)
 
 guests:
 	@$(PYTHON) -m tests.guests.images
 
 test: check guests
+	$(QUICK_PYTEST) tests/integration
 	$(BIN)/pytest -q -n auto -m modes $(BESIDE_OTHERS)
 	$(BIN)/pytest -q -m modes $(BY_THEMSELVES)
 	$(BIN)/pytest -v -m system tests/integration tests/system

@@ -13,7 +13,7 @@ from tests.fuzz import audit_oracle
 from tests.fuzz.audit_oracle import Escape, fuzz
 
 pytestmark = pytest.mark.modes
-"""Long: `make check` leaves them to `make test`."""
+"""Long: they come after the quick tests, in `make test`."""
 ROUNDS = int(os.environ.get("AUDIT_FUZZ_ROUNDS", "40"))
 """Trials for each engine class, about five milliseconds each."""
 SEEDS = 8

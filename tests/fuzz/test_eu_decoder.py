@@ -23,7 +23,7 @@ from mediator.softgpu.eu.isa.program import Program
 from tests.eu_random import OPCODES, random_instruction
 
 pytestmark = pytest.mark.modes
-"""Long: `make check` leaves them to `make test`."""
+"""Long: they come after the quick tests, in `make test`."""
 ROUNDS = 150
 """Each takes some milliseconds; the target runs for longer when this is raised."""
 STRAIGHT = tuple(opcode for opcode in OPCODES if opcode.form is not Form.BRANCH)

@@ -27,7 +27,7 @@ from tests.fuzz.message_parser import converse, fuzz
 from tests.open_files import open_fds
 
 pytestmark = pytest.mark.modes
-"""Long: `make check` leaves them to `make test`."""
+"""Long: they come after the quick tests, in `make test`."""
 
 u32 = st.one_of(st.integers(0, 64), st.integers(0, (1 << 32) - 1))
 u64 = st.one_of(

@@ -24,7 +24,7 @@ from tests.unit.mediator.command_bench import (
 )
 
 pytestmark = pytest.mark.modes
-"""Long: `make check` leaves them to `make test`."""
+"""Long: they come after the quick tests, in `make test`."""
 ENGINES = ("RCS", "BCS", "VCS", "VECS")
 PLACES = (RING, SECURE_BATCH, USER_BATCH, DATA, PML4)
 ROUNDS = 150

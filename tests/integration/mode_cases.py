@@ -1,4 +1,4 @@
-"""On which modes a test of vGPUs runs: on few of them in `make check`, on all in `make test`.
+"""On which modes a test of vGPUs runs: few are quick tests, all are run in `make test`.
 
 Cases that the quick run leaves out have the marker `modes`.
 """
@@ -26,7 +26,7 @@ def cases(
     """Parameters for ``modes``; what is neither native nor ``quick`` waits for `make test`.
 
     Those that are in ``strict`` come a second time, on a GPU that is as bad as hardware may be: in
-    `make check` if they are in ``quick_strict`` too.
+    the quick run if they are in ``quick_strict`` too.
     """
     chosen = list(modes)
     kind = [mode if mode.native or mode in quick else _thorough(mode) for mode in chosen]

@@ -16,7 +16,7 @@ from vgpu_ctl.api.messages import ApiError, ErrorCode
 from vgpu_ctl.api.objects import EventKind
 
 pytestmark = pytest.mark.modes
-"""Long: `make check` leaves them to `make test`."""
+"""Long: they come after the quick tests, in `make test`."""
 TINY = '[types.tiny]\nkind = "private"\nweight = 2\n'
 
 

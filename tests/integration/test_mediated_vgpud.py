@@ -17,7 +17,7 @@ from tests.gpu_driver import MI_BATCH_BUFFER_START_PPGTT, MI_NOOP
 from tests.integration.vgpu_rig import PATIENCE_S, Guest, connect
 
 pytestmark = pytest.mark.modes
-"""Long: `make check` leaves them to `make test`."""
+"""Long: they come after the quick tests, in `make test`."""
 BATCH = 0x10_0000
 """PPGTT address of a batch."""
 VGPUD = Path(sys.executable).with_name("vgpud")

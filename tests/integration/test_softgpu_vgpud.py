@@ -18,7 +18,7 @@ from tests.gpu_driver import PAGE
 from tests.integration.served_gpu import PATIENCE_S, connect, vgpud
 
 pytestmark = pytest.mark.modes
-"""Long: `make check` leaves them to `make test`."""
+"""Long: they come after the quick tests, in `make test`."""
 VGPUD = Path(sys.executable).with_name("vgpud")
 SIGNALS = [signal.SIGTERM, signal.SIGINT]
 

@@ -13,7 +13,7 @@ from scheduler.policies.timeslice import SLICE_NS
 from tests.bench.stalls import beside
 
 pytestmark = pytest.mark.modes
-"""Long: `make check` leaves them to `make test`."""
+"""Long: they come after the quick tests, in `make test`."""
 TRIES = 3
 LONGEST_MS = 250
 ENTITLEMENT = 0.4

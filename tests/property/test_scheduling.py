@@ -20,7 +20,7 @@ from scheduler.policy import Idle, Policy, Slice
 from scheduler.simulator import Client, Request, Trace, simulate
 
 pytestmark = pytest.mark.modes
-"""Long: `make check` leaves them to `make test`."""
+"""Long: they come after the quick tests, in `make test`."""
 MS = 1_000_000
 LONGEST = 120 * MS
 weights = st.integers(1, 16)
