@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 from array import array
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 from mediator.hotpath._hotpath import ffi, lib
@@ -36,17 +36,32 @@ STREAM_BYTES = 8 << 20
 """From this size on a blit's destination bypasses the processor's caches, as memcpy's does."""
 
 _RANGE_BYTES = 32
-_STORE_RUN = ctypes.PYFUNCTYPE(
-    ctypes.c_size_t,
-    *(ctypes.c_void_p, ctypes.c_size_t, ctypes.c_uint32, ctypes.c_uint64, ctypes.c_uint64),
-    *(ctypes.c_void_p, ctypes.c_size_t),
-)(int(ffi.cast("uintptr_t", ffi.addressof(lib, "hp_store_run"))))
-"""`hp_store_run`, which keeps the interpreter: it takes microseconds, for a page at most. cffi lets
-go of it each time, which wakes whoever waits for it and takes it back before that one runs: a trap
-then waits for the engine's whole request (tests/bench/busy_traps.py)."""
-
 Pins = list[Any]
 """Buffers that C has pointers into."""
+
+
+def _keeping(name: str, result: type[Any] | None, *arguments: type[Any]) -> Callable[..., Any]:
+    """Routine ``name``, which keeps the interpreter: it takes microseconds.
+
+    cffi lets go of it each time, which wakes whoever waits for it and takes it back before that one
+    runs: a trap then waits for the engine's whole request (tests/bench/busy_traps.py).
+    """
+    place = int(ffi.cast("uintptr_t", ffi.addressof(lib, name)))
+    return ctypes.PYFUNCTYPE(result, *arguments)(place)
+
+
+_POINTER, _COUNT = ctypes.c_void_p, ctypes.c_size_t
+_STORE_RUN = _keeping(
+    *("hp_store_run", _COUNT, _POINTER, _COUNT),
+    *(ctypes.c_uint32, ctypes.c_uint64, ctypes.c_uint64, _POINTER, _COUNT),
+)
+"""For a page at most."""
+_SKIP_COMMANDS = _keeping(
+    "hp_skip_commands", _COUNT, _POINTER, _COUNT, _COUNT, _POINTER, _POINTER, _POINTER
+)
+"""A look-up for each command of what one audit has read."""
+_COMPARE_PAGES = _keeping("hp_compare_pages", None, _POINTER, _POINTER, _COUNT, _POINTER, _POINTER)
+"""For the 20 pages of a render context at most."""
 
 
 def translate(space: Mapping, address: int) -> tuple[int, bool]:
@@ -152,7 +167,10 @@ def skip_commands(
         pins.append(table)
         marks = ffi.from_buffer("uint8_t[]", begins, require_writable=True)
         pins.append(marks)
-        end = lib.hp_skip_commands(commands, len(dwords), at, table, marks, passed)
+        end: int = _SKIP_COMMANDS(
+            *(_place(commands), len(dwords), at),
+            *(_place(table), _place(marks), _place(passed)),
+        )
         return end, passed[0]
     finally:
         release(pins)
@@ -171,7 +189,8 @@ def compare_pages(memory: GuestMemory, pages: array[int], copy: memoryview) -> b
         own = ffi.from_buffer("uint8_t[]", copy)
         pins.append(own)
         assert len(own) == PAGE_SIZE * len(pages), "a page of copy for each"
-        lib.hp_compare_pages(pack_memory(memory, pins), wanted, len(pages), own, differs)
+        packed = pack_memory(memory, pins)
+        _COMPARE_PAGES(_place(packed), _place(wanted), len(pages), _place(own), _place(differs))
         return bytes(ffi.buffer(differs))
     finally:
         release(pins)
