@@ -48,7 +48,7 @@ from tests.gpu_driver.commands import (
 )
 from tests.unit.mediator.dispatcher_bench import Bench, Guest
 
-ENGINES = ("vcs0", "bcs0")
+ENGINES = ("vcs0", "bcs0", "rcs0")
 CONTEXTS = 2
 RING_SIZE = PAGE
 """Small, so that every trial goes round it."""
@@ -63,6 +63,9 @@ BATCH_START = 0x31
 BATCH_PAGES = 5
 USER_BATCH = 0x20_0000
 """Address in the contexts' own page tables."""
+LINE = 16
+"""Dwords of a cache line, in which an indirect context batch is counted."""
+MOST_LINES = 6
 
 
 class Escape(AssertionError):
@@ -198,6 +201,9 @@ class Attacker:
         for page in self.batch_pages:
             driver.ram.write_u32(page, MI_BATCH_BUFFER_END)
         self.begins = set(range(BATCH_PAGES))
+        self.indirect_page = driver.ram.allocate()
+        self.indirect = driver.ggtt_map(self.indirect_page)
+        self.write_indirect()
         for engine in ENGINES:
             self.contexts[engine] = [self.context(engine) for _ in range(CONTEXTS)]
 
@@ -207,6 +213,11 @@ class Attacker:
         if self.rng.random() < 0.3:  # a batch that runs with each restore
             pointer = self.batches[self.rng.randrange(BATCH_PAGES)] | 1
             self.guest.driver.ram.write_u32(made.value(ImageIndex.BB_PER_CTX_PTR), pointer)
+        if self.rng.random() < 0.3:  # one that runs before it, so many lines of it
+            lines = self.rng.randrange(1, MOST_LINES + 1)
+            self.guest.driver.ram.write_u32(
+                made.value(ImageIndex.INDIRECT_CTX), self.indirect | lines
+            )
         self.ends[made.identity] = [0]
         return made
 
@@ -228,7 +239,7 @@ class Attacker:
         if choice == 6 and in_ring:
             return batch_start(USER_BATCH)
         if choice == 7:
-            return load_register((0x2600 + 0x10000, rng.randrange(1 << 32)))
+            return load_register((rng.choice((0x2600, 0x12600)), rng.randrange(1 << 32)))
         if choice == 8:
             return store_register(0x12358, data, ggtt=True)
         if choice == 9:
@@ -252,6 +263,21 @@ class Attacker:
         self.begins.add(first)
         if len(dwords) >= PAGE // 4:
             self.begins.discard(first + 1)
+
+    def write_indirect(self) -> None:
+        """Lines of whole commands, so that any number of them is a batch; at times one is across.
+
+        There is no end command: the long ones are what a fetch that goes too far meets.
+        """
+        dwords: list[int] = []
+        for _ in range(MOST_LINES + 2):
+            line: list[int] = []
+            while len(line) < LINE:
+                command = self.command(in_ring=False)
+                fits = len(line) + len(command) <= LINE and command[0] >> 23 != BATCH_START
+                line += command if fits or self.rng.random() < 0.005 else [MI_NOOP]
+            dwords += line
+        self.guest.driver.ram.write_u32(self.indirect_page, *dwords)
 
     # -- rings ----------------------------------------------------------------------------------
 
@@ -329,6 +355,7 @@ class Attacker:
             self.spoil(context)
         elif action == 12:
             self.write_batch()
+            self.write_indirect()
         elif action in (15, 16):
             self.pull_back(context)
         elif action in (13, 14):
