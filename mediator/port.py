@@ -22,6 +22,9 @@ class Load(Enum):
     """The mediator's own idle context."""
 
 
+_GUESTS = (Load.GUEST, Load.RESUMED)
+
+
 @dataclass
 class Port:
     """One engine of the hardware as the dispatcher uses it."""
@@ -46,9 +49,9 @@ class Port:
     @property
     def has_guest(self) -> bool:
         """A guest's context runs on it."""
-        return self.running in (Load.GUEST, Load.RESUMED)
+        return self.running in _GUESTS
 
     @property
     def may_have_guest(self) -> bool:
         """A guest's context runs on it, or may have begun to: its image may be older than it is."""
-        return self.has_guest or self.waiting in (Load.GUEST, Load.RESUMED)
+        return self.has_guest or self.waiting in _GUESTS

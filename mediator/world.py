@@ -96,9 +96,10 @@ class World:
     @property
     def busy(self) -> bool:
         """An engine has something of the current vGPU, or will take it next."""
-        return any(
-            port.has_guest or port.waiting is not Load.NOTHING for port in self.ports.values()
-        )
+        for port in self.ports.values():
+            if port.has_guest or port.waiting is not Load.NOTHING:
+                return True
+        return False
 
     @property
     def has_guest(self) -> bool:

@@ -10,19 +10,23 @@ from contextlib import contextmanager
 class Gate:
     """Many users or one change. Entered by users; a change that waits lets no new user in."""
 
-    __slots__ = ("_condition", "_users", "changing")
+    __slots__ = ("_condition", "_lock", "_users", "changing")
 
     def __init__(self) -> None:
-        self._condition = threading.Condition(threading.Lock())
+        self._lock = threading.Lock()
+        self._condition = threading.Condition(self._lock)
         self._users = 0
         self.changing = False
 
     def __enter__(self) -> None:
-        self.enter()
+        with self._lock:
+            while self.changing:
+                self._condition.wait()
+            self._users += 1
 
     def enter(self, timeout_s: float | None = None) -> bool:
         """Become a user, unless a change goes on for so long; the way out is `__exit__`."""
-        with self._condition:
+        with self._lock:
             if self.changing and not self._condition.wait_for(self._is_open, timeout_s):
                 return False
             self._users += 1
@@ -32,7 +36,7 @@ class Gate:
         return not self.changing
 
     def __exit__(self, *_: object) -> None:
-        with self._condition:
+        with self._lock:
             self._users -= 1
             if self.changing and not self._users:
                 self._condition.notify_all()
@@ -40,7 +44,7 @@ class Gate:
     @contextmanager
     def change(self) -> Iterator[None]:
         """While inside, nobody else is."""
-        with self._condition:
+        with self._lock:
             while self.changing:
                 self._condition.wait()
             self.changing = True
@@ -49,6 +53,6 @@ class Gate:
         try:
             yield
         finally:
-            with self._condition:
+            with self._lock:
                 self.changing = False
                 self._condition.notify_all()
