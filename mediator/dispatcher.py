@@ -174,7 +174,6 @@ class Dispatcher:
         with self.lock:
             if self.world.current is vgpu:
                 self.world.withdraw(vgpu)
-                self.wake()
             self.world.installed.forget(vgpu.ggtt)
 
     def expel(self, vgpu: Vgpu, timeout_s: float) -> None:
@@ -495,4 +494,3 @@ class Dispatcher:
                 if not self.world.ports[name].free or self.world.ports[name].used:
                     self.world.reset_engine(vgpu, name)
             self.world.leave(vgpu)
-        self.wake()

@@ -40,6 +40,20 @@ def _submit_beside_another(bench: Bench) -> None:
     bench.a.spin("rcs0")
 
 
+def _lose_a_slice(bench: Bench, does: Callable[[Bench], object]) -> None:
+    """``does`` takes `a` off the hardware, where it spins."""
+    bench.a.spin("vcs0")
+    bench.until(lambda: bench.port("vcs0").has_guest)
+    woken(bench.dispatcher)
+    _locked(bench, lambda: does(bench))
+    assert bench.dispatcher.current is None
+
+
+def _reset_while_it_leaves(bench: Bench) -> None:
+    bench.dispatcher.world.ending = True
+    bench.dispatcher.reset_engine(bench.a.vgpu, "vcs0")
+
+
 WAKING: dict[str, Callable[[Bench], object]] = {
     "unpark": lambda b: b.a.vgpu.unpark(),
     "share": lambda b: b.dispatcher.set_share(b.a.vgpu, 3, 0.5),
@@ -47,6 +61,9 @@ WAKING: dict[str, Callable[[Bench], object]] = {
     "resume": lambda b: _locked(b, lambda: b.dispatcher.resume_engine(b.a.vgpu, "rcs0")),
     "expel": lambda b: b.dispatcher.expel(b.a.vgpu, 1),
     "leave": lambda b: b.a.vgpu.detach(),
+    "withdraw": lambda b: _lose_a_slice(b, lambda b: b.dispatcher.withdraw(b.a.vgpu)),
+    "reset while it leaves": lambda b: _lose_a_slice(b, _reset_while_it_leaves),
+    "failure": lambda b: _lose_a_slice(b, lambda b: b.dispatcher._expel()),
     "wake": lambda b: b.dispatcher.wake(),
     "submit while another is there": _submit_beside_another,
 }
