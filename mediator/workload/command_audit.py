@@ -186,7 +186,7 @@ def _load_immediate(stream: Stream, at: int, length: int) -> bool | None:
 
 
 def _shorten(stream: Stream, at: int, length: int, kept: array[int]) -> None:
-    header = _LOAD_PAIRS.put(len(kept) - 1, stream.dwords[at] & ~_LOAD_PAIRS.mask) if kept else 0
+    header = _LOAD_PAIRS.put(len(kept) - 1, stream.dwords[at]) if kept else 0
     rest = [0] * (length - 1 - len(kept))
     stream.put(at, header, *kept, *rest)
 
@@ -324,11 +324,11 @@ def _call_store(stream: Stream, at: int, length: int, address: int) -> None:
 
 def _status_page(stream: Stream, at: int, offset: int) -> int:
     """GGTT address of ``offset`` in what the guest takes for the engine's status page."""
-    use, page = stream.read_use(stream.view.mmio_base + RING_HWS_PGA)
-    address = (page & _PAGE_MASK) + offset
-    if use is not RegisterUse.VIRTUAL or not stream.view.owns(address, 8):
-        stream.refuse(Reason.ADDRESS, at, f"into the status page at {address:#x}")
-    return address
+    use, value = stream.read_use(stream.view.mmio_base + RING_HWS_PGA)
+    page = value & _PAGE_MASK
+    if use is not RegisterUse.VIRTUAL or not stream.view.owns(page, _PAGE):
+        stream.refuse(Reason.ADDRESS, at, f"into the status page at {page:#x}")
+    return page + offset
 
 
 def _pipe_control(stream: Stream, at: int, length: int) -> bool | None:

@@ -58,6 +58,8 @@ class FakeView:
     passed: set[int] = field(default_factory=set)
     """Registers whose write was let through."""
     rooms: dict[int, memoryview] = field(default_factory=dict)
+    sizes: dict[int, int] = field(default_factory=dict)
+    """Bytes that were asked for, by the address of the room; that has whole pages."""
     used: int = 0
     mmio_base: int = 0
 
@@ -115,6 +117,7 @@ class FakeView:
             raise GuestError(Reason.TOO_LARGE, "no room")
         address = SHADOWS + PAGE * self.used
         self.used += pages
+        self.sizes[address] = size
         self.rooms[address] = room = memoryview(array("I", bytes(PAGE * pages)))
         return address, room
 
