@@ -10,6 +10,7 @@ from mediator.errors import GuestError, Reason
 from mediator.workload import batch_shadow
 from mediator.workload.batch_shadow import BatchShadow
 from mediator.workload.command_stream import Target
+from tests.unit.mediator import audit_bench
 from tests.unit.mediator import command_corpus as corpus
 from tests.unit.mediator.audit_bench import (
     BATCH,
@@ -77,6 +78,13 @@ def test_the_copy_is_what_was_audited() -> None:
     shadows.begin()
     with pytest.raises(GuestError):
         shadows.shadow(Target(BATCH))
+
+
+def test_a_copy_takes_no_more_room_than_it_has_dwords() -> None:
+    view, shadows, _ = shadow((BATCH, [ARB_CHECK, NOOP, START, OTHER, 0]), (OTHER, [BATCH_END]))
+    assert list(view.sizes.values()) == [4 * 6, 4 * 2]
+    shadows.shadow_fixed(OTHER + PAGE, 64)
+    assert list(view.sizes.values())[2:] == [64]
 
 
 def test_a_page_is_read_once() -> None:
@@ -203,9 +211,46 @@ def test_too_much_of_everything() -> None:
     assert reason((BATCH, [*calls, BATCH_END]), (OTHER, ends)) is Reason.TOO_LARGE
 
 
-def test_a_batch_longer_than_the_audit_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("over", [0, 1])
+def test_so_many_batches_and_no_more(monkeypatch: pytest.MonkeyPatch, over: int) -> None:
+    """The limits are for all that one batch leads to, itself included."""
+    monkeypatch.setattr(audit_bench, "ROOM_PAGES", 256)
+    jumps = [START | SECOND_LEVEL, OTHER, 0] * (batch_shadow.MAX_JUMPS + over)
+    calls = [d for n in range(255 + over) for d in (START | SECOND_LEVEL, OTHER + 8 * n, 0)]
+    for batches in (
+        ((BATCH, [*jumps, BATCH_END]), (OTHER, [BATCH_END])),
+        ((BATCH, [*calls, BATCH_END]), (OTHER, [NOOP, BATCH_END] * 256)),
+    ):
+        if over:
+            assert reason(*batches) is Reason.TOO_LARGE
+        else:
+            shadow(*batches)
+
+
+@pytest.mark.parametrize("over", [0, 1])
+def test_a_batch_so_long_and_no_longer(monkeypatch: pytest.MonkeyPatch, over: int) -> None:
     monkeypatch.setattr(batch_shadow, "MAX_DWORDS", 2048)
-    assert reason((BATCH, [ARB_CHECK] * 3000)) is Reason.TOO_LARGE
+    batch = BATCH, [*[ARB_CHECK] * (2047 + over), BATCH_END]
+    if over:
+        assert reason(batch) is Reason.TOO_LARGE
+    else:
+        view, _, address = shadow(batch)
+        assert view.placed(address, 2048) == batch[1]
+
+
+def test_all_batches_of_an_audit_are_so_long_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next audit looks at as many again."""
+    monkeypatch.setattr(batch_shadow, "MAX_DWORDS", 2048)
+    view = FakeView()
+    view.put(BATCH, [*[ARB_CHECK] * 1023, BATCH_END] * 3)
+    shadows = BatchShadow(view)
+    for _ in range(2):
+        shadows.begin()
+        shadows.shadow(Target(BATCH))
+        shadows.shadow(Target(BATCH + PAGE))
+        with pytest.raises(GuestError) as caught:
+            shadows.shadow(Target(BATCH + 2 * PAGE))
+        assert caught.value.reason is Reason.TOO_LARGE
 
 
 def test_fixed_length() -> None:

@@ -57,9 +57,14 @@ def noise(control: int = HAS_RUN) -> array[int]:
     return page
 
 
-def built(facts: EngineFacts, page: array[int], fields: RingFields | None = None) -> array[int]:
+def built(
+    facts: EngineFacts,
+    page: array[int],
+    fields: RingFields | None = None,
+    golden: array[int] = GOLDEN,
+) -> array[int]:
     private = array("I", [PRIVATE] * (STATE_DWORDS - shadow_context.plan(facts.name).end))
-    return array("I", shadow_context.build(facts, page, GOLDEN, fields or ring(), private))
+    return array("I", shadow_context.build(facts, page, golden, fields or ring(), private))
 
 
 def layout(facts: EngineFacts) -> Layout:
@@ -148,10 +153,14 @@ def test_a_shadow_is_always_restored_and_saved(control: int) -> None:
     assert made & 0xFFFF == control & kept
 
 
-def test_a_context_does_not_stop_its_ring() -> None:
-    page = noise()
-    page[ImageIndex.MI_MODE] = 0xFFFF_FFFF
-    assert not built(ENGINES[0], page)[ImageIndex.MI_MODE] & reg.MI_MODE_STOP_RING
+@every_engine
+@pytest.mark.parametrize("control", [NEVER_RAN, HAS_RUN])
+def test_a_context_does_not_stop_its_ring(facts: EngineFacts, control: int) -> None:
+    """Neither the guest's page nor the one that was saved first says so, and all else stays."""
+    page, golden = noise(control), GOLDEN[:]
+    page[ImageIndex.MI_MODE] = golden[ImageIndex.MI_MODE] = 0xFFFF_FFFF
+    made = built(facts, page, golden=golden)[ImageIndex.MI_MODE]
+    assert made == 0xFFFF_FFFF & ~reg.MI_MODE_STOP_RING
 
 
 def test_no_batch_of_the_guest_is_resumed_unless_it_is_given() -> None:

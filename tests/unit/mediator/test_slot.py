@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from mediator.errors import GuestError, Reason
-from mediator.gen9.engines import ENGINES
+from mediator.gen9.engines import ENGINES, EngineFacts
+from mediator.gen9.registers import RING_CTL_PAGES
 from mediator.physical.partition import PAGE
 from mediator.workload.slot import make_slots
 from tests.unit.mediator.workload_bench import Bench
@@ -36,6 +37,21 @@ def test_too_much_batch_room(bench: Bench) -> None:
     with pytest.raises(GuestError):
         bench.works.place_batch(4, PAGE)
     assert bench.works.place_batch(PAGE - 64, 64)[0] == second + size - PAGE
+
+
+@pytest.mark.parametrize("facts", ENGINES, ids=lambda facts: facts.name)
+def test_the_parts_of_a_slot_and_its_name(facts: EngineFacts) -> None:
+    """State page, ring and room, in slab and GGTT; the ring has room for the longest of a guest."""
+    slab: Any = SimpleNamespace(ggtt=0x8400_0000)
+    slots = make_slots(slab, facts)
+    assert [slot.number for slot in slots] == list(range(4))
+    for slot in slots:
+        assert slot.ggtt - slot.base == 0x8400_0000
+        assert (slot.state - slot.base, slot.ring - slot.base) == (PAGE, 32 * PAGE)
+        assert slot.hardware_ring - slot.ring == 0x8400_0000
+        assert slot.take_room(4, 4) == (32 + RING_CTL_PAGES.limit + 1) * PAGE
+        assert slot.context_id == 0x100 + slot.number
+        assert facts.context_pages <= 32
 
 
 def test_the_room_of_all_slots_is_apart() -> None:

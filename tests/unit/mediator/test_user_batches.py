@@ -255,14 +255,35 @@ def test_long_batches_are_read_in_pieces(view: FakeView, shadows: BatchShadow) -
     assert rest == [0, 0, 0, *long, BATCH_END]
 
 
-def test_more_than_the_audit_looks_at(
-    view: FakeView, shadows: BatchShadow, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("over", [0, 1])
+def test_so_much_the_audit_looks_at_and_no_more(
+    view: FakeView, shadows: BatchShadow, monkeypatch: pytest.MonkeyPatch, over: int
 ) -> None:
+    """Each audit anew, of all batches together; it reads as much again as it has, or to a gap."""
     monkeypatch.setattr(batch_shadow, "MAX_USER_DWORDS", 2048)
-    view.put_user(HERE, [ARB_CHECK] * 4096)
-    with pytest.raises(GuestError) as caught:
-        shadow(shadows)
-    assert caught.value.reason is Reason.TOO_LARGE
+    view.put_user(HERE, [*[ARB_CHECK] * (2047 + over), BATCH_END])
+    for _ in range(2):
+        if over:
+            with pytest.raises(GuestError) as caught:
+                shadow(shadows)
+            assert caught.value.reason is Reason.TOO_LARGE
+        else:
+            assert view.placed(shadow(shadows), 2048)[-1] == BATCH_END
+            with pytest.raises(GuestError):
+                shadows.shadow(Target(HERE + 4, user=True))
+
+
+def test_a_place_within_a_privileged_batch_is_another_in_the_contexts_space(
+    view: FakeView,
+) -> None:
+    """The same address, and in the other space a command begins there too."""
+    view.put(BATCH, [ARB_CHECK, ARB_CHECK, *start(BATCH + 4, USER | SECOND_LEVEL), BATCH_END])
+    view.put_user(BATCH + 4, [*LOAD, BATCH_END])
+    found = audit([START, BATCH, 0, NOOP], view)
+    privileged = found.dwords[1]
+    copy = view.placed(privileged, 4)[3]
+    assert view.placed(copy, 4) == [0, 0, 0, BATCH_END]
+    assert found.batches.to_guest(copy) == Target(BATCH + 4, user=True)
 
 
 def test_a_command_at_which_hardware_stands_counts_as_one(view: FakeView) -> None:

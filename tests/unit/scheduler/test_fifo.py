@@ -47,6 +47,22 @@ def test_the_head_runs_on_until_the_limit_and_goes_to_the_tail() -> None:
     assert made.pick([0, 1], 0) == Slice(0, LIMIT_NS)
 
 
+def test_only_the_head_has_a_go_that_ends() -> None:
+    """What is charged to others, as for a long audit, moves nobody; the head's last ns does."""
+    made = policy(3)
+    made.charge(0, LIMIT_NS, 0)
+    assert made.pick([], 0) is None
+    made.arrive(0, 0)
+    made.arrive(1, 0)
+    for other in (1, 2):
+        made.charge(other, 2 * LIMIT_NS, 0)
+    assert made.pick([0, 1], 0) == Slice(0, LIMIT_NS)
+    made.charge(0, LIMIT_NS - 1, 0)
+    assert made.pick([0, 1], 0) == Slice(0, 1)
+    made.charge(0, 1, 0)
+    assert made.pick([0, 1], 0) == Slice(1, LIMIT_NS)
+
+
 def test_who_was_idle_queues_anew() -> None:
     made = policy(2)
     made.arrive(0, 0)

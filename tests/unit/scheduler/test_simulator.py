@@ -29,6 +29,13 @@ def test_waits_and_switches() -> None:
     assert trace.waits[1] == [9]
 
 
+def test_requests_come_one_after_the_other_and_over_and_over() -> None:
+    requests = (Request(2), Request(3, pause_ns=5), Request(30, preemptible=False))
+    trace = simulate(Fifo(10), {0: Client(1, requests)}, 50)
+    assert trace.turns == [Turn(0, 0, 2), Turn(0, 7, 33), Turn(0, 40, 2), Turn(0, 47, 33)]
+    assert trace.waits == {0: [0] * 6}
+
+
 def test_an_idle_gpu_waits_for_work() -> None:
     trace = simulate(Fifo(), {0: Client(1, (Request(2, pause_ns=5),))}, 20)
     assert [turn.start_ns for turn in trace.turns] == [5, 12, 19]
