@@ -5,6 +5,8 @@ from __future__ import annotations
 import fcntl
 import mmap
 import os
+import time
+from collections.abc import Callable
 from typing import Protocol
 
 from mediator.gen9.identity import IDENTITIES
@@ -40,7 +42,12 @@ class Seat(Protocol):
 class NativeSeat:
     """A software GPU in this process, without a socket or a mediator."""
 
-    def __init__(self, device_id: int = 0x1912, units: ExecutionUnits | None = None) -> None:
+    def __init__(
+        self,
+        device_id: int = 0x1912,
+        units: ExecutionUnits | None = None,
+        clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
         file = os.memfd_create("gpu-driver")
         os.ftruncate(file, RAM_BYTES)
         self._memory = GuestMemory()
@@ -50,7 +57,7 @@ class NativeSeat:
         self._event = os.eventfd(0, os.EFD_NONBLOCK)
         interrupts = Interrupts((1, 1, 0, 0, 0))
         interrupts.set_triggers(_MSI, 0, [os.dup(self._event)])
-        self.gpu = SoftGpu(self._memory, interrupts, IDENTITIES[device_id], units=units)
+        self.gpu = SoftGpu(self._memory, interrupts, IDENTITIES[device_id], clock, units=units)
         self.driver = GpuDriver(self.gpu.write, self.gpu.read, ram, self._event)
         self.driver.initialise()
         self.gpu.start()
