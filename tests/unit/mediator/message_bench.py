@@ -66,6 +66,11 @@ class World:
     def _entry(self, table: int, index: int, entry: int) -> None:
         struct.pack_into("<Q", self.ram, table * PAGE + 8 * (index & 511), entry)
 
+    def repeat(self, pages: int) -> None:
+        """Let the first ``pages`` follow the last one again and again, to the page table's end."""
+        for page in range(PAGES, 512):
+            self._entry(3, page, RAM + (TABLE_PAGES + page % pages) * PAGE | 3)
+
     def put(self, address: int, data: bytes) -> None:
         """Write ``data`` at a GPU address."""
         at = address - BASE + TABLE_PAGES * PAGE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import count
 
 from mediator.gen9.eu.messages import (
     GATHER_CHANNEL,
@@ -143,7 +144,7 @@ def _sample(request: _Request, surface: Surface, lane: int) -> Sample:
     """
     sample = Sample([0.0, 0.0, 0.0], offset=request.offset)
     along_x, along_y = [0.0] * 3, [0.0] * 3
-    numbers = iter(range(16))
+    numbers = count()
     if request.kind in _COMPARE:
         sample.reference = request.real(next(numbers), lane)
     if request.kind in _WITH_LEVEL:
