@@ -123,3 +123,63 @@ def test_a_run_takes_up_pairs_while_it_is_under_way(threads: int, barrier_thread
         assert (kernels.told, groups.pairs) == ([15, 0], [(1, kernels)])
     else:
         assert (kernels.told, groups.pairs) == ([], [])
+
+
+@dataclass
+class Awaited(FakeKernels):
+    """Its compiled form is there after so many waits, or never."""
+
+    comes_after: int = 1 << 30
+    hopeless_after: int = 1 << 30
+    small: bool = False
+    waited: list[float] = field(default_factory=list)
+
+    def compiled(self, _owner: Hashable) -> Compiled | None:
+        there = len(self.waited) >= self.comes_after
+        return cast("Compiled", self) if there else None
+
+    def wait(self, seconds: float, _owner: Hashable) -> bool:
+        self.waited.append(seconds)
+        return len(self.waited) < self.hopeless_after
+
+    def is_small(self, _groups: int) -> bool:
+        return self.small
+
+
+def _await(kernels: Awaited, pool: object) -> None:
+    job = make_job(end=(5, 1, 1))
+    space = make_bench().host.ppgtt
+    run = Run(job, cast("Kernel", kernels), space, job.grid.first, cast("Pool", pool))
+    while not run.advance(Slice(lambda: False, 1 << 62, begin=True)):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("comes", "hopeless", "waits", "interpreted"),
+    [
+        (0, 9, 0, False),
+        (3, 9, 3, False),
+        (9, 3, 3, True),
+        (9, 1, 1, True),
+        (1 << 30, 1 << 30, 20_000, True),
+    ],
+)
+def test_a_job_that_is_not_small_waits_for_the_compiler(
+    comes: int, hopeless: int, waits: int, interpreted: bool
+) -> None:
+    """A millisecond at a time, while there is hope, and 20 s at most; then it is interpreted."""
+    kernels, groups = Awaited(comes_after=comes, hopeless_after=hopeless), FakeGroups()
+    _await(kernels, groups)
+    assert set(kernels.waited) <= {1e-3}
+    assert abs(len(kernels.waited) - waits) <= (waits > 9), "a sum of floats"
+    assert bool(kernels.ended) is interpreted
+    assert groups.begun == (0 if interpreted else 5)
+
+
+@pytest.mark.parametrize("small", [False, True])
+def test_nobody_waits_where_it_is_no_use(small: bool) -> None:
+    """A small job is interpreted at once, and so is any where nothing runs compiled code."""
+    kernels = Awaited(small=small)
+    _await(kernels, FakeGroups() if small else None)
+    assert kernels.waited == []
+    assert len(kernels.ended) == 5
