@@ -78,3 +78,5 @@ def test_c_and_twins_agree_about_texels(kind: int, what: str) -> None:
     faults = [each for each in by_c[:-1] if each[4] is not None]
     assert all(each[4].address is None for each in faults), "no page is missing"
     assert len(faults) < len(by_c) // 2
+    answers = {each[3] for each in by_c[:-1]}
+    assert len(answers) > len(by_c) // 8, "they are of something"

@@ -16,7 +16,7 @@ DATA_PAGES = 12
 """Before the states; the GPU sees them again and again behind those."""
 BORDER_PLACES = (0x40, 0x80)
 """From the dynamic base on."""
-TABLE = 0x200
+TABLE = 0x100
 """The same of the sampler states that headers name."""
 D1, D2, D3, CUBE, BUFFER = range(5)
 _R32_FLOAT, _RGBA8_UNORM, _R32_UINT, _RGBA32_FLOAT, _R16_FLOAT = 0x0D8, 0x0C7, 0x0D7, 0x000, 0x10E
