@@ -14,7 +14,7 @@ from mediator.softgpu.eu.isa.assembler import Assembler
 from mediator.softgpu.eu.isa.instruction import Condition
 from mediator.softgpu.eu.isa.program import Program
 from mediator.softgpu.eu.isa.register import grf, immediate, indirect, null
-from mediator.softgpu.eu.translator import kernel
+from mediator.softgpu.eu.translator import kernel, pairs
 from mediator.softgpu.eu.translator.costs import Costs
 from mediator.softgpu.eu.translator.registers import Untranslatable
 from tests.unit.mediator.command_bench import make_bench
@@ -97,19 +97,25 @@ def test_a_long_loop_is_left_more_often(adds: int, returns: int) -> None:
     assert world.returns == returns
 
 
-def test_a_thread_that_ends_has_paid_for_all_it_did() -> None:
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("rounds", [1, 2, 5])
+def test_threads_that_end_have_paid_for_all_they_did(threads: int, rounds: int) -> None:
     """Groups are taken many at a time, and the clock is looked at when a budget is spent."""
-    program = _adding(30, 1)
-    linked = link(kernel.translate(program, 16))
+    program = _adding(30, rounds)
+    linked, pair = link(kernel.translate(program, 16)), None
+    if threads > 1:
+        pair = link(pairs.translate_pair(program, 16), pair=True)
     space = PagedMemory([])
-    world = CompiledWorld(space, Bases(), 1, 0)
+    world = CompiledWorld(space, Bases(), threads, 0)
     with world.attached():
-        world.begin(0, bytes(4096), 0xFFFF)
-        assert world.run(linked, budget=1000) == ENDED
+        for number in range(threads):
+            world.begin(number, bytes(4096), 0xFFFF)
+        assert world.run(linked, budget=10_000, pair=pair) == ENDED
     space.close()
-    assert 1000 - world.worker.struct.budget == Costs(program).of_end(
-        list(program.instructions)[-1]
-    )
+    assert (world.returns, world.pairs) == (1, threads - 1)
+    costs, offsets = Costs(program), list(program.instructions)
+    each = costs.of_end(offsets[-1]) + (rounds - 1) * costs.of_jump(offsets[-2], offsets[1])
+    assert 10_000 - world.worker.struct.budget == threads * each
 
 
 def test_a_walk_of_page_tables_is_paid_for() -> None:

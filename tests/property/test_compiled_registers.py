@@ -1,0 +1,89 @@
+"""Elements of every type at every place of a register, compiled as the interpreter has them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from mediator.gen9.eu.control_register import KEEP_DF, KEEP_F, KEEP_HF
+from mediator.gen9.eu.types import Kind, Type
+from mediator.softgpu.eu.isa.assembler import Assembler
+from mediator.softgpu.eu.isa.program import Program
+from mediator.softgpu.eu.isa.register import address, grf, indirect
+
+pytest.importorskip("llvmlite")
+pytest.importorskip("mediator.softgpu.eu._native")
+
+from mediator.softgpu.eu.translator import kernel, liveness
+from tests.property import compare_executors, eu_programs
+from tests.property.compiled_world import link
+
+KEEP_ALL = KEEP_DF.mask | KEEP_F.mask | KEEP_HF.mask
+INTEGERS = [kind for kind in Type if kind.kind is not Kind.FLOAT]
+BANK = {kind: eu_programs.BANKS[None if kind in INTEGERS else kind][0] for kind in Type}
+TARGETS = {
+    **{kind: BANK[kind] + 4 + 2 * at for at, kind in enumerate(INTEGERS)},
+    **{kind: BANK[kind] + 2 for kind in Type if kind not in INTEGERS},
+}
+"""Two registers for each type, behind those that are read."""
+SUM = BANK[Type.D] + 20
+
+
+def scalars(asm: Assembler) -> None:
+    """From each place to another one, for the first channel and for all threads."""
+    for kind in Type:
+        count = 32 // kind.size
+        for at in range(count):
+            source = grf(BANK[kind], kind, at).scalar
+            to = (at * 5 + 3) % count
+            asm.mov(grf(TARGETS[kind], kind, to), source, width=1, no_mask=True)
+            asm.mov(grf(TARGETS[kind] + 1, kind, to), source, width=1)
+    for kind in INTEGERS[:6]:
+        for at in range(32 // kind.size):
+            asm.add(grf(SUM, Type.D), grf(SUM, Type.D), grf(BANK[kind], kind, at).scalar)
+
+
+def rows(asm: Assembler) -> None:
+    """Rows with and without gaps, from the first to the last element that fits two registers."""
+    for kind in Type:
+        for width in (2, 4, 8):
+            for stride in (1, 2, 4):
+                room = 64 // kind.size - ((width - 1) * stride + 1)
+                if room < 0 or kind.size * stride > 16:
+                    continue
+                for at in sorted({0, min(1, room), room // 2, room}):
+                    asm.mov(
+                        grf(TARGETS[kind], kind, at).every(stride),
+                        grf(BANK[kind], kind, room - at).by(width * stride, width, stride),
+                        width=width,
+                        no_mask=bool(at & 1),
+                    )
+
+
+def found_by_address(asm: Assembler) -> None:
+    """Places in address registers, those of each channel and one for all."""
+    for at, kind in enumerate(INTEGERS):
+        for channel in range(8):
+            place = 32 * BANK[kind] + kind.size * ((channel * 3 + at) % (32 // kind.size))
+            asm.mov(address(channel), place, width=1, no_mask=True)
+        asm.mov(grf(TARGETS[kind], kind), indirect(at, 0, kind).scalar, width=8, no_mask=True)
+        asm.mov(grf(TARGETS[kind] + 1, Type.UB), indirect(0, 32, Type.UB).by(None, 1, 0), width=8)
+        place = 32 * TARGETS[kind]
+        asm.mov(address(0), place, width=1, no_mask=True)
+        asm.mov(indirect(0, 2 * kind.size, kind), grf(BANK[kind], kind, 1).scalar, width=2)
+        asm.mov(indirect(0, 33, Type.UB), grf(BANK[kind], Type.UB), width=4, no_mask=True)
+
+
+@pytest.mark.parametrize("write", [scalars, rows, found_by_address])
+def test_places_of_registers(write: Callable[[Assembler], None]) -> None:
+    asm = Assembler(8)
+    write(asm)
+    asm.end()
+    program = Program.of(asm.code())
+    linked = link(kernel.translate(program, 8, kernel.Options(kept=liveness.ALL)))
+    for seed, mask in ((1, 0xFF), (2, 0xFE), (3, 0x5B), (4, 0)):
+        content = eu_programs.registers(seed)
+        _, expected = compare_executors.interpreted(program, content, mask, KEEP_ALL)
+        found = compare_executors.compiled(linked, content, mask, KEEP_ALL)
+        assert compare_executors.differences(expected, found) == [], (seed, mask)
