@@ -338,7 +338,8 @@ OTHERS = [
 
 @pytest.mark.parametrize(("sfid", "bits"), OTHERS)
 def test_all_others_are_left_to_the_call(sfid: int, bits: int) -> None:
-    assert shape(sfid, bits, 10, 16) is None
+    for width in (1, 8):
+        assert shape(sfid, bits, 10, 16, like=replace(MASKED, width=width)) is None
 
 
 def test_a_fence_and_a_barrier_need_no_registers() -> None:
@@ -363,6 +364,12 @@ def test_a_message_that_a_register_describes_is_left_to_the_call(unknown: dict[s
     message = replace(MASKED.message, sfid=PORT_0, descriptor=descriptor, extended=PORT_0)
     assert shape_of(replace(MASKED, message=message)) == Fence()
     assert shape_of(replace(MASKED, message=replace(message, **unknown))) is None
+
+
+def test_a_block_has_its_header_in_the_first_part() -> None:
+    for row in block_rows():
+        parts = (PAYLOAD, row.length)
+        assert shape(row.sfid, row.bits, 0, row.back, parts) is None, row
 
 
 def test_what_is_no_message_has_no_shape() -> None:
