@@ -348,8 +348,7 @@ class Workloads:
 
     def update_ggtt(self, address: int, entries: list[int]) -> None:
         """See `AuditView`."""
-        data = b"".join((entry & (1 << 64) - 1).to_bytes(8, "little") for entry in entries)
-        self._vgpu.ggtt.write_entry((address // PAGE) * 8, data)
+        self._vgpu.ggtt.write_entry((address // PAGE) * 8, array("Q", entries).tobytes())
 
     def reject(self, reason: str, text: str) -> None:
         """See `AuditView`."""

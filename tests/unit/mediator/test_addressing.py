@@ -224,8 +224,11 @@ def test_roots(space: Space, slab: Slab, ram: GuestRam) -> None:
     tables = Tables(ram)
     tables.map(0x5000, 0x7000)
     first = slab.iova + slab.ggtt_size
-    assert shadow(space, slab, ram.memory).root(tables.root) == first
-    assert direct(space, slab, ram.memory).root(tables.root | 5) == tables.root
+    shadowed, direct_one = shadow(space, slab, ram.memory), direct(space, slab, ram.memory)
+    assert (shadowed.table_pages, direct_one.table_pages) == (0, 0)
+    assert shadowed.root(tables.root) == first
+    assert direct_one.root(tables.root | 5) == tables.root
+    assert (shadowed.table_pages, direct_one.table_pages) == (4, 0)
     for addressing, _ in both(space, slab, ram.memory):
         for pml4 in (0, slab.iova, 1 << 40):
             with pytest.raises(GuestError) as caught:
@@ -310,7 +313,11 @@ def test_closing_takes_guest_memory_out(space: Space, slab: Slab, fd: int) -> No
         assert space.maps.keys() == {slab.iova, base, base + PAGE}
         memory.set_watcher(None)
         slab.bytes[0:1] = b"x"
+        addressing.start_recording()
         addressing.close()
+        assert not space.recording
+        space.dirty.add(base // PAGE)
+        assert addressing.take_dirty() == []
         assert slab.bytes[0:1] == b"\0"
         assert space.maps.keys() == {slab.iova}
         assert space.trimmed

@@ -148,8 +148,10 @@ def test_tables_whose_memory_has_gone(shadow: PageTableShadow, slab: Slab, ram: 
 
 
 def test_a_window_past_the_dma_space(slab: Slab, ram: GuestRam) -> None:
-    with pytest.raises(ValueError, match="past the DMA space"):
-        PageTableShadow(slab, Window(1 << 39, MIB), ram.memory)
+    PageTableShadow(slab, Window((1 << 39) - MIB, MIB), ram.memory)
+    for base, size in ((1 << 39, MIB), ((1 << 39) - MIB, 2 * MIB), ((1 << 39) - MIB, MIB + 1)):
+        with pytest.raises(ValueError, match="past the DMA space"):
+            PageTableShadow(slab, Window(base, size), ram.memory)
 
 
 # -- in steps -------------------------------------------------------------------------------------

@@ -196,17 +196,23 @@ def test_where_a_context_was_interrupted() -> None:
 
 
 def carried(
-    facts: EngineFacts, saved: Sequence[int], guest: array[int], batches: dict[int, Target]
+    facts: EngineFacts,
+    saved: Sequence[int],
+    guest: array[int],
+    batches: dict[int, Target],
+    *,
+    whole: bool = True,
 ) -> array[int]:
-    """The guest's page afterwards. What was put is what is known of it."""
+    """The guest's page afterwards. What was put is what is known of it, and none the driver's."""
     page = guest[:]
     known = guest[:]
 
     def put(index: int, data: bytes) -> None:
         dwords = array("I", data)
+        assert not set(range(index, index + len(dwords))) & {*DRIVERS, *range(3)}
         page[index : index + len(dwords)] = dwords
 
-    shadow_context.carry_back(facts, array("I", saved), known, batches.get, put, whole=True)
+    shadow_context.carry_back(facts, array("I", saved), known, batches.get, put, whole=whole)
     assert known == page
     return page
 
@@ -244,14 +250,24 @@ def test_a_context_that_has_run_is_restored_the_next_time() -> None:
     assert page[ImageIndex.CONTEXT_CONTROL] == 0xFFFF_0008
 
 
-def test_a_context_that_inhibits_its_save_keeps_its_values() -> None:
-    guest = noise(NEVER_RAN | ContextControl.SAVE_INHIBIT)
-    saved = built(ENGINES[0], guest)
-    saved[ImageIndex.RING_HEAD] = 0x60
-    page = carried(ENGINES[0], saved, guest, {})
-    changed = [n for n in range(STATE_DWORDS) if page[n] != guest[n]]
-    assert set(changed) <= {ImageIndex.RING_HEAD, ImageIndex.CTX_TIMESTAMP}
-    assert page[ImageIndex.RING_HEAD] == 0x60
+@pytest.mark.parametrize(
+    ("control", "whole"),
+    [
+        (NEVER_RAN | ContextControl.SAVE_INHIBIT, True),
+        (HAS_RUN | ContextControl.SAVE_INHIBIT, True),
+        (NEVER_RAN, False),
+        (HAS_RUN, False),
+    ],
+)
+def test_head_and_time_alone_are_written_where_the_save_is_inhibited_or_not_whole(
+    control: int, whole: bool
+) -> None:
+    guest = noise(control)
+    saved = built(ENGINES[0], noise(NEVER_RAN))
+    saved[ImageIndex.RING_HEAD], saved[ImageIndex.CTX_TIMESTAMP] = 0x60, 0x77
+    page = carried(ENGINES[0], saved, guest, {}, whole=whole)
+    changed = {n: page[n] for n in range(STATE_DWORDS) if page[n] != guest[n]}
+    assert changed == {ImageIndex.RING_HEAD: 0x60, ImageIndex.CTX_TIMESTAMP: 0x77}
 
 
 def test_a_batch_that_ran_as_a_shadow_has_the_guests_address() -> None:
