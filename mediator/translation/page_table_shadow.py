@@ -186,7 +186,7 @@ class PageTableShadow:
         first = slab.ggtt_size // ENTRY_SIZE
         index_size = 2 << (slots - 1).bit_length()
         return ShadowTables(
-            tables=slab.u64[first : first + slots * (PAGE_SIZE // ENTRY_SIZE)],
+            tables=slab.u64[first:],
             copies=_zeros(slots * PAGE_SIZE).cast("Q"),
             nodes=_zeros(slots * ShadowNode.WORDS * ENTRY_SIZE).cast("Q"),
             index=_zeros(4 * index_size).cast("I"),

@@ -18,6 +18,7 @@ from mediator.gen9.interrupts import EngineInterrupt
 from mediator.mediation import Mediation
 from mediator.physical.soft import SoftPhysicalGpu
 from mediator.port import Port
+from mediator.softgpu.gpu import SoftGpu
 from mediator.softgpu.strictness import KIND, Strictness
 from mediator.vgpu.vgpu import Vgpu
 from mediator.vgpu.vgpu_type import type_for
@@ -81,10 +82,11 @@ class Bench:
         self,
         address_space: Literal["shadow", "direct"] = "shadow",
         strictness: Strictness = KIND,
+        ggtt: Literal["ballooned", "private"] = "ballooned",
     ) -> None:
         gpu = SoftPhysicalGpu(KABY_LAKE_GT2, strictness)
         self.mediation = Mediation.evenly(
-            gpu, 2, type_for(2).name, Timeslice(_SLICE_NS), address_space, "ballooned"
+            gpu, 2, type_for(2).name, Timeslice(_SLICE_NS), address_space, ggtt
         )
         self.dispatcher = self.mediation.dispatcher
         self.skip_ns = 0
@@ -92,8 +94,13 @@ class Bench:
         self.dispatcher.clock = self.dispatcher.world._clock = self.clock
         self.dispatcher.world._patience_ns = int(PATIENCE_S * 1e9)
         self.host = self.mediation.host
-        self.hardware = gpu._gpu
+        self._gpu = gpu
         self.a, self.b = (Guest(vgpu) for vgpu in self.mediation.vgpus)
+
+    @property
+    def hardware(self) -> SoftGpu:
+        """The software GPU: another one after a restart."""
+        return self._gpu._gpu
 
     def close(self) -> None:
         """The guests leave, the GPU stops."""

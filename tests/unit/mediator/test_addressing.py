@@ -313,6 +313,7 @@ def test_closing_takes_guest_memory_out(space: Space, slab: Slab, fd: int) -> No
         assert space.maps.keys() == {slab.iova, base, base + PAGE}
         memory.set_watcher(None)
         slab.bytes[0:1] = b"x"
+        space.trimmed = False
         addressing.start_recording()
         addressing.close()
         assert not space.recording

@@ -312,7 +312,6 @@ def unanswered(bench: Bench, *, restarts: int = 1) -> Iterator[list[bool]]:
         if not tried[-1]:
             raise HardwareError("a test keeps it down")
         real()
-        bench.hardware = bench.host.gpu._gpu  # type: ignore[attr-defined]
 
     for name, engine in bench.host.engines.items():
         resets[name] = engine.reset

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import pytest
 
@@ -131,9 +132,14 @@ def test_with_so_much_room_in_use_a_shadow_is_kept_and_with_more_it_is_not(
     bench.emit(store(1))
     bench.build()
     bench.runs_to(16)
-    made: list[object] = []
-    build = shadow_context.build
-    monkeypatch.setattr(shadow_context, "build", lambda *args: made.append(1) or build(*args))
+    made: list[int] = []
+    real = shadow_context.build
+
+    def build(*args: Any) -> bytes:
+        made.append(1)
+        return real(*args)
+
+    monkeypatch.setattr(shadow_context, "build", build)
     bench.slot.room_used = 64 * PAGE + over
     bench.build()
     assert len(made) == over

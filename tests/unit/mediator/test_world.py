@@ -255,3 +255,23 @@ def test_who_leaves_is_out_of_dma_space(bench: Bench) -> None:
     assert not vgpu.attached
     vgpu.detach()
     assert closed == [0]
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["it enters", "the GPU is restarted"])
+def test_a_private_ggtt_is_the_hardwares_while_its_vgpu_is_in(again: bool) -> None:
+    """The same addresses of two guests: each has its own pages there, and nobody else's."""
+    with running(Bench(ggtt="private")) as bench:
+        world = bench.dispatcher.world
+        for guest in (bench.a, bench.b):
+            guest.spin("vcs0")
+            bench.until(lambda guest=guest: world.current is guest.vgpu)  # type: ignore[misc]
+            if again:
+                with bench.locked(guest):
+                    world._restart_hardware(guest.vgpu)
+            other = bench.b if guest is bench.a else bench.a
+            for chunk in guest.vgpu.ggtt.touched | other.vgpu.ggtt.touched:
+                own = guest.vgpu.ggtt.hardware_chunk(chunk)
+                assert bench.hardware.ggtt.read_entry(4096 * chunk, 4096) == own
+            assert guest.vgpu.ggtt.touched
+            with bench.locked(guest):
+                world.withdraw(guest.vgpu)
