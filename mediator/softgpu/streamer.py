@@ -95,32 +95,33 @@ class Streamer:
         "privileged",
     )
 
+    privileged: bool
+    """The command comes from the ring or from a batch in the GGTT."""
+    index: int
+    """Dword of the command in the page it begins in."""
+    passive: int
+    """Commands of this run without effect: a loop of these alone spins."""
+    jump_target: int
+    """Where the last jump went."""
+    _entries: dict[int, _Entry]
+    _page: memoryview
+    _limit: int
+    _base: int
+    _ring_offset: int
+    _batch: BatchState | None
+    _budget: int
+    _in_runs: bool
+    _commands: int
+    _loop_target: int
+    _loop_work: int
+    _went_on: Interrupted | None
+
     def __init__(self, host: CommandHost) -> None:
         self.host = host
         self.mmio_base = host.mmio_base
         self.context = ContextState()
-        self.privileged = True
-        """The command comes from the ring or from a batch in the GGTT."""
-        self.index = 0
-        """Dword of the command in the page it begins in."""
-        self.passive = 0
-        """Commands of this run without effect: a loop of these alone spins."""
-        self.jump_target = 0
-        """Where the last jump went."""
         self._privileged_entries: dict[int, _Entry] = {}
         self._user_entries: dict[int, _Entry] = {}
-        self._entries = self._privileged_entries
-        self._page = _NO_PAGE
-        self._limit = 0
-        self._base = 0
-        self._ring_offset = 0
-        self._batch: BatchState | None = None
-        self._budget = 0
-        self._in_runs = True
-        self._commands = 0
-        self._loop_target = -1
-        self._loop_work = 0
-        self._went_on: Interrupted | None = None
 
     # -- running -----------------------------------------------------------------------------
 
