@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from mediator.softgpu.blitter import execute_blit
-from mediator.softgpu.fences import decode
+from mediator.softgpu.fences import Fence, decode, runs
 from tests.unit.mediator.soft_gpu_fixture import Bench, make_bench
 
 FENCE = 0x100000
@@ -95,3 +97,49 @@ def test_nothing_behind_a_fence_reads_all_ones(bench: Bench) -> None:
     fence(bench, 0, 0x800_0000, 512, VALID)
     assert bench.gpu.read_aperture(0x800_0000, 4) == b"\xff" * 4
     bench.gpu.write_aperture(0x800_0000, bytes(4))
+
+
+def place(address: int, start: int, pitch: int, tiled_y: bool) -> int:
+    """Where a byte of a fenced surface lies: tiles of a page each, row by row of tiles."""
+    y, x = divmod(address - start, pitch)
+    if tiled_y:
+        tile, column = y // 32 * (pitch // 128) + x // 128, x % 128 // 16
+        return start + 4096 * tile + 512 * column + 16 * (y % 32) + x % 16
+    return start + 4096 * (y // 8 * (pitch // 512) + x // 512) + 512 * (y % 8) + x % 512
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_an_access_comes_in_runs_of_which_each_byte_is_in_its_place(seed: int) -> None:
+    """Before, in, between and behind fences, in whichever order they were set."""
+    chance = random.Random(seed)
+    page, fences = 16, []
+    for number in chance.sample(range(32), 3):
+        tiled_y = chance.random() < 0.5
+        pages = chance.choice((1, 2, 6))
+        pitch = chance.choice((128, 256, 640) if tiled_y else (512, 1024, 1536))
+        fences.append((number, Fence(4096 * page, 4096 * (page + pages), pitch, tiled_y)))
+        page += pages + chance.choice((0, 1))
+    chance.shuffle(fences)
+    gpu: Any = SimpleNamespace(fences=dict(fences))
+    for _ in range(20):
+        first = 4096 * chance.randrange(15, page + 1) + chance.choice((0, 1, 2048, 4095))
+        count = chance.choice((1, 4, 16, 700, 5000))
+        expected = []
+        for address in range(first, first + count):
+            inside = [each for _, each in fences if each.start <= address < each.end]
+            expected += [place(address, e.start, e.pitch, e.tiled_y) for e in inside] or [address]
+        pieces = list(runs(gpu, first, count))
+        assert [at + n for at, length in pieces for n in range(length)] == expected
+    assert list(runs(gpu, 4096, 0)) == []
+
+
+@pytest.mark.parametrize("tiled_y", [False, True])
+@pytest.mark.parametrize("units", [1, 2, 3, 4, 5, 8])
+@pytest.mark.parametrize("end", [7, 8, 9])
+def test_a_fence_is_what_its_pair_says(tiled_y: bool, units: int, end: int) -> None:
+    """A whole number of tiles wide (pitches count in 128 bytes), from page 8 up to a page's end."""
+    found = decode(8 << 12 | VALID | TILED_Y * tiled_y, end << 12 | units - 1)
+    if end < 8 or (units % 4 and not tiled_y):
+        assert found is None
+    else:
+        assert found == Fence(8 << 12, (end + 1) << 12, 128 * units, tiled_y)
