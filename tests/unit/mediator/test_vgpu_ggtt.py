@@ -134,6 +134,47 @@ def test_a_long_write_is_as_many_short_ones(cut: int) -> None:
             assert whole.rejected == bytewise.rejected
 
 
+@pytest.mark.parametrize("count", [1, 2, 511, 512, 513, 1025])
+@pytest.mark.parametrize("first", [LOW.start >> 12, (LOW.start >> 12) + 1, (LOW.start >> 12) + 511])
+def test_chunks_are_touched_by_what_is_in_them(bench: Bench, first: int, count: int) -> None:
+    """No other is kept, and both sides have the entries of any pages."""
+    entries = b"".join(qword(n << 12 | 1) for n in range(count))
+    bench.ggtt.write_entry(8 * first, entries)
+    assert bench.ggtt.touched == {page // 512 for page in range(first, first + count)}
+    assert bench.ggtt.guest_entries(first, count) == entries
+    hardware = b"".join(qword(WINDOW + (n << 12) | 1) for n in range(count))
+    assert bench.ggtt.hardware_entries(first, count) == hardware
+    assert bench.ggtt.guest_entries(first - 1, 2) == bytes(8) + entries[:8]
+    assert bench.ggtt.hardware_entries(first + count - 1, 2) == hardware[-8:] + bytes(8)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        (range(0x10_0000, 0x30_0000),),
+        (range(0x30_0000, 0x40_0000), range(0x50_0000, 0x52_1000)),
+        (range(0x1F_F000, 0x20_1000), range(0x20_1000, 0x20_2000)),
+        (range(0x80_0000, 0x90_0000),),
+    ],
+    ids=["across a chunk's end", "two slices", "slices that touch", "elsewhere"],
+)
+def test_of_a_state_only_what_is_in_the_part_is_taken(part: tuple[range, ...]) -> None:
+    """Whatever part the state is of: nothing else may reach the hardware."""
+    draw = Random(len(part))
+    kinds = [0, 1, 1 << 35 | 1, 0x5000_0000, 0x5000_0001]
+    chunks = {n: struct.pack("<512Q", *draw.choices(kinds, k=512)) for n in range(3)}
+    bench = Bench(part)
+    bench.ggtt.load(GgttState(dict(chunks)))
+    for page in range(4 * 512):
+        guest = chunks.get(page // 512, bytes(4096))[page % 512 * 8 :][:8]
+        entry = int.from_bytes(guest, "little")
+        own = any(page << 12 in each for each in part)
+        present = own and entry & 1 and entry < 1 << 34
+        assert bench.ggtt.guest_entries(page, 1) == (guest if own else bytes(8))
+        assert bench.ggtt.hardware_entries(page, 1) == qword(WINDOW + entry if present else 0)
+        assert bench.ggtt.physical(page << 12) == (entry & -4096 if own and entry & 1 else None)
+
+
 def test_beyond_the_entries_is_nothing(bench: Bench) -> None:
     bench.ggtt.write_entry(ENTRIES_SIZE, qword(0x1001))
     bench.ggtt.write_entry(ENTRIES_SIZE - 4, qword(0x1001))
@@ -152,9 +193,20 @@ def test_ownership_is_to_the_byte(bench: Bench) -> None:
     assert not owns(1 << 40, 4)
 
 
-def test_slices_that_touch_are_one() -> None:
-    bench = Bench((range(0x8000, 0x9000), range(0x6000, 0x8000)))
-    assert bench.ggtt.owns(0x7F00, 0x200)
+@pytest.mark.parametrize(
+    "part",
+    [
+        (range(0x8000, 0x9000), range(0x6000, 0x8000)),
+        (range(0x6000, 0x9000), range(0x7000, 0x8000)),
+        (range(0x6000, 0x8000), range(0x7000, 0x9000), range(0x2000, 0x2000)),
+    ],
+    ids=["touch", "within", "overlap"],
+)
+def test_slices_that_touch_are_one(part: tuple[range, ...]) -> None:
+    bench = Bench(part)
+    assert bench.ggtt.owns(0x6000, 0x3000)
+    for address, length in ((0x5FFF, 2), (0x8FFF, 2), (0x2000, 1), (0x6000, 0x3001)):
+        assert not bench.ggtt.owns(address, length)
 
 
 def test_memory_is_read_and_written_page_by_page(bench: Bench) -> None:
@@ -164,8 +216,12 @@ def test_memory_is_read_and_written_page_by_page(bench: Bench) -> None:
     assert bench.ram.memory.read(5 * 4096 + 4094, 2) == b"ab"
     assert bench.ram.memory.read(2 * 4096, 2) == b"cd"
     assert bench.ggtt.read(LOW.start + 4094, 4) == b"abcd"
-    bench.ggtt.write_u32(LOW.start + 8, 0x1234_5678)
-    assert bench.ggtt.read_u32(LOW.start + 8) == 0x1234_5678
+    for low in range(4):
+        bench.ggtt.write_u32(LOW.start + 8 | low, 0x1234_5678 + low)
+        assert bench.ggtt.read_u32(LOW.start + 8 | 3 - low) == 0x1234_5678 + low
+    bench.ggtt.write(LOW.start + 8000, bytes(range(192)))
+    assert bench.ram.memory.read(2 * 4096 + 3904, 192) == bytes(range(192)), "to the page's end"
+    assert bench.ggtt.read(LOW.start + 8000, 192) == bytes(range(192))
 
 
 def test_a_page_that_is_not_there_faults(bench: Bench) -> None:
@@ -215,12 +271,15 @@ def test_state_that_makes_no_sense_is_refused(bench: Bench, chunk: dict[int, byt
 
 
 def test_clear_leaves_nothing(bench: Bench) -> None:
-    bench.map(LOW.start, 0x1000)
+    places = (LOW.start, LOW.start + (2 << 20) - 4096, LOW.stop - 4096, HIGH.stop - 4096)
+    for at in places:
+        bench.map(at, 0x1000)
     bench.ggtt.clear()
     assert bench.ggtt.touched == frozenset()
     assert bench.ggtt.state() == GgttState()
-    assert bench.ggtt.hardware_chunk(LOW.start >> 21) == bytes(CHUNK_SIZE)
-    assert bench.ggtt.read_entry(LOW.start >> 9, 8) == bytes(8)
+    for at in places:
+        assert bench.ggtt.hardware_chunk(at >> 21) == bytes(CHUNK_SIZE)
+        assert bench.ggtt.read_entry(at >> 9, 8) == bytes(8)
 
 
 def test_entries_without_memory_are_only_entries() -> None:
