@@ -10,6 +10,7 @@ from errno import EEXIST, ENOSPC
 import pytest
 
 from mediator.errors import GuestError, Reason
+from mediator.gen9.pte import ADDRESS_BEYOND
 from mediator.physical.gpu import DmaSpace
 from mediator.physical.memory import Slab
 from mediator.physical.partition import DMA_SIZE, GIB, MIB, Window
@@ -230,7 +231,8 @@ def test_roots(space: Space, slab: Slab, ram: GuestRam) -> None:
     assert direct_one.root(tables.root | 5) == tables.root
     assert (shadowed.table_pages, direct_one.table_pages) == (4, 0)
     for addressing, _ in both(space, slab, ram.memory):
-        for pml4 in (0, slab.iova, 1 << 40):
+        beyond = [tables.root | 1 << bit for bit in range(ADDRESS_BEYOND.lo, ADDRESS_BEYOND.hi + 1)]
+        for pml4 in (0, slab.iova, 1 << 40, *beyond):
             with pytest.raises(GuestError) as caught:
                 addressing.root(pml4)
             assert caught.value.reason is Reason.PAGE_TABLE

@@ -32,11 +32,14 @@ _BREADCRUMB = [0x26 << 23 | 2, 0x10_0000, 0, 1, 2 << 23]
 
 @pytest.mark.parametrize("between", [[], [0], [0] * 8, [_OFF], [_OFF, 0, *_BREADCRUMB, _OFF]])
 @pytest.mark.parametrize("start", [_USER_BATCH, _GGTT_BATCH], ids=["user", "ggtt"])
-def test_arbitration_is_on_where_a_batch_begins(start: list[int], between: list[int]) -> None:
-    """Whatever stands between it and the command that turned it off."""
+@pytest.mark.parametrize("after", [[0], [_ON, 0]], ids=["off", "on again behind it"])
+def test_arbitration_is_on_where_a_batch_begins(
+    start: list[int], between: list[int], after: list[int]
+) -> None:
+    """Whatever stands between it and the command that turned it off, or comes later."""
     view = FakeView()
     view.put(BATCH, [BATCH_END])
-    found = audit([_OFF, *between, *start, 0], view)
+    found = audit([_OFF, *between, *start, *after], view)
     on = [_ON if dword == _OFF else dword for dword in [_OFF, *between]]
     assert found.dwords[: len(on)] == on
 
@@ -64,9 +67,11 @@ def test_many_commands_do_not(noops: int, kept: bool) -> None:
     [
         [BATCH_END],
         [0x31 << 23 | 1 << 8 | 1, 0x10_0000, 0],
+        [0x31 << 23 | 1 << 22 | 1 << 8 | 1, 0x10_0000, 0, _ON, BATCH_END],
         [0x36 << 23 | 2, 1, 0x10_0000, 0, BATCH_END],
+        [0x36 << 23 | 2, 1, 0x10_0000, 0, _ON, BATCH_END],
     ],
-    ids=["end", "chain", "conditional end"],
+    ids=["end", "chain", "call, and on behind it", "conditional end", "the same, on behind it"],
 )
 def test_arbitration_is_on_where_a_batch_is_left(end: list[int]) -> None:
     view = FakeView()

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from mediator.dispatcher import WATCHDOG_NS, Dispatcher
+from mediator.gen9 import registers as reg
 from mediator.port import Load, Port
 from mediator.world import World
 from tests.unit.mediator.dispatcher_bench import Bench, running
@@ -275,3 +276,73 @@ def test_a_private_ggtt_is_the_hardwares_while_its_vgpu_is_in(again: bool) -> No
             assert guest.vgpu.ggtt.touched
             with bench.locked(guest):
                 world.withdraw(guest.vgpu)
+
+
+def test_a_ring_that_its_guest_holds_is_let_go_so_that_it_can_give_way(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the idle context is submitted: it would be held too, and the guest be blamed."""
+    bench.a.spin("vcs0")
+    bench.until(lambda: bench.port("vcs0").has_guest)
+    engine = bench.host.engines["vcs0"]
+    with bench.locked(bench.a):
+        bench.a.vgpu.engines["vcs0"].stop()
+    assert engine.read(reg.RING_MI_MODE) & reg.MI_MODE_STOP_RING
+    held: list[int] = []
+    real = engine.submit_idle
+
+    def submit_idle() -> None:
+        held.append(engine.read(reg.RING_MI_MODE) & reg.MI_MODE_STOP_RING)
+        real()
+
+    monkeypatch.setattr(engine, "submit_idle", submit_idle)
+    bench.end_slice(bench.a)
+    assert held == [0]
+    bench.until(lambda: bench.dispatcher.current is None)
+    assert bench.a.vgpu.counters.hangs == 0
+
+
+@pytest.mark.parametrize("news", [False, True])
+@pytest.mark.parametrize("more", [False, True])
+@pytest.mark.parametrize(
+    ("running", "waiting"),
+    [(Load.NOTHING, Load.NOTHING), (Load.GUEST, Load.NOTHING), (Load.NOTHING, Load.RESUMED)],
+)
+def test_a_save_is_whole_where_nothing_can_have_been_loaded_since(
+    bench: Bench,
+    monkeypatch: pytest.MonkeyPatch,
+    running: Load,
+    waiting: Load,
+    more: bool,
+    news: bool,
+) -> None:
+    world, a, b = bench.dispatcher.world, bench.a.vgpu, bench.b.vgpu
+    monkeypatch.setattr(type(bench.host.engines["vcs0"]), "has_news", property(lambda _: news))
+    world.ports["vcs0"] = Port(running, waiting, tells_more=more)
+    world.current = a
+    free = running is waiting is Load.NOTHING
+    assert world.settled(a, "vcs0") is (free or not (more or news))
+    assert world.settled(b, "vcs0"), "it is not on the hardware"
+    world.ports["vcs0"] = Port()
+    world.current = None
+
+
+@pytest.mark.parametrize(
+    ("late_ms", "more_ms"), [(-1, None), (0, 25), (24, 25), (26, 26), (99, 99), (150, 100)]
+)
+def test_who_is_asked_late_to_give_way_has_a_part_of_the_patience(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, late_ms: int, more_ms: int | None
+) -> None:
+    """A quarter at least, as much as it was late, and no more than the whole."""
+    world = bench.dispatcher.world
+    world._patience_ns = 100 * MS
+    bench.a.spin("vcs0")
+    bench.until(lambda: bench.port("vcs0").has_guest)
+    now = bench.clock()
+    monkeypatch.setattr(bench.host.engines["vcs0"], "submit_idle", lambda: None)
+    patient(world, deadline=now - late_ms * MS)
+    with bench.locked(bench.a):
+        world._drive_out(bench.a.vgpu, "vcs0")
+    assert bench.port("vcs0").waiting is Load.IDLE
+    assert world._forgave is (more_ms is not None)
+    assert world.deadline_ns == (now + MS if more_ms is None else now + more_ms * MS)
