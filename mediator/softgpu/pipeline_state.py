@@ -52,20 +52,21 @@ Command = tuple[int, ...]
 class PipelineState:
     """The pipeline's state of one engine; only the render engine has any."""
 
+    _commands: dict[int, Command]
+    """By header bits 31:16, each as the image has it."""
+    descriptors: bytes
+    """Interface descriptors, of 32 bytes each, as they were loaded."""
+    constants: bytes
+    """The CURBE as it was loaded."""
+    _image: bytes | None
+    """All of it; None after a change."""
+    decoded: object
+    """What a draw makes of the commands, or in words why nothing. None after a change."""
+
     def __init__(self, engine_class: str) -> None:
         self._has_state = engine_class == RCS
-        self._commands: dict[int, Command] = {}
-        """By header bits 31:16, each as the image has it."""
         self.given: dict[int, bytes] = {}
         """The last commands, as they were given: who gives one of these again changes nothing."""
-        self.descriptors = b""
-        """Interface descriptors, of 32 bytes each, as they were loaded."""
-        self.constants = b""
-        """The CURBE as it was loaded."""
-        self._image: bytes | None = None
-        """All of it; None after a change."""
-        self.decoded: object = None
-        """What a draw makes of the commands, or in words why nothing. None after a change."""
         self.reset()
 
     @property
