@@ -258,12 +258,27 @@ def test_a_detour_that_is_abandoned_asks_for_attention(bench: Bench) -> None:
 
 
 def test_a_submission_asks_for_attention_and_wakes(bench: Bench) -> None:
+    bench.gpu.engines["bcs0"]._kicked = False
     engine, _ = submitted(bench)
     assert engine.attention
     assert engine._kicked
     assert engine.totals.submissions == 1
     engine.step()
     assert not engine.attention
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_the_page_of_the_context_that_runs(bench: Bench, name: str) -> None:
+    """Its image's first; there is none where none runs."""
+    engine, context = submitted(bench, name)
+    assert engine.context_page == 0
+    ending = Ending(engine, lambda e: pages.append(e.context_page), Stop.RING_EMPTY)
+    pages: list[int] = []
+    engine.step()
+    assert ending.seen["context"] is not None
+    assert pages == [context.descriptor & 0xFFFF_F000]
+    assert pages != [0]
+    assert engine.context_page == 0
 
 
 def test_a_submission_that_is_not_whole_wakes_nobody(bench: Bench) -> None:

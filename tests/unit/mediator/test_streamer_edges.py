@@ -316,6 +316,12 @@ def test_what_is_suppressed_is_passed_over_whole(bench: CommandBench, command: l
     assert 0x2094 not in bench.host.registers
 
 
+@pytest.mark.parametrize("mode", [0, 15])
+def test_a_batch_ends_as_it_would_without_predication(bench: CommandBench, mode: int) -> None:
+    assert bench.batch([SET_PREDICATE | mode]) is Stop.RING_EMPTY
+    assert bench.context.batch == BatchState(USER_BATCH + 4, False, True)
+
+
 def test_a_suppressed_command_past_the_tail_hangs(bench: CommandBench) -> None:
     assert bench.run([SET_PREDICATE | 15, *store(7)[:3]]) is Stop.HUNG
     assert bench.context.ring.head == 4

@@ -198,6 +198,22 @@ def test_pixels_that_a_fast_clear_stands_for(
         assert found.grid.end == (-(-area.right // 4), -(-area.bottom // 4), 1)
 
 
+@pytest.mark.parametrize(("code", "size", "unit"), UNITS, ids=["4", "8", "16"])
+def test_a_fast_clear_ends_where_its_target_ends(
+    bench: DrawBench, code: int, size: int, unit: tuple[int, int]
+) -> None:
+    bench.target(clear_target(code, width=2 * unit[0], height=2 * unit[1]))
+    packets = dc.changed("PS", 6, THREADS | CLEARS | 3)
+    for left, top in ((2, 0), (0, 2), (2, 2)):
+        bench.corners(left, top, 3, 3)
+        assert job(bench, packets) is None
+    bench.corners(1, 1, 2, 2)
+    pixels = made(bench, packets).pixels
+    assert pixels is not None
+    assert pixels.area == Area(unit[0], unit[1], 2 * unit[0], 2 * unit[1])
+    assert size * unit[0] in (256, 512)
+
+
 @pytest.mark.parametrize("entries", [0, 1, 2, 3, 32])
 def test_surfaces_that_the_shader_names(bench: DrawBench, entries: int) -> None:
     """Each of them, the target even of none; what messages know is left to them."""
