@@ -15,8 +15,8 @@ from mediator.gen9.eu.opcodes import Opcode
 from mediator.softgpu.eu.isa.instruction import GRF_COUNT
 from mediator.softgpu.eu.isa.program import successors
 from mediator.softgpu.eu.translator.lane_use import (
-    NOBODY,
     UNTOUCHED,
+    WHOLE,
     Write,
     masked_writes,
     reads,
@@ -48,11 +48,7 @@ def unmasked_writes(program: Program, kept_at_end: int) -> frozenset[int]:
         return frozenset()
     since = _waiting_since(program)
     read = {offset: list(reads(each)) for offset, each in program.instructions.items()}
-    at_end = {
-        register: bytes([NOBODY] * 32)
-        for register in range(GRF_COUNT)
-        if kept_at_end >> register & 1
-    }
+    at_end = {register: WHOLE for register in range(GRF_COUNT) if kept_at_end >> register & 1}
     for offset, each in program.instructions.items():
         if each.message is not None and each.message.end_of_thread:
             read[offset].append(at_end)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from mediator.gen9.eu.fields import response_length
+from mediator.gen9.eu.fields import extended_length, message_length, response_length
 from mediator.softgpu.eu.isa.instruction import (
     GRF_BYTES,
     GRF_COUNT,
@@ -102,7 +102,7 @@ def _owners(places: Sequence[int], size: int, channels: Sequence[int]) -> Lanes:
     return {register: bytes(owners) for register, owners in found.items()}
 
 
-_WHOLE: Final = bytes([NOBODY] * GRF_BYTES)
+WHOLE: Final = bytes([NOBODY] * GRF_BYTES)
 
 
 def reads(instruction: Instruction) -> Iterator[Lanes]:
@@ -118,7 +118,7 @@ def _operand(instruction: Instruction, operand: Operand) -> Lanes:
     if isinstance(operand, Immediate):
         return {}
     if isinstance(operand, IndirectSource):
-        return dict.fromkeys(range(GRF_COUNT), _WHOLE)
+        return dict.fromkeys(range(GRF_COUNT), WHOLE)
     if operand.file is not File.GRF:
         return {}
     crosses = instruction.no_mask or instruction.opcode.mnemonic in _CROSSING
@@ -140,16 +140,16 @@ def _payload(instruction: Instruction, message: Message) -> Iterator[Lanes]:
     shape = shape_of(instruction)
     assert message.descriptor is not None
     assert message.extended is not None
-    registers = list(range(message.payload, message.payload + (message.descriptor >> 25 & 15)))
+    registers = list(range(message.payload, message.payload + message_length(message.descriptor)))
     if message.more is not None:
-        registers += range(message.more, message.more + (message.extended >> 6 & 15))
+        registers += range(message.more, message.more + extended_length(message.extended))
     if not isinstance(shape, LaneAccess) or instruction.no_mask:
-        yield dict.fromkeys(registers, _WHOLE)
+        yield dict.fromkeys(registers, WHOLE)
         return
     size = shape.address_bytes
     addresses = shape.lanes * size // GRF_BYTES
     if shape.header:
-        yield {registers.pop(0): _WHOLE}
+        yield {registers.pop(0): WHOLE}
     yield _by_lane(registers[0], size, instruction)
     rest = registers[addresses:] if shape.write else []
     grfs = shape.lanes // 8

@@ -126,10 +126,10 @@ def payload_registers(message: Message) -> list[int]:
     """The registers of a message's payload, both parts, in order."""
     assert message.descriptor is not None
     assert message.extended is not None
-    length = message.descriptor >> 25 & 15
+    length = message_length(message.descriptor)
     registers = list(range(message.payload, message.payload + length))
     if message.more is not None:
-        registers += range(message.more, message.more + (message.extended >> 6 & 15))
+        registers += range(message.more, message.more + extended_length(message.extended))
     if any(register >= GRF_COUNT for register in registers):
         raise Untranslatable("a message beyond the register file")
     return registers

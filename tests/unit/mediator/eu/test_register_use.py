@@ -127,6 +127,16 @@ def load(length: int, back: int, width: int = 8) -> Writer:
     return write
 
 
+def payload(length: int, more: tuple[int, int] | None = None) -> Writer:
+    """Of a message that is not of lanes: its first part begins with r9, or the second does."""
+    return lambda asm: asm.send(None, 1 if more else 9, 5, MESSAGE_LENGTH.put(length), more=more)
+
+
+def scattered(first: int) -> Writer:
+    """A write of bytes: header, addresses of eight lanes, data."""
+    return lambda asm: asm.send(None, first, 10, MESSAGE_LENGTH.put(3) | 1 << 19 | 12 << 14 | 1)
+
+
 KILLS: list[tuple[str, list[Writer], bool]] = [
     ("read by the same lanes", _marked(use), True),
     ("never read", _marked(), True),
@@ -147,6 +157,19 @@ KILLS: list[tuple[str, list[Writer], bool]] = [
     ("written by lane, unmasked", _marked(
         lambda asm: asm.send(None, 12, PORT_1, 1 << 25 | 9 << 14 | 2 << 12 | 14 << 8 | 1,
                              more=(10, 1), no_mask=True)), False),
+    ("behind a payload", _marked(payload(1)), True),
+    ("the last of a payload", _marked(payload(2)), False),
+    ("behind a second part", _marked(payload(1, (9, 1))), True),
+    ("the last of a second part", _marked(payload(1, (9, 2))), False),
+    ("read as addresses of twice the size", _marked(
+        lambda asm: asm.send(null(), 10, PORT_1, message(2, 0, more=1 << 20))), False),
+    ("read as data of the second channel by lane", _marked(
+        lambda asm: asm.send(None, 12, PORT_1, 1 << 25 | 9 << 14 | 2 << 12 | 12 << 8 | 1,
+                             more=(9, 2))), True),
+    ("read as a header", _marked(scattered(10)), False),
+    ("read as addresses behind a header", _marked(scattered(9)), True),
+    ("read as data behind a header", _marked(scattered(8)), True),
+    ("behind the data", _marked(scattered(7)), True),
     ("found by an address", _marked(lambda asm: asm.mov(d(OUT), indirect(0, 0, Type.D))), False),
     ("overwritten in part", _marked(mark_by(no_mask=True, width=4), read_by(d(10).scalar)), False),
     ("written and read inside an if", [within_if(mark, use)], True),
