@@ -339,7 +339,7 @@ def _unreachable(path: Path, error: OSError) -> DaemonUnreachable:
         case FileNotFoundError():
             return DaemonUnreachable(
                 f"no vgpud: there is no socket {path}",
-                hint="start one with `vgpud run`, or name its socket with --socket",
+                hint="start one with `vgpud run`, or name its: `vgpuctl --socket PATH ...`",
             )
         case ConnectionRefusedError():
             return DaemonUnreachable(
