@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from mediator.hotpath.interface import never
-from mediator.softgpu.eu.dispatch.run import Run, Slice
+from mediator.softgpu.address_space import PageFault
+from mediator.softgpu.eu.dispatch.run import Done, Run, Slice
 from mediator.softgpu.eu.dispatch.suspended import Suspended
 from mediator.softgpu.eu.dispatch.units import ExecutionUnits
 from tests.unit.mediator.command_bench import make_bench
@@ -123,6 +124,51 @@ def test_a_run_takes_up_pairs_while_it_is_under_way(threads: int, barrier_thread
         assert (kernels.told, groups.pairs) == ([15, 0], [(1, kernels)])
     else:
         assert (kernels.told, groups.pairs) == ([], [])
+
+
+@dataclass
+class Ahead(FakeGroups):
+    """Two groups begin before one ends; the last slice is a fault's."""
+
+    fails: bool = False
+
+    @property
+    def ended(self) -> int:
+        return self.begun // 2
+
+    def advance(self, *_arguments: object, **_more: object) -> bool:
+        self.begun += 2
+        if self.begun == 6 and self.fails:
+            raise PageFault(0x1000, write=True, reason="gone")
+        return self.begun == 6
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_compiled_groups_have_done_is_counted_by_the_slice(fails: bool) -> None:
+    """Also in the slice in which one faults. They are nothing of the interpreter's."""
+    job = make_job(end=(9, 1, 1), size=(3, 1, 1), simd=8, right=0x1)
+    groups, space = Ahead(fails=fails), make_bench().host.ppgtt
+    run = Run(job, cast("Kernel", Paired()), space, job.grid.first, cast("Pool", groups))
+    piece = Slice(lambda: False, 1 << 62, begin=True)
+    for done in (1, 2):
+        assert not run.advance(piece)
+        assert run.done == Done(done, 0, 2 * done * 3, 2 * done * (8 + 8 + 1))
+    if fails:
+        with pytest.raises(PageFault):
+            run.advance(piece)
+    else:
+        assert run.advance(piece)
+    assert run.done == Done(3, 0, 6 * 3, 6 * 17)
+
+
+def test_compiled_groups_do_nothing_in_a_slice_that_is_over() -> None:
+    """Whoever asked between the last slice and `allow` would not be heard."""
+    job, groups = make_job(end=(5, 1, 1)), FakeGroups()
+    space = make_bench().host.ppgtt
+    run = Run(job, cast("Kernel", Paired()), space, job.grid.first, cast("Pool", groups))
+    assert not run.advance(Slice(lambda: False, 1 << 62, begin=True))
+    assert not run.advance(Slice(lambda: True, 1 << 62, begin=True))
+    assert (groups.begun, run.done.groups) == (1, 1)
 
 
 @dataclass
