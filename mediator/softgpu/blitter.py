@@ -317,9 +317,10 @@ def _extent(surface: Surface, x: int, y: int, width: int, height: int) -> tuple[
 
 
 def _upwards(job: Blit, source: Surface, mask: int) -> bool:
-    """Whether the rows must be taken from the last to the first, lest one be overwritten."""
-    if job.destination == source and source.tiling is not Tiling.LINEAR:
-        return job.y > job.source_y
+    """Whether the rows must be taken from the last to the first, lest one be overwritten.
+
+    In one tiled surface, too, what comes first in its rows comes first by this sum.
+    """
     ahead = job.destination.base + job.y * job.destination.pitch + job.x
     behind = source.base + job.source_y * source.pitch + job.source_x
     is_ahead = 0 < (ahead - behind) & mask <= mask >> 1
