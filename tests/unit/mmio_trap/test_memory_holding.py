@@ -142,16 +142,17 @@ def test_another_memorys_that_is_too_large_is_left() -> None:
 def test_as_much_as_the_budget_has(room: int) -> None:
     """A unit, to the byte; else what is asked for, once nothing is kept for later."""
     parts = Parts()
+    place = 3 * UNIT, 3 * UNIT + PAGE
     held = holding(parts, address_space=2 * UNIT + room)
     first = held.take(FILE, 0, PAGE, writable=True)
     idle = held.take(FILES[1], 0, PAGE, writable=True) if room >= 0 else None
     if idle is not None:
         held.release([idle])
-        third = held.take(FILES[2], 0, PAGE, writable=True)
+        third = held.take(FILES[2], *place, writable=True)
         assert third.size == UNIT
         assert held.take_left() == [idle]
     else:
-        second = held.take(FILES[1], 0, PAGE, writable=True)
+        second = held.take(FILES[1], *place, writable=True)
         assert second.size == PAGE
         assert held.take_left() == []
     assert first in held._ranges
