@@ -71,6 +71,10 @@ class World:
         for page in range(PAGES, 512):
             self._entry(3, page, RAM + (TABLE_PAGES + page % pages) * PAGE | 3)
 
+    def point(self, page: int, entry: int) -> None:
+        """Let the page table say ``entry`` of a page from `BASE` on."""
+        self._entry(3, page, entry)
+
     def put(self, address: int, data: bytes) -> None:
         """Write ``data`` at a GPU address."""
         at = address - BASE + TABLE_PAGES * PAGE

@@ -16,6 +16,7 @@ from tests.unit.mediator.message_bench import (
     BASE,
     KINDS,
     PAGE,
+    READ_ONLY,
     World,
     buffer_state,
     call,
@@ -91,3 +92,55 @@ def test_a_second_part_of_no_register_is_zeros(pair: tuple[World, Messages]) -> 
     sent = call(PORT_1, 9 << 14 | 2 << 12 | 0xE << 8, struct.pack("<8I", *range(0, 32, 4)))
     assert messages.send(replace(sent, extended=15 << 6, more=around[2048:2048])) is None
     assert made.get(BASE, 32) == bytes(32)
+
+
+GLOBAL_READ, GLOBAL_ADD, GLOBAL_WRITE = (
+    0x11 << 14 | 2 << 12 | 0xE << 8,
+    0x12 << 14 | 1 << 13 | 7 << 8,
+    0x19 << 14 | 2 << 12 | 0xE << 8,
+)
+_BEYOND = 1 << 38 | 3
+"""A page of memory that the guest has not."""
+
+
+@pytest.mark.parametrize(
+    ("function", "write"), [(GLOBAL_READ, False), (GLOBAL_ADD, True), (GLOBAL_WRITE, True)]
+)
+@pytest.mark.parametrize(
+    ("entry", "reason"), [(0, "page not present"), (_BEYOND, "page outside guest memory")]
+)
+def test_a_fault_tells_what_was_to_be_done(
+    pair: tuple[World, Messages], function: int, write: bool, entry: int, reason: str
+) -> None:
+    """An atomic operation was to write. The first channel's page is the one that is named."""
+    made, messages = pair
+    made.point(3, entry)
+    made.point(4, entry)
+    at = [BASE + 3 * PAGE + 0x10, BASE + 4 * PAGE, *[BASE] * 6]
+    sent = call(PORT_1, function, struct.pack("<8Q", *at), 1, more=struct.pack("<8I", *[1] * 8))
+    fault = messages.send(sent)
+    assert fault is not None
+    assert fault.address is not None
+    assert fault.address & -PAGE == BASE + 3 * PAGE
+    assert (fault.write, fault.reason) == (write, reason)
+
+
+@pytest.mark.parametrize(
+    ("function", "discarded"), [(GLOBAL_READ, 0), (GLOBAL_ADD, 5), (GLOBAL_WRITE, 5)]
+)
+def test_what_is_written_to_read_only_pages_is_discarded_and_counted(
+    pair: tuple[World, Messages], function: int, discarded: int
+) -> None:
+    made, messages = pair
+    place = BASE + READ_ONLY * PAGE
+    made.put(place, struct.pack("<8I", *range(10, 18)))
+    at = [place + 4 * n for n in range(8)]
+    data = struct.pack("<8I", *[1] * 8)
+    sent = call(PORT_1, function, struct.pack("<8Q", *at), 1, 0x1F, more=data)
+    assert messages.send(sent) is None
+    assert made.get(place, 32) == struct.pack("<8I", *range(10, 18))
+    if function != GLOBAL_WRITE:
+        assert sent.response.view("<u4").tolist() == [*range(10, 15), *[0xEEEE_EEEE] * 3]
+    answering: Any = messages
+    assert answering.take_discarded() == discarded
+    assert answering.take_discarded() == 0
