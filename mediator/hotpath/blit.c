@@ -1,4 +1,5 @@
 /* Rectangles: twin of reference.blit, piece for piece, so that a fault leaves the same bytes. */
+#include <stdbool.h>
 #include <string.h>
 
 #ifdef __SSE2__
@@ -43,7 +44,7 @@ static uint64_t smaller(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-static int refuse(const struct state *state, uint64_t address, int write, int kind)
+static int refuse(const struct state *state, uint64_t address, bool write, int kind)
 {
 	state->fault->address = address;
 	state->fault->write = write;
@@ -105,7 +106,7 @@ static void prefetch(const struct span *next)
 
 /* Have `address` in the window, and as many of `wanted` bytes from there on as lie together. */
 static int open_window(const struct state *state, struct window *window, uint64_t address,
-		       uint64_t wanted, int write)
+		       uint64_t wanted, bool write)
 {
 	struct span *span = &window->span;
 	uint64_t page = address & ~(uint64_t)(HP_PAGE_SIZE - 1);
@@ -204,7 +205,7 @@ static void stream_end(void)
 #endif
 
 /* Repeat `dword` over the target; past the caches when `stream`. */
-static void fill(uint8_t *target, uint64_t count, uint32_t dword, int stream)
+static void fill(uint8_t *target, uint64_t count, uint32_t dword, bool stream)
 {
 	uint32_t line[LINE / sizeof(dword)];
 

@@ -47,8 +47,28 @@ _SWAPS: dict[str, tuple[str, ...]] = {
 }
 _BOTH_WAYS = {"+": "-", "-": "+", "&": "|", "*": "/"}
 """Operators of two operands; with one they mean something else."""
-_TYPES = {"uint8_t", "uint32_t", "uint64_t", "int32_t", "int64_t", "size_t", "uintptr_t"}
-_DECLARES = _TYPES | {"struct", "const", "unsigned", "int", "static", "enum", "void", "__m128i"}
+_TYPES = {
+    "double",
+    "float",
+    "uint8_t",
+    "uint32_t",
+    "uint64_t",
+    "int32_t",
+    "int64_t",
+    "size_t",
+    "uintptr_t",
+}
+_DECLARES = _TYPES | {
+    "struct",
+    "const",
+    "unsigned",
+    "int",
+    "static",
+    "enum",
+    "void",
+    "bool",
+    "__m128i",
+}
 _KEEPS = {"return", "if", "for", "while", "else", "do", "switch", "case", "default", "goto"}
 _LEAVES = {"return", "break", "continue", "goto"}
 
@@ -74,17 +94,23 @@ def c_faults(file: str, source: bytes) -> list[Fault]:
             *(file, source.count(b"\n", 0, start) + 1, start, end, source[start:end].decode(), now),
             within=next((name for first, last, name in owners if first <= start < last), ""),
         )
-        for start, end, now in _changes(tokens, source)
+        for start, end, now in _changes(tokens, source, owners)
     ]
     return sorted(set(faults), key=lambda fault: (fault.start, fault.end, fault.now))
 
 
-def _changes(tokens: Sequence[_Token], source: bytes) -> Iterator[tuple[int, int, str]]:
+def _changes(
+    tokens: Sequence[_Token], source: bytes, owners: Sequence[tuple[int, int, str]]
+) -> Iterator[tuple[int, int, str]]:
     for index, token in enumerate(tokens):
         before = tokens[index - 1] if index else None
         after = tokens[index + 1] if index + 1 < len(tokens) else None
         if token.kind == "number":
-            for now in _numbers(token.text):
+            larger, *smaller = _numbers(token.text)
+            local = any(first <= token.start < last for first, last, _ in owners)
+            if not local or not _is_room(tokens, index):  # more than is used changes nothing
+                yield token.start, token.end, larger
+            for now in smaller:
                 yield token.start, token.end, now
         elif token.kind == "mark":
             for now in _SWAPS.get(token.text, ()):
@@ -113,6 +139,13 @@ def _numbers(text: str) -> list[str]:
     value = int(digits, 0)
     form = hex if digits.startswith("0x") else str
     return [f"{form(near)}{suffix}" for near in (value + 1, value - 1) if near >= 0]
+
+
+def _is_room(tokens: Sequence[_Token], at: int) -> bool:
+    """Whether the number at ``at`` is the length of an array that is declared."""
+    if at < 4 or tokens[at - 1].text != "[" or tokens[at - 2].kind != "word":
+        return False
+    return tokens[at - 3].text in _DECLARES or tokens[at - 4].text == "struct"
 
 
 def _opens(before: _Token | None) -> bool:

@@ -31,6 +31,10 @@ def _body(statement: str) -> set[str]:
         ("f(a);", {"(void)0;"}),
         ("a += b;", {"(void)0;", "a -= b;"}),
         ("break;", {";"}),
+        ("uint64_t a[4] = {b};", {"uint64_t a[3] = {b};"}),
+        ("double a[4];", {"double a[3];"}),
+        ("struct a b[4];", {"struct a b[3];"}),
+        ("return a[4];", {"return a[5];", "return a[3];"}),
         (
             "if (a) return b;",
             {"if (!(a)) return b;", "if (0 && (a)) return b;"},
@@ -51,7 +55,13 @@ def test_a_statement_and_what_it_may_become(statement: str, changed: set[str]) -
 @pytest.mark.parametrize(
     "statement",
     [
-        *("uint64_t *a;", "struct a *b = c;", "return *a;", "return (const uint8_t *)a;"),
+        *(
+            "uint64_t *a;",
+            "struct a *b = c;",
+            "bool a = f(b);",
+            "return *a;",
+            "return (const uint8_t *)a;",
+        ),
         *("/* a < b */", "return 1.04045f;", "return 2e-08;", "return 0x1p-3f;"),
     ],
 )

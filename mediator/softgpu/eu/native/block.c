@@ -73,7 +73,7 @@ void eu_send_block_write(struct eu_message *message)
 
 /* Two blocks of 1 or 4 OWords, side by side in the registers. Channels 3:0 are the dwords of the
  * first, 7:4 those of the second. */
-void eu_send_dual_block(struct eu_message *message, int write)
+void eu_send_dual_block(struct eu_message *message, bool write)
 {
 	uint32_t code = eu_field(message->descriptor, 8, 2);
 	uint32_t owords = code == 0 ? 1 : 4;
@@ -117,8 +117,8 @@ void eu_send_scratch(struct eu_message *message)
 		.size = size < room ? size : room,
 		.mask = UINT64_MAX,
 	};
-	int write = (int)eu_field(descriptor, 17, 1);
-	int by_channel = (int)eu_field(descriptor, 16, 1);
+	bool write = eu_field(descriptor, 17, 1);
+	bool by_channel = eu_field(descriptor, 16, 1);
 	const uint32_t *given = eu_operand(message, 0);
 	uint32_t *data = write ? NULL : eu_response(message, grfs_of(dwords));
 
@@ -133,7 +133,7 @@ void eu_send_scratch(struct eu_message *message)
 }
 
 /* Header dwords 1:0 are the address; aligned to an OWord, or bit 11: to a dword. */
-void eu_send_global_block(struct eu_message *message, int write)
+void eu_send_global_block(struct eu_message *message, bool write)
 {
 	uint32_t code = eu_field(message->descriptor, 8, 3);
 	uint32_t kind = eu_field(message->descriptor, 11, 2);

@@ -63,7 +63,7 @@ static uint32_t lanes_of_mode(uint32_t mode)
 	return mode == 1 ? 16 : mode == 2 ? 8 : 0;
 }
 
-static void send_untyped(struct eu_message *message, int write, int global)
+static void send_untyped(struct eu_message *message, bool write, bool global)
 {
 	uint32_t enabled = ~eu_field(message->descriptor, 8, 4) & ALL_CHANNELS;
 	uint32_t count = lanes_of_mode(eu_field(message->descriptor, 12, 2));
@@ -89,7 +89,7 @@ static void send_untyped(struct eu_message *message, int write, int global)
 }
 
 /* Dword operations of 8 or 16 lanes, or global ones of 8 lanes and either size. */
-static void send_atomic(struct eu_message *message, int global, uint32_t floating)
+static void send_atomic(struct eu_message *message, bool global, bool floating)
 {
 	uint32_t descriptor = message->descriptor;
 	uint32_t operation = eu_field(descriptor, 8, 4);
@@ -118,7 +118,7 @@ static void send_atomic(struct eu_message *message, int global, uint32_t floatin
 		  eu_operand(message, address_grfs + data_grfs), old);
 }
 
-static void send_global_scattered(struct eu_message *message, int write)
+static void send_global_scattered(struct eu_message *message, bool write)
 {
 	uint32_t descriptor = message->descriptor;
 	uint32_t kind = eu_field(descriptor, 8, 2);
@@ -145,7 +145,7 @@ static void send_global_scattered(struct eu_message *message, int write)
 
 /* Port 0's scattered messages: offsets count `unit` bytes; the header's dword 2 is one more of
  * them, its dword 5 the base in the stateless surface, every bit of it. */
-static void send_scattered(struct eu_message *message, int write, uint32_t count, uint32_t unit,
+static void send_scattered(struct eu_message *message, bool write, uint32_t count, uint32_t unit,
 			   uint32_t size, uint32_t elements)
 {
 	struct eu_target target = eu_target_of(message);
@@ -164,7 +164,7 @@ static void send_scattered(struct eu_message *message, int write, uint32_t count
 				 eu_response(message, grfs));
 }
 
-void eu_send_dword_scattered(struct eu_message *message, int write)
+void eu_send_dword_scattered(struct eu_message *message, bool write)
 {
 	uint32_t mode = eu_field(message->descriptor, 8, 2);
 
@@ -174,7 +174,7 @@ void eu_send_dword_scattered(struct eu_message *message, int write)
 		send_scattered(message, write, mode == 3 ? 16 : 8, 4, 4, 1);
 }
 
-static void send_byte_scattered(struct eu_message *message, int write)
+static void send_byte_scattered(struct eu_message *message, bool write)
 {
 	uint32_t size = 1u << eu_field(message->descriptor, 10, 2);
 
@@ -185,7 +185,7 @@ static void send_byte_scattered(struct eu_message *message, int write)
 			       size, 1);
 }
 
-static void send_qword_scattered(struct eu_message *message, int write)
+static void send_qword_scattered(struct eu_message *message, bool write)
 {
 	uint32_t elements = 1u << eu_field(message->descriptor, 10, 2);
 

@@ -4,6 +4,7 @@
 #ifndef VGPU_EU_H
 #define VGPU_EU_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -98,7 +99,7 @@ static inline uint64_t eu_slot(uint64_t page)
 	return (page + (page >> 10) * EU_TLB_SPREAD) % EU_TLB_ENTRIES;
 }
 
-void eu_record_fault(struct eu_worker *worker, uint32_t kind, uint64_t address, int write);
+void eu_record_fault(struct eu_worker *worker, uint32_t kind, uint64_t address, bool write);
 const uint8_t *eu_fill_read(struct eu_worker *worker, uint64_t address);
 
 /* For reading, of an address below 2^48. */
@@ -118,11 +119,11 @@ struct eu_place {
 	uint64_t physical;
 };
 
-struct eu_place eu_fill_write(struct eu_worker *worker, uint64_t address, int reads_too);
+struct eu_place eu_fill_write(struct eu_worker *worker, uint64_t address, bool reads_too);
 
 /* For writing (and reading, if `reads_too`), of an address below 2^48. */
 static inline struct eu_place eu_write_place(struct eu_worker *worker, uint64_t address,
-					     int reads_too)
+					     bool reads_too)
 {
 	uint64_t page = address >> HP_PAGE_SHIFT;
 	const struct eu_translation *entry = &worker->writes[eu_slot(page)];
@@ -260,14 +261,14 @@ void eu_send_render_target(struct eu_message *message);
 /* Data port 0's block messages, which the read-only ports have too. */
 void eu_send_block_read(struct eu_message *message, uint32_t unit);
 void eu_send_block_write(struct eu_message *message);
-void eu_send_dual_block(struct eu_message *message, int write);
-void eu_send_dword_scattered(struct eu_message *message, int write);
+void eu_send_dual_block(struct eu_message *message, bool write);
+void eu_send_dword_scattered(struct eu_message *message, bool write);
 void eu_send_scratch(struct eu_message *message);
 
 /* Data port 1's messages of surfaces with texels. */
-void eu_send_typed(struct eu_message *message, int write);
+void eu_send_typed(struct eu_message *message, bool write);
 void eu_send_typed_atomic(struct eu_message *message);
-void eu_send_media_block(struct eu_message *message, int write);
-void eu_send_global_block(struct eu_message *message, int write);
+void eu_send_media_block(struct eu_message *message, bool write);
+void eu_send_global_block(struct eu_message *message, bool write);
 
 #endif

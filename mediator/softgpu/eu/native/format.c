@@ -28,7 +28,7 @@ static uint32_t round_shift(uint32_t value, uint32_t shift)
 	return kept + (rest > half || (rest == half && kept & 1));
 }
 
-uint32_t eu_narrow_float(uint32_t bits, uint32_t mantissa, int with_sign)
+uint32_t eu_narrow_float(uint32_t bits, uint32_t mantissa, bool with_sign)
 {
 	uint32_t magnitude = bits & 0x7fffffff;
 	uint32_t sign = bits >> 31;
@@ -53,7 +53,7 @@ uint32_t eu_narrow_float(uint32_t bits, uint32_t mantissa, int with_sign)
 	return with_sign ? found | sign << (5 + mantissa) : found;
 }
 
-uint32_t eu_widen_float(uint32_t bits, uint32_t mantissa, int with_sign)
+uint32_t eu_widen_float(uint32_t bits, uint32_t mantissa, bool with_sign)
 {
 	uint32_t sign = with_sign ? bits >> (5 + mantissa) & 1 : 0;
 	uint32_t exponent = bits >> mantissa & SMALL_EXPONENT;

@@ -64,7 +64,7 @@ static double limit(double value, double low, double high)
 }
 
 /* `value` as a whole number of 1/256 texels; NaN is 0. */
-static int64_t fixed_point(double value, int rounds)
+static int64_t fixed_point(double value, bool rounds)
 {
 	if (isnan(value))
 		return 0;
@@ -120,7 +120,7 @@ struct span {
 	int64_t weight;
 };
 
-static struct span span_of(double value, int64_t size, uint32_t mode, int linear, int rounds,
+static struct span span_of(double value, int64_t size, uint32_t mode, bool linear, bool rounds,
 			   int32_t offset)
 {
 	int64_t at = fixed_point(value, rounds);
@@ -187,7 +187,7 @@ static uint32_t slice_of(const struct eu_surface *surface, double element)
 static struct footprint footprint_of(const struct eu_surface *surface,
 				     const struct eu_sampler *sampler,
 				     const struct eu_sample *sample, uint32_t level, int minified,
-				     int linear)
+				     bool linear)
 {
 	uint32_t whole = level + surface->first_level;
 	uint32_t sizes[3] = {surface->width, surface->height, surface->depth};
@@ -209,10 +209,10 @@ static struct footprint footprint_of(const struct eu_surface *surface,
 	for (unsigned n = 0; n < directions; n++) {
 		uint32_t size = eu_minify(sizes[n], whole);
 		uint32_t mode = surface->type == EU_CUBE ? CUBE : sampler->modes[n];
-		int scaled = surface->type == EU_CUBE || !sampler->unnormalised;
+		bool scaled = surface->type == EU_CUBE || !sampler->unnormalised;
 
 		found.span[n] = span_of(scaled ? at[n] * size : at[n], size, mode, linear,
-					(int)sampler->rounds[minified][n], sample->offset[n]);
+					sampler->rounds[minified][n], sample->offset[n]);
 	}
 	return found;
 }

@@ -99,7 +99,7 @@ int eu_surface_of(struct eu_message *message, struct eu_surface *surface)
 			    1;
 	if (surface->type == EU_CUBE)
 		surface->depth *= CUBE_FACES;
-	uint32_t plain = 1;
+	bool plain = true;
 
 	if (eu_field(dwords[5], 18, 2)) {
 		surface->columns = yf_columns(surface, dwords[5]);

@@ -115,8 +115,8 @@ void eu_store_texel(struct eu_worker *worker, const struct eu_format *format, ui
 		    uint32_t enabled, struct eu_texel texel);
 
 /* A float with a mantissa of `mantissa` bits and five of exponent, from a 32-bit one and back. */
-uint32_t eu_narrow_float(uint32_t bits, uint32_t mantissa, int with_sign);
-uint32_t eu_widen_float(uint32_t bits, uint32_t mantissa, int with_sign);
+uint32_t eu_narrow_float(uint32_t bits, uint32_t mantissa, bool with_sign);
+uint32_t eu_widen_float(uint32_t bits, uint32_t mantissa, bool with_sign);
 
 static inline float eu_as_float(uint32_t bits)
 {

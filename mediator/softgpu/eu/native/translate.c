@@ -1,7 +1,7 @@
 /* Translation: the software TLB and what goes past it, a walk at a time. */
 #include "eu.h"
 
-void eu_record_fault(struct eu_worker *worker, uint32_t kind, uint64_t address, int write)
+void eu_record_fault(struct eu_worker *worker, uint32_t kind, uint64_t address, bool write)
 {
 	if (worker->fault)
 		return;
@@ -30,7 +30,7 @@ void eu_forget(struct eu_worker *worker)
 enum { WALK_COST = 256 };
 
 /* Where the page tables say that `address` is; 0 after a fault. */
-static int walk(struct eu_worker *worker, uint64_t address, int write, uint64_t *physical,
+static int walk(struct eu_worker *worker, uint64_t address, bool write, uint64_t *physical,
 		int32_t *writable)
 {
 	uint64_t within = address & worker->space->mask;
@@ -46,7 +46,7 @@ static int walk(struct eu_worker *worker, uint64_t address, int write, uint64_t 
 }
 
 /* Guest memory at `physical` that allows all of `needed`; its host is NULL after a fault. */
-static struct hp_memory_at find(struct eu_worker *worker, uint64_t address, int write,
+static struct hp_memory_at find(struct eu_worker *worker, uint64_t address, bool write,
 				uint64_t physical, unsigned needed)
 {
 	struct hp_walker *walker = worker->walker;
@@ -79,7 +79,7 @@ enum { AHEAD = 15, TABLE_PAGES = 512 };
 /* Who goes from page to page will want those behind `address` too. What cannot be had is left to
  * the access that asks for it. */
 static void look_ahead(struct eu_worker *worker, struct eu_translation *entries, uint64_t address,
-		       int write)
+		       bool write)
 {
 	const unsigned both = HP_READABLE | HP_WRITABLE;
 	const unsigned needed = write ? both : HP_READABLE;
@@ -121,7 +121,7 @@ const uint8_t *eu_fill_read(struct eu_worker *worker, uint64_t address)
 	return found.host;
 }
 
-struct eu_place eu_fill_write(struct eu_worker *worker, uint64_t address, int reads_too)
+struct eu_place eu_fill_write(struct eu_worker *worker, uint64_t address, bool reads_too)
 {
 	const unsigned both = HP_READABLE | HP_WRITABLE;
 	struct eu_place place = {.host = NULL};

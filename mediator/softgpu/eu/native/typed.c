@@ -60,14 +60,14 @@ static uint64_t locate(const struct eu_surface *surface, struct position positio
 }
 
 /* The pixels of the message's half of the header's mask. */
-static uint32_t masked(const struct eu_message *message, int upper)
+static uint32_t masked(const struct eu_message *message, bool upper)
 {
 	if (!message->header)
 		return message->mask;
 	return message->mask & message->payload[7] >> (upper ? LANES : 0);
 }
 
-void eu_send_typed(struct eu_message *message, int write)
+void eu_send_typed(struct eu_message *message, bool write)
 {
 	uint32_t enabled = ~eu_field(message->descriptor, 8, 4) & ALL_CHANNELS;
 	uint32_t mode = eu_field(message->descriptor, 12, 2);
@@ -120,7 +120,7 @@ void eu_send_typed_atomic(struct eu_message *message)
 	struct eu_lanes lanes = {.count = LANES};
 	struct eu_surface surface;
 	int reachable = eu_surface_of(message, &surface) && surface.format->size == 4;
-	uint32_t mask = masked(message, (int)eu_field(descriptor, 12, 1));
+	uint32_t mask = masked(message, eu_field(descriptor, 12, 1));
 	uint32_t *old = NULL;
 
 	if (operands < 0) {
@@ -174,7 +174,7 @@ static struct byte_at media_byte(const struct eu_surface *surface, int64_t colum
 }
 
 /* A rectangle of bytes. Outside of the surface, what is read is its nearest texel's. */
-void eu_send_media_block(struct eu_message *message, int write)
+void eu_send_media_block(struct eu_message *message, bool write)
 {
 	int64_t x = (int32_t)eu_header(message, 0), y = (int32_t)eu_header(message, 1);
 	uint32_t width = eu_field(eu_header(message, 2), 0, 6) + 1;
