@@ -11,13 +11,13 @@ from functools import partial
 from random import Random
 from typing import Any
 
-from mediator.gen9.eu.formats import FORMATS
 from mediator.hotpath.interface import PageFault
 from mediator.softgpu.eu.bases import Bases
-from mediator.softgpu.eu.messages.memory import Memory
+from mediator.softgpu.eu.messages.memory import Fault, Memory
 from mediator.softgpu.eu.messages.message import Message, ThreadPixels, Unit
 from mediator.softgpu.eu.messages.send import send
 from mmio_trap.guest_memory import GuestAddressError
+from tests.property.message_states import ENTRIES, drawn_states
 from tests.property.page_world import (
     ALL_PAGES,
     BEYOND,
@@ -35,15 +35,10 @@ from tests.property.page_world import (
 
 SLM_BYTES = 65536
 GRF = 32
-ENTRIES = 8
-"""Of the binding table that are surfaces as drivers make them."""
-_STATES = 0x400
-"""Where they are, from the surface base on."""
 _PORT_1 = (1, 1, 1, 9, 9, 2, 2, 0x10, 0x11, 0x11, 0x12, 0x14, 0x15, 0x19, 0x1A, 0x1B, 0x1D)
 _TEXELS = (4, 5, 5, 6, 0xA, 0xD, 0xD)
 """Of data port 1."""
 _SAMPLER = (0, 1, 2, 2, 3, 4, 5, 6, 7, 7, 8, 10, 11, 16, 24, 24, 25, 26, 26)
-SAMPLERS = 16
 TIMESTAMP = (0x1234, 0x5678)
 _PORT_0 = (0, 1, 2, 3, 4, 5, 7, 8, 10, 11, 12, 13)
 
@@ -78,7 +73,8 @@ class Outcome:
     """What a run left behind."""
 
     responses: list[bytes] = field(default_factory=list)
-    fault: tuple[int, int, bool] | None = None
+    faults: list[tuple[int, int, bool]] = field(default_factory=list)
+    """Of each message."""
     discarded: int = 0
     slm: bytes = b""
     arrived: int = 0
@@ -127,8 +123,8 @@ def scene(pages: Pages, random: Random, count: int) -> Scene:
         sampler_table=surface + 0x200,
     )
     sizes = [0, 1024, 4096, SLM_BYTES]
-    draw = _Draw(random, base)
-    states = _states(pages, bases, random)
+    draw = Draw(random, base)
+    states = drawn_states(pages, bases, random)
     messages = [draw.message() for _ in range(count)]
     return Scene(bases, random.choice(sizes), states, messages, _pixels(random))
 
@@ -175,81 +171,6 @@ def place_states(made: Scene, space: Walked) -> None:
         _put(space, address, data)
 
 
-def _states(pages: Pages, bases: Bases, random: Random) -> list[tuple[int, bytes]]:
-    """A binding table, the surface states that it names, and sampler states; by address."""
-    found = []
-    for index in range(ENTRIES):
-        offset = _STATES + 64 * index
-        found.append((bases.binding_table + 4 * index, struct.pack("<I", offset)))
-        found.append((bases.surface + offset, _state(pages, random)))
-    samplers = b"".join(_sampler(random) for _ in range(SAMPLERS))
-    return [*found, (bases.sampler_table, samplers), (bases.dynamic + 0x300, samplers)]
-
-
-def _sampler(random: Random) -> bytes:
-    """SAMPLER_STATE; one in ten is noise."""
-    if random.random() < 0.1:
-        return random.randbytes(16)
-    filters = random.choice([0, 0, 1, 1, 2]) << 17 | random.choice([0, 1]) << 14
-    modes = random.choice([0o000, 0o222, 0o444, 0o111, 0o123, 0o567, random.getrandbits(9)])
-    return struct.pack(
-        "<4I",
-        random.choice([0, 1, 3]) << 20 | filters | random.choice([0, 0x100, 0x1F00]) << 1,
-        random.choice([0, 0x100]) << 20
-        | random.choice([0, 0x280, 0xE00]) << 8
-        | random.getrandbits(3) << 1,
-        random.choice([0, 0x40, 0x1000]),
-        modes | random.choice([0, 0, 1]) << 10 | random.choice([0, 0x7E000]),
-    )
-
-
-def _texel_state(pages: Pages, random: Random) -> bytes:
-    """A surface of texels, small, of any format, tiling and shape."""
-    formats = [0x0C7, 0x0CA, 0x0D8, 0x0D7, 0x000, 0x002, 0x085, 0x140, 0x10E, 0x0C8]
-    code = random.choice([*formats, random.choice(sorted(FORMATS)), random.getrandbits(10)])
-    kind = random.choice([0, 1, 1, 1, 1, 2, 3, 4])
-    tiling, size = random.choice([0, 0, 2, 3, 3]), FORMATS[code].size if code in FORMATS else 4
-    width, height, depth = (random.choice([1, 2, 3, 5, 16, 33]) for _ in range(3))
-    pitch = {0: 64 * size, 2: 512, 3: 128}[tiling] * random.choice([1, 1, 2])
-    start = pages.base + random.choice([0, 1, 3, 9]) * PAGE + random.choice([0, 0, 0, 64, 2])
-    dwords = [0] * 16
-    dwords[0] = kind << 29 | random.getrandbits(1) << 28 | code << 18 | tiling << 12
-    dwords[0] |= random.choice([1, 2, 3]) << 16 | random.choice([1, 2, 3]) << 14
-    dwords[1] = random.choice([0, 1, 4, 16])
-    dwords[2] = height - 1 << 16 | width - 1
-    dwords[3] = depth - 1 << 21 | (pitch if kind != 4 else size) - 1
-    dwords[4] = random.choice([0, 0, 1]) << 18 | random.choice([depth - 1, 0]) << 7
-    dwords[4] |= random.choice([0] * 19 + [1 << 3])
-    dwords[5] = random.choice([0, 0, 1]) << 4 | random.choice([0, 0, 1, 3, 5])
-    if tiling == 3 and random.random() < 0.4:  # Yf, mostly as it is known
-        dwords[5] = random.choice([0x40100] * 9 + [0x80100, 0x40000, 0x40101, 0x40110])
-    if random.random() < 0.2:
-        dwords[5] |= random.getrandbits(2) << 25 | random.getrandbits(2) << 21
-    dwords[7] = 4 << 25 | 5 << 22 | 6 << 19 | 7 << 16
-    if random.random() < 0.3:
-        dwords[7] = random.getrandbits(12) << 16 | random.choice([0, 0x180])
-    dwords[8], dwords[9] = start & 0xFFFF_FFFF, start >> 32 & 0xFFFF_FFFF
-    return struct.pack("<16I", *dwords)
-
-
-def _state(pages: Pages, random: Random) -> bytes:
-    """A buffer, mostly; one state in eight is noise."""
-    if random.random() < 0.12:
-        return random.randbytes(64)
-    if random.random() < 0.5:
-        return _texel_state(pages, random)
-    last = random.choice([0, 15, 63, 100, 4095, 2 * PAGE, 15 * PAGE, (1 << 32) - 1])
-    pitch = random.choice([0, 0, 0, 3, 15])
-    start = pages.base + random.choice([0, 4, 13, PAGE - 2, 3 * PAGE + 64, 9 * PAGE])
-    kind = random.choice([4, 4, 4, 4, 4, 5, 7, 1])
-    dwords = [0] * 16
-    dwords[0] = kind << 29 | 0x1FF << 18
-    dwords[2] = last & 0x7F | (last >> 7 & 0x3FFF) << 16
-    dwords[3] = last >> 21 << 21 | pitch
-    dwords[8], dwords[9] = start & 0xFFFF_FFFF, start >> 32 & 0xFFFF_FFFF
-    return struct.pack("<16I", *dwords)
-
-
 def _put(space: Walked, address: int, data: bytes) -> None:
     """Write dwords where pages allow it."""
     for n in range(0, len(data), 4):
@@ -260,7 +181,7 @@ def _put(space: Walked, address: int, data: bytes) -> None:
             continue
 
 
-class _Draw:
+class Draw:
     """Messages, one after another."""
 
     def __init__(self, random: Random, base: int) -> None:
@@ -277,14 +198,19 @@ class _Draw:
             )
         else:
             sfid, function = self._function()
+        if sfid == 5 and random.random() < 0.95:
+            return self.target_write()
+        return self.sent(sfid, function)
+
+    def sent(self, sfid: int, function: int) -> Sent:
+        """A message of a function, with what it may take and give back."""
+        random = self.random
         texels = sfid == 2 or (sfid == 12 and function >> 14 in _TEXELS)
         length = random.choice([1, 2, 3, 4, 5, 6, 9, 13])
         more_length = random.choice([0, 0, 1, 2, 4, 8])
         response = random.choice([0, 1, 2, 4, 8, 16])
         header = random.random() < 0.4 or sfid == 9 or (sfid == 10 and function >> 14 in {0, 1, 8})
         header = header or (sfid == 12 and function >> 14 in {4, 10})
-        if sfid == 5 and random.random() < 0.95:
-            return self._target_write()
         descriptor = function | header << 19 | response << 20 | length << 25
         descriptor |= (random.random() < 0.1) << 30
         return Sent(
@@ -298,7 +224,7 @@ class _Draw:
             random.choice([0xFFFF, 0xFFFF, 0xFF, 0xFF00, 1, 0, random.getrandbits(16)]),
         )
 
-    def _target_write(self) -> Sent:
+    def target_write(self) -> Sent:
         """To a render target, with and without a header."""
         random = self.random
         header, words = b"", [0] * 16
@@ -455,8 +381,9 @@ def run_twin(made: Scene, space: Walked, ram: Ram) -> Outcome:
             each.mask,
         )
         outcome.responses.append(send(message))
-    if memory.fault is not None:
-        outcome.fault = memory.fault.kind, memory.fault.address, memory.fault.write
+        found = memory.fault or Fault(0, 0, write=False)
+        outcome.faults.append((found.kind, found.address, found.write))
+        memory.fault = None
     outcome.discarded = memory.discarded
     outcome.slm, outcome.arrived, outcome.ram = bytes(unit.slm), thread.arrived, ram.content()
     return outcome
@@ -474,11 +401,11 @@ def run_native(native: Any, made: Scene, space: Walked, ram: Ram) -> Outcome:
     thread.pixel_mask, thread.pixel_writes = made.pixels.mask, made.pixels.writes
     thread.pixel_x, thread.pixel_y = made.pixels.x, made.pixels.y
     thread.pixel_layer = made.pixels.layer
-    outcome = Outcome()
+    outcome, found = Outcome(), worker.struct
     for each in made.messages:
         response = ffi.new("uint8_t[]", each.response)
         lib.eu_send(
-            worker.struct,
+            found,
             group,
             thread,
             each.sfid,
@@ -490,9 +417,9 @@ def run_native(native: Any, made: Scene, space: Walked, ram: Ram) -> Outcome:
             each.mask,
         )
         outcome.responses.append(bytes(ffi.buffer(response, len(each.response))))
-    found = worker.struct
-    if found.fault:
-        outcome.fault = found.fault, found.fault_address, bool(found.fault_write)
+        fault = found.fault, found.fault_address, bool(found.fault_write)
+        outcome.faults.append(fault if found.fault else (0, 0, False))
+        found.fault = 0
     outcome.discarded = found.statistics[lib.EU_DISCARDED_WRITES]
     outcome.slm = bytes(ffi.buffer(slm, SLM_BYTES))
     outcome.arrived, outcome.ram = group.arrived, ram.content()

@@ -34,7 +34,7 @@ def _agree(ram: Ram, drawn: Pages, seed: int, count: int) -> None:
     made = scene(drawn, Random(seed), count)
     by_c, by_python = both(native, made, drawn, ram)
     assert by_c.responses == by_python.responses
-    assert by_c.fault == by_python.fault
+    assert by_c.faults == by_python.faults
     assert by_c.slm == by_python.slm
     assert by_c.ram == by_python.ram
     assert (by_c.discarded, by_c.arrived) == (by_python.discarded, by_python.arrived)
