@@ -6,11 +6,13 @@ from collections.abc import Callable
 
 import pytest
 
+from mediator.gen9.eu import registers
 from mediator.gen9.eu.control_register import KEEP_DF, KEEP_F, KEEP_HF
 from mediator.gen9.eu.types import Kind, Type
 from mediator.softgpu.eu.isa.assembler import Assembler
+from mediator.softgpu.eu.isa.instruction import Condition
 from mediator.softgpu.eu.isa.program import Program
-from mediator.softgpu.eu.isa.register import address, grf, indirect
+from mediator.softgpu.eu.isa.register import acc, address, arf, flag, grf, indirect, null
 
 pytest.importorskip("llvmlite")
 pytest.importorskip("mediator.softgpu.eu._native")
@@ -75,7 +77,38 @@ def found_by_address(asm: Assembler) -> None:
         asm.mov(indirect(0, 33, Type.UB), grf(BANK[kind], Type.UB), width=4, no_mask=True)
 
 
-@pytest.mark.parametrize("write", [scalars, rows, found_by_address])
+def architecture(asm: Assembler) -> None:
+    """Flags, addresses, accumulators and the stack pointer, in parts and as a whole."""
+    source = BANK[Type.D]
+    for number in (0, 1):
+        for kind, count in ((Type.UW, 2), (Type.UD, 1)):
+            for at in range(count):
+                place = flag(number, kind, at)
+                asm.mov(grf(SUM + number, kind, at), place.scalar, width=1, no_mask=True)
+                asm.mov(place, grf(source, kind, 3 * number + at + 1).scalar, width=1)
+                asm.add(place, place.scalar, 1, width=1, no_mask=True)
+    for word in range(16):
+        asm.mov(address(word), grf(source, Type.UW, word).scalar, width=1, no_mask=bool(word & 1))
+    asm.mov(grf(TARGETS[Type.UW], Type.UW), address(0), width=16, no_mask=True)
+    asm.mov(grf(TARGETS[Type.UD], Type.UD), address(0, Type.UD), width=8)
+    asm.mov(address(4), grf(source, Type.UW, 3), width=4)
+    for number in (0, 1):
+        asm.mov(acc(number, Type.D), grf(source + number, Type.D))
+        asm.mov(grf(TARGETS[Type.D] + number, Type.D), acc(number, Type.D))
+    asm.mov(acc(0, Type.D)[2], grf(source, Type.D, 5).scalar, width=1, no_mask=True)
+    asm.mov(grf(TARGETS[Type.Q], Type.D), acc(0, Type.D), width=16, no_mask=True)
+    pointer = arf(registers.STACK_POINTER, Type.UD)
+    for at in (0, 1):
+        asm.mov(pointer[at], grf(source, Type.UD, at).scalar, width=1, no_mask=True)
+        asm.mov(grf(TARGETS[Type.UQ], Type.UD, at), pointer[at].scalar, width=1, no_mask=True)
+    for at, condition in enumerate((Condition.EQUAL, Condition.LESS, Condition.GREATER)):
+        asm.cmp(
+            null(Type.D), grf(source, Type.D), grf(source + 1, Type.D),
+            condition=condition, flag=16 * (at + 1), no_mask=at == 1,
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("write", [scalars, rows, found_by_address, architecture])
 def test_places_of_registers(write: Callable[[Assembler], None]) -> None:
     asm = Assembler(8)
     write(asm)
