@@ -346,3 +346,12 @@ def test_who_is_asked_late_to_give_way_has_a_part_of_the_patience(
     assert bench.port("vcs0").waiting is Load.IDLE
     assert world._forgave is (more_ms is not None)
     assert world.deadline_ns == (now + MS if more_ms is None else now + more_ms * MS)
+
+
+def test_a_gpu_that_came_up_again_is_not_restarted_for_the_next_reset(bench: Bench) -> None:
+    world = bench.dispatcher.world
+    bench.a.spin("vcs0")
+    with bench.locked(bench.a):
+        world._restart_hardware(bench.a.vgpu)
+        world.reset_engine(bench.a.vgpu, "vcs0")
+    assert (world._down, world.counters.restarts) == (False, 1)
