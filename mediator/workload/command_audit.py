@@ -192,10 +192,8 @@ def _shorten(stream: Stream, at: int, length: int, kept: array[int]) -> None:
 
 
 def _merged(stream: Stream, operand: int, value: int, disables: int) -> int:
-    """What a virtual register holds after a write of some of its bytes."""
-    use, old = stream.read_use(operand)
-    if use is not RegisterUse.VIRTUAL:
-        return value
+    """What a virtual register holds after a write of some of its bytes; of others nobody asks."""
+    _, old = stream.read_use(operand)
     kept = sum(0xFF << 8 * byte for byte in range(4) if disables >> byte & 1)
     return (value & ~kept) | (old & kept)
 

@@ -299,6 +299,20 @@ def test_pipe_control_register_write() -> None:
     assert found.view.values[VIRTUAL] == 5
 
 
+@pytest.mark.parametrize("flags", [1 << 14, 1 << 24 | 1 << 14, 1 << 23])
+@pytest.mark.parametrize("length", range(2, 7))
+def test_a_write_of_pipe_control_has_its_operands(length: int, flags: int) -> None:
+    register = flags == 1 << 23
+    command = [PIPE_CONTROL, flags, PASS if register else SCRATCH, 0, 5, 0][:length]
+    command[0] -= 6 - length
+    if length < 5:
+        assert refused(command) is Reason.BAD_COMMAND
+    else:
+        assert audit(command).dwords == command
+    command[1] = 0
+    assert audit(command).dwords == command
+
+
 def test_index_into_the_contexts_status_page() -> None:
     for command in (
         [PIPE_CONTROL, 1 << 21 | 1 << 14, 0xFF8, 0, 1, 2],

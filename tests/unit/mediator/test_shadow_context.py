@@ -175,6 +175,9 @@ def test_batches_that_are_given_are_resumed() -> None:
     first, second = Batch(0x9000_2000, ppgtt=False), Batch(0x1234_5678_9ABC, ppgtt=True)
     made = built(ENGINES[0], noise(), ring(first=first, second=second))
     assert shadow_context.interrupted(made) == (first, second)
+    places = (ImageIndex.BB_ADDR_UDW, ImageIndex.SBB_ADDR_UDW)
+    found = [made[at : at + 5 : 2].tolist() for at in places]
+    assert found == [[0, 0x9000_2001, 0], [0x1234, 0x5678_9ABD, reg.BB_STATE_PPGTT]]
 
 
 @pytest.mark.parametrize("control", [NEVER_RAN, 1])

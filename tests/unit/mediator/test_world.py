@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -355,3 +355,51 @@ def test_a_gpu_that_came_up_again_is_not_restarted_for_the_next_reset(bench: Ben
         world._restart_hardware(bench.a.vgpu)
         world.reset_engine(bench.a.vgpu, "vcs0")
     assert (world._down, world.counters.restarts) == (False, 1)
+
+
+@pytest.mark.parametrize(
+    "does", [lambda b: b.a.vgpu.reset(), lambda b: b.a.vgpu.detach()], ids=["reset", "detach"]
+)
+def test_who_begins_anew_has_nothing_on_the_hardware(
+    bench: Bench, does: Callable[[Bench], None]
+) -> None:
+    bench.a.spin("vcs0")
+    bench.until(lambda: bench.port("vcs0").has_guest)
+    does(bench)
+    assert bench.dispatcher.current is None
+    assert bench.port("vcs0") == Port()
+    assert bench.hardware.engines["vcs0"].context is None
+
+
+def test_an_engine_that_stands_is_looked_at_again_but_not_at_once(bench: Bench) -> None:
+    bench.a.spin("vcs0")
+    bench.until(lambda: bench.port("vcs0").has_guest)
+    bench.a.vgpu.engines["vcs0"].state.hung = "a test"
+    with bench.locked(bench.a):
+        bench.dispatcher._consider(bench.a.vgpu)
+    assert bench.dispatcher.current is bench.a.vgpu
+    assert bench.dispatcher.world.deadline_ns == bench.clock() + 10 * MS
+
+
+def test_after_a_restart_the_switched_registers_are_its_own_again(bench: Bench) -> None:
+    """CS_DEBUG_MODE1, which the guest has set from the processor."""
+    world, offset = bench.dispatcher.world, 0x20EC
+    bench.a.vgpu.region_write(0, offset, (0x10_0010).to_bytes(4, "little"))
+    bench.a.spin("vcs0")
+    with bench.locked(bench.a):
+        world._restart_hardware(bench.a.vgpu)
+    assert bench.hardware.registers.values[offset >> 2] & 0x10
+
+
+def test_a_list_without_shadows_is_built_soon(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not under the dispatcher's lock: somebody is asked to."""
+    world, asked = bench.dispatcher.world, list[int]()
+    bench.a.spin("vcs0")
+    monkeypatch.setattr(world, "_on_unbuilt", lambda: asked.append(1))
+    monkeypatch.setattr("mediator.world.lacks_shadows", lambda _engine, *, idle: True)
+    with bench.locked(bench.a):
+        world.feed(bench.a.vgpu, "bcs0")
+    assert (asked, world._unbuilt) == ([1], {"bcs0"})
+    world._unbuilt.clear()
