@@ -155,3 +155,14 @@ def test_a_page_is_changed_and_recorded(memory: GuestMemory, fd: int) -> None:
     assert memory.change_page(AT, change) == 77
     assert memory.take_dirty() == [2]
     assert os.pread(fd, 5, AT + PAGE_SIZE - 4) == b"\1\2\3\4\0"
+
+
+def test_a_page_is_changed_where_its_file_has_it(memory: GuestMemory, fd: int) -> None:
+    memory.map(5 * PAGE_SIZE, PAGE_SIZE, fd, PAGE_SIZE, True, True)
+
+    def change(page: memoryview) -> int:
+        page[3] = 0x0403_0201
+        return len(page)
+
+    assert memory.change_page(5 * PAGE_SIZE, change) == PAGE_SIZE // 4
+    assert os.pread(fd, 4, PAGE_SIZE + 12) == b"\1\2\3\4"

@@ -230,3 +230,14 @@ def test_any_bytes_are_those_of_the_whole(device: Device, offset: int, count: in
     expected = whole[:offset] + data + whole[offset + count :]
     assert registers.read(0, 20) == expected
     assert registers.unknown_reads == registers.unknown_writes == {}
+
+
+@pytest.mark.parametrize("old", [0, 0xFFFF, 0x8001, 0x7FFE])
+@pytest.mark.parametrize("enabled", [0, 1, 0x8000, 0x0FF0, 0xFFFF])
+@pytest.mark.parametrize("value", [0, 0xFFFF, 0x5555])
+def test_a_masked_write_changes_what_it_enables(
+    registers: RegisterFile[Device], old: int, enabled: int, value: int
+) -> None:
+    registers.write32(0x10, 0xFFFF << 16 | old)
+    registers.write32(0x10, enabled << 16 | value)
+    assert registers.read32(0x10) == old & ~enabled | value & enabled
