@@ -87,6 +87,8 @@ def surface(random: Random, kind: int) -> tuple[Shape, bytes]:
     dwords[5] = first_level << 4 | levels - 1
     if random.random() < 0.3:
         dwords[5] |= random.choice([0, 1, 2]) << 25 | random.choice([0, 1]) << 21
+    if kind == D2 and tiling == 3 and random.random() < 0.5:  # Yf, of one level at its origin
+        levels, first_level, dwords[5] = 1, 0, 0x40100
     dwords[7] = 4 << 25 | 5 << 22 | 6 << 19 | 7 << 16
     if random.random() < 0.3:
         for shift in (16, 19, 22, 25):

@@ -148,6 +148,7 @@ def test_a_run_begins_where_it_is_told_to() -> None:
 
 def test_what_ended_is_counted() -> None:
     bench = Bench()
+    assert (bench.counted(), bench.units.counters.busy_ns) == ({}, 0)
     bench.kernels.hurried = True
     job = make_job(end=(3, 2, 1), size=(2, 1, 1), simd=8, right=0x7)
     assert bench.units.advance(bench.begin(job), leaving=False, abandoned=never)
