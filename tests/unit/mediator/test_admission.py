@@ -111,8 +111,12 @@ def test_a_context_gets_a_free_slot_that_of_its_last_shadow_if_it_is_free() -> N
 def test_who_has_a_shadow_or_is_refused_is_left_alone() -> None:
     engine, refused = Engine(), element(6)
     refused.refused = "a test"
-    assert admitted(engine, element(5, 1), refused) == []
-    assert (engine.counters.submitted, refused.slot) == (0, NO_SLOT)
+    assert admitted(engine, element(5, 1), refused, element(7)) == [("build", 7, 0)]
+    assert (engine.counters.submitted, refused.slot) == (1, NO_SLOT)
+
+
+def test_two_new_contexts_get_two_slots() -> None:
+    assert admitted(Engine(), element(5), element(6)) == [("build", 5, 0), ("build", 6, 1)]
 
 
 def test_a_submission_is_counted_once_and_its_times_stay() -> None:

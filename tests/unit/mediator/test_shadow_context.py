@@ -248,9 +248,13 @@ def test_carry_back_takes_what_the_hardware_saved(facts: EngineFacts) -> None:
 
 
 def test_a_context_that_has_run_is_restored_the_next_time() -> None:
-    guest = noise(NEVER_RAN)
-    page = carried(ENGINES[0], built(ENGINES[0], guest), guest, {})
-    assert page[ImageIndex.CONTEXT_CONTROL] == 0xFFFF_0008
+    """Whatever the hardware has in its image, which is always restored and saved."""
+    for control in (NEVER_RAN, 0x000B_000B):
+        guest = noise(control)
+        saved = built(ENGINES[0], guest)
+        saved[ImageIndex.CONTEXT_CONTROL] = 0x1234
+        page = carried(ENGINES[0], saved, guest, {})
+        assert page[ImageIndex.CONTEXT_CONTROL] == 0xFFFF_0000 | control & 0xFFFE
 
 
 @pytest.mark.parametrize(

@@ -230,6 +230,9 @@ def test_a_page_that_is_not_there_faults(bench: Bench) -> None:
     with pytest.raises(GgttFault) as caught:
         bench.ggtt.write(LOW.start + 4090, bytes(12))
     assert caught.value.address == LOW.start + 4096
+    with pytest.raises(GgttFault) as caught:  # it has an entry, behind which is no memory
+        bench.ggtt.write(LOW.start + 8192, bytes(12))
+    assert caught.value.address == LOW.start + 8192
     for address in (LOW.start + 4096, LOW.start + 8192, 0):
         with pytest.raises(GgttFault):
             bench.ggtt.read_u32(address)
@@ -245,6 +248,7 @@ def test_state_goes_round(bench: Bench) -> None:
     state = bench.ggtt.state()
     other = Bench()
     other.map(LOW.start + 4096, 0x7000)
+    other.map(LOW.stop - 4096, 0x7000)
     other.installed.clear()
     other.ggtt.load(state)
     assert other.ggtt.state() == state
@@ -252,7 +256,9 @@ def test_state_goes_round(bench: Bench) -> None:
     assert other.installed == {}
     for chunk in state.chunks:
         assert other.ggtt.hardware_chunk(chunk) == bench.ggtt.hardware_chunk(chunk)
-    assert other.ggtt.physical(LOW.start + 4096) is None
+    for address in (LOW.start + 4096, LOW.stop - 4096):
+        assert other.ggtt.physical(address) is None
+        assert other.ggtt.hardware_entries(address >> 12, 1) == bytes(8)
 
 
 def test_state_of_another_part_keeps_to_this_one(bench: Bench) -> None:

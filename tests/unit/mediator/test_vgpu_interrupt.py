@@ -94,6 +94,7 @@ def test_a_second_event_waits_for_the_first_to_be_cleared(vgpu: FakeVgpu) -> Non
 def test_only_the_enable_bit_of_the_master_is_written(vgpu: FakeVgpu) -> None:
     vgpu.write(MASTER_IRQ, 0x7FFF_FFFF)
     assert vgpu.read(MASTER_IRQ) == 0
+    assert vgpu.registers.values[MASTER_IRQ >> 2] == 0, "nothing else is kept"
     assert not vgpu.interrupts.level
 
 

@@ -403,3 +403,24 @@ def test_a_list_without_shadows_is_built_soon(
         world.feed(bench.a.vgpu, "bcs0")
     assert (asked, world._unbuilt) == ([1], {"bcs0"})
     world._unbuilt.clear()
+
+
+def test_one_engine_with_a_context_is_enough(bench: Bench) -> None:
+    world = bench.dispatcher.world
+    bench.a.spin("vcs0")
+    bench.until(lambda: bench.port("vcs0").has_guest)
+    assert world.has_guest
+    assert world.busy
+
+
+def test_a_ring_that_is_held_does_not_stay_so_for_the_next(bench: Bench) -> None:
+    engine = bench.host.engines["bcs0"]
+    bench.a.spin("vcs0")
+    with bench.locked(bench.a):
+        bench.a.vgpu.engines["bcs0"].stop()
+        assert engine.read(reg.RING_MI_MODE) & reg.MI_MODE_STOP_RING
+        bench.dispatcher.world.leave(bench.a.vgpu)
+    assert not engine.read(reg.RING_MI_MODE) & reg.MI_MODE_STOP_RING
+    with bench.locked(bench.a):
+        bench.dispatcher.world.current = bench.a.vgpu
+        bench.dispatcher.world.withdraw(bench.a.vgpu)
