@@ -214,10 +214,8 @@ class Attacker:
             pointer = self.batches[self.rng.randrange(BATCH_PAGES)] | 1
             self.guest.driver.ram.write_u32(made.value(ImageIndex.BB_PER_CTX_PTR), pointer)
         if self.rng.random() < 0.3:  # one that runs before it, so many lines of it
-            lines = self.rng.randrange(1, MOST_LINES + 1)
-            self.guest.driver.ram.write_u32(
-                made.value(ImageIndex.INDIRECT_CTX), self.indirect | lines
-            )
+            pointer = self.indirect | self.rng.randrange(1, MOST_LINES + 1)
+            self.guest.driver.ram.write_u32(made.value(ImageIndex.INDIRECT_CTX), pointer)
         self.ends[made.identity] = [0]
         return made
 
@@ -387,8 +385,7 @@ class Court:
         self.work = neighbour.driver.create_context("vcs0")
         parts = attacker.driver.ggtt
         low, high = parts.low, parts.high
-        VERDICT.own = (range(low.stop), high)
-        start = slab_ggtt(attacker.vgpu.index + 1)
+        VERDICT.own, start = (range(low.stop), high), slab_ggtt(attacker.vgpu.index + 1)
         VERDICT.shadows = range(start, start + SLAB_GGTT)
         self.executed: Counter[str] = Counter()
         self.bench.hold_clock()

@@ -325,13 +325,13 @@ class Host:
                 autostart=params.autostart,
             )
         )
+        self._check_new(definition, None, ("name", "type", "gpu"))
         if len(self._vgpus) >= self._config.limits.vgpus:
             raise ApiError(
                 ErrorCode.NO_CAPACITY,
                 f"there are {len(self._vgpus)} vGPUs, as many as the configuration allows",
                 hint="undefine some, or raise limits.vgpus",
             )
-        self._check_new(definition, None, ("name", "type", "gpu"))
         hosted = self._hosted(definition, persistent=persistent)
         if persistent:
             self._definitions.put(definition)

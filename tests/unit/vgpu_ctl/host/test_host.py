@@ -15,7 +15,7 @@ from mediator.vgpu.vgpu_type import TYPES
 from vgpu_ctl.api.messages import ApiError, ErrorCode
 from vgpu_ctl.api.methods import DefineParams, ModifyParams
 from vgpu_ctl.api.objects import EventKind, VgpuState
-from vgpu_ctl.config import Config, GpuConfig, SocketsConfig, TypeConfig
+from vgpu_ctl.config import Config, GpuConfig, LimitsConfig, SocketsConfig, TypeConfig
 from vgpu_ctl.host.definition import Definition, new_uuid
 from vgpu_ctl.host.event_bus import EventBus
 from vgpu_ctl.host.gpu_choice import choose, reconfigured
@@ -62,6 +62,21 @@ def test_gpus_and_types_as_they_are_shown(host: Host) -> None:
     assert types["V9_2"].available == {"a": 1}
     assert types["mine"].weight == 3
     assert types["passthrough"].memory_limit_bytes == 0
+
+
+def test_as_many_as_the_configuration_allows(paths: Paths) -> None:
+    """What is wrong with the wish itself is told first: `--if-not-exists` asks for a taken name."""
+    host = Host(msgspec.structs.replace(CONFIG, limits=LimitsConfig(vgpus=2)), paths, EventBus())
+    host.restore()
+    for name in ("one", "two"):
+        host.define(DefineParams(name=name, type="V9_4"))
+    codes = []
+    for name, kind in (("three", "V9_4"), ("one", "V9_4"), ("three", "V9_5")):
+        with pytest.raises(ApiError) as caught:
+            host.define(DefineParams(name=name, type=kind))
+        codes.append(caught.value.code)
+    assert codes == [ErrorCode.NO_CAPACITY, ErrorCode.EXISTS, ErrorCode.INVALID]
+    host.shut_down()
 
 
 def test_what_a_vgpu_was_defined_for(host: Host) -> None:
