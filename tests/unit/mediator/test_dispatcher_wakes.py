@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from typing import Any
 
 import pytest
 
 from mediator.dispatcher import Dispatcher
 from mediator.gen9.execlist import Event
 from mediator.port import Load
+from mmio_trap.guest_memory import GuestMemory
 from tests.unit.mediator.dispatcher_bench import Bench, running
 
 
@@ -142,3 +144,49 @@ def test_only_an_idle_hardware_has_done_with_a_guest(bench: Bench) -> None:
     assert vgpu.counters.engines["vcs0"].busy_ns == before + 2000
     assert bench.dispatcher.world.running_ns("vcs0") == 0
     engine.submit, engine.events = real  # type: ignore[method-assign]
+
+
+class _Passing:
+    """A vGPU's memory: while the dispatcher waits to use it, something happens."""
+
+    def __init__(self, memory: GuestMemory, happens: Callable[[], object]) -> None:
+        self._memory, self._happens = memory, happens
+
+    @contextmanager
+    def using(self) -> Iterator[None]:
+        self._happens()
+        with self._memory.using():
+            yield
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._memory, name)
+
+
+def _gets_other_memory(bench: Bench, memory: GuestMemory) -> None:
+    bench.a.vgpu.memory = memory
+
+
+def _is_taken_off(bench: Bench, memory: GuestMemory) -> None:
+    with memory.using(), bench.a.vgpu.lock:
+        bench.dispatcher.withdraw(bench.a.vgpu)
+
+
+@pytest.mark.parametrize("happens", [_gets_other_memory, _is_taken_off])
+def test_who_has_gone_meanwhile_is_not_served(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, happens: Callable[[Bench, GuestMemory], None]
+) -> None:
+    bench.a.spin("vcs0")
+    bench.until(lambda: bench.port("vcs0").has_guest)
+    vgpu, dispatcher, served = bench.a.vgpu, bench.dispatcher, list[object]()
+    monkeypatch.setattr(dispatcher.world, "serve", served.append)
+    memory = vgpu.memory
+
+    def meanwhile() -> None:
+        happens(bench, memory)
+        woken(dispatcher)
+
+    monkeypatch.setattr(vgpu, "memory", _Passing(memory, meanwhile))
+    monkeypatch.setattr(dispatcher, "_choose", lambda: None)
+    dispatcher._turn()
+    monkeypatch.undo()
+    assert (served, woken(dispatcher)) == ([], True)
