@@ -158,7 +158,7 @@ class BatchShadow:
     def _follow(self, root: Target) -> list[_Batch]:
         """Audited copies of the batch at ``root``, which comes first, and of all it leads to."""
         batches: list[_Batch] = []
-        wanted = [root]
+        wanted, known = [root], {root}
         jumps = 0
         while wanted:
             target = wanted.pop()
@@ -167,7 +167,9 @@ class BatchShadow:
                 continue
             batch = self._copy(target)
             batches.append(batch)
-            wanted += [target for _, target in batch.jumps]
+            fresh = {target for _, target in batch.jumps} - known
+            wanted += sorted(fresh)
+            known |= fresh
             jumps += len(batch.jumps)
             if len(batches) > MAX_BATCHES or jumps > MAX_JUMPS:
                 text = f"batch {root.address:#x} leads to too many others"
@@ -253,22 +255,26 @@ class BatchShadow:
             batch.hardware, room = self._view.place_batch(4 * len(batch.dwords), align)
             rooms.append(room)
             align = _ALIGN
+        found = self._found(batches)
         for batch, room in zip(batches, rooms, strict=True):
-            self._fill(batch, batches, room)
+            dwords = batch.dwords[:] if batch.jumps else batch.dwords
+            for at, target in batch.jumps:
+                dwords[at + 1], dwords[at + 2] = found[target], 0
+            room[: len(dwords)] = memoryview(dwords)
         self._groups[key] = batches
         self._placed += batches
         return batches[0].hardware
 
-    def _fill(self, batch: _Batch, batches: list[_Batch], room: memoryview) -> None:
-        dwords = batch.dwords[:] if batch.jumps else batch.dwords
-        for at, target in batch.jumps:
+    def _found(self, batches: list[_Batch]) -> dict[Target, int]:
+        """Where in ``batches``, which have their places, each command is that one jumps to."""
+        found = dict[Target, int]()
+        for target in {target for batch in batches for _, target in batch.jumps}:
             self._counts.spend(len(batches))
-            found = next(
-                (hw for hw in (other.at(target) for other in batches) if hw is not None), None
-            )
-            assert found is not None, "all that a batch leads to is shadowed with it"
-            dwords[at + 1], dwords[at + 2] = found, 0
-        room[: len(dwords)] = memoryview(dwords)
+            places = (batch.at(target) for batch in batches)
+            place = next((place for place in places if place is not None), None)
+            assert place is not None, "all that a batch leads to is shadowed with it"
+            found[target] = place
+        return found
 
 
 def _same(before: list[_Batch], batches: list[_Batch]) -> bool:
