@@ -168,7 +168,7 @@ NUMBERS = {
     "mediator.softgpu.eu.translator.lane_access": "_HEADER_OFFSET=2 _HEADER_BASE=5 _ROOM=80",
     "mediator.softgpu.eu.translator.lane_use": """
         NOBODY=FE UNTOUCHED=FF
-        _WHOLE=fefefefefefefefefefefefefefefefefefefefefefefefefefefefefefefefe
+        WHOLE=fefefefefefefefefefefefefefefefefefefefefefefefefefefefefefefefe
     """,
     "mediator.softgpu.eu.translator.liveness": """
         ALL=FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF
