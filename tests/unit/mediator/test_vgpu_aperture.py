@@ -64,3 +64,17 @@ def test_where_the_ggtt_leads_nowhere(fences: tuple[Fence, ...]) -> None:
     aperture.write(vgpu, 0, whole)
     assert vgpu.ggtt.content[:8192] == (bytes(8192) if fences else make().ggtt.content[:8192])
     assert vgpu.ggtt.content[8192:] == make().ggtt.content[8192:]
+
+
+@pytest.mark.parametrize("fence", [X, Y])
+def test_what_is_written_over_many_runs_is_what_is_read(fence: Fence) -> None:
+    """At once or byte by byte, and it lies at as many places."""
+    vgpu, other = make(fence), make(fence)
+    written = bytes(n * 7 % 251 for n in range(1500))
+    start = fence.start + 300
+    aperture.write(vgpu, start, written)
+    for at, byte in enumerate(written):
+        aperture.write(other, start + at, bytes([byte]))
+    assert aperture.read(vgpu, start, len(written)) == written
+    assert vgpu.ggtt.content == other.ggtt.content
+    assert vgpu.ggtt.content != make().ggtt.content

@@ -99,6 +99,17 @@ def test_who_was_taken_off_is_forgotten(bench: Bench) -> None:
     assert not bench.dispatcher.world.busy
 
 
+def test_what_the_one_before_used_is_forgotten(bench: Bench) -> None:
+    bench.a.spin("vcs0")
+    bench.until(lambda: bench.port("vcs0").has_guest)
+    with bench.locked(bench.a):
+        bench.a.vgpu.parked = True
+        bench.dispatcher.world.withdraw(bench.a.vgpu)
+    bench.b.spin("rcs0")
+    bench.until(lambda: bench.dispatcher.current is bench.b.vgpu)
+    assert bench.dispatcher.world._used == {"rcs0"}
+
+
 def test_time_is_that_of_whose_context_runs(bench: Bench) -> None:
     world, dispatcher, a, b = bench.dispatcher.world, bench.dispatcher, bench.a.vgpu, bench.b.vgpu
     bench.a.spin("vcs0")
