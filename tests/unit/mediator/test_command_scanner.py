@@ -128,14 +128,15 @@ def test_what_is_left_out_of_one_submission_has_a_limit() -> None:
 
 
 def test_jumps_cost_what_looking_for_them_costs() -> None:
-    """Many batches that lead to many others."""
+    """Many batches that lead to many others: each of these is looked for once among those before,
+    and once among all, and each jump is looked at."""
     view, page = FakeView(), 0x40
     for n in range(48):
         target = BATCH + page * 4 * (n + 1)
         view.put(BATCH + page * 4 * n, [START | 1 << 22, target, 0] * 20 + [BATCH_END])
     view.put(BATCH + page * 4 * 48, [BATCH_END])
     found = audit([START, BATCH, 0, NOOP], view)
-    assert found.counts.work > 20 * 48 * 48 // 2
+    assert found.counts.work > 48 * 49 // 2 + 48 * 49 + 2 * 20 * 48
 
 
 def test_counts() -> None:
