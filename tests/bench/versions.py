@@ -2,7 +2,7 @@
 
 The driver and the lengths of requests are the same, and the sides take turns: this version and the
 other, natively and in each mode. ``now`` and ``other`` are mediated over native throughput of a
-version, ``change`` is the one over the other; the last row has geometric means.
+version, ``change`` is the one over the other; the last rows have geometric means.
 
     python -m tests.bench.versions /path/to/another/.venv/bin/vgpud [ROUNDS]
 """
@@ -15,8 +15,8 @@ from pathlib import Path
 from statistics import geometric_mean
 
 from tests.bench.busy_driver import ENGINES
-from tests.bench.mediated_requests import ROUNDS, guests, served, throughput
-from tests.integration.vgpu_rig import ALL, MEDIATED, NATIVE, Mode
+from tests.bench.mediated_requests import LENGTHS_US, ROUNDS, guests, served, throughput
+from tests.integration.vgpu_rig import ALL, MEDIATED, NATIVE
 
 NOW, OTHER = "now", "other"
 
@@ -40,12 +40,23 @@ def compare(other: Path, rounds: int = ROUNDS) -> dict[str, dict[str, float]]:
                         for version in programs
                     }
                     rows[f"{requests.name} {mode}"] = row | {"change": row[NOW] / row[OTHER]}
-    rows.update({f"geometric mean {mode}": _mean(rows, mode) for mode in MEDIATED})
-    return rows
+    return rows | _means(rows)
 
 
-def _mean(rows: dict[str, dict[str, float]], mode: Mode) -> dict[str, float]:
-    mine = [row for name, row in rows.items() if name.endswith(str(mode))]
+def _means(rows: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+    """Of each mode, and of each length on each engine."""
+    ends = {str(mode): [name for name in rows if name.endswith(str(mode))] for mode in MEDIATED}
+    begins = {
+        of: [name for name in rows if name.startswith(of)]
+        for of in (f"{engine} {length} us " for engine in ENGINES for length in LENGTHS_US)
+    }
+    return {
+        f"geometric mean {of}": _mean([rows[name] for name in names])
+        for of, names in (ends | begins).items()
+    }
+
+
+def _mean(mine: list[dict[str, float]]) -> dict[str, float]:
     return {key: geometric_mean(row[key] for row in mine) for key in (NOW, OTHER, "change")}
 
 
